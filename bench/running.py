@@ -1,0 +1,99 @@
+"""What a run costs beside its raters: starting a finished run again, and memory over a long one.
+
+python -m bench.running --job resume      a finished run over 1,000 shards (goal: under 2 s)
+python -m bench.running --job memory      1,000,000 samples, a rater that does nothing (goal: no slope)
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.harness import report_job
+from curate.testing import card_yaml, write_shard
+
+CAPTION = {"caption.txt": b"a caption that is not looked at"}
+
+
+def _shards(folder: Path, shards: int, records: int) -> None:
+    """Shards of short texts: nothing to decode, so that only the machinery is measured."""
+    folder.mkdir(parents=True)
+    for shard in range(shards):
+        items = [(f"{number:06d}", {"txt": f"text {shard} {number}".encode()}) for number in range(records)]
+        write_shard(folder / f"{shard:05d}.tar", items)
+
+
+def _layout(folder: Path) -> str:
+    path = folder / "texts.yaml"
+    path.write_text("name: texts\nabout: one text a record, judged by itself\nresponse: [txt]\n")
+    return str(path)
+
+
+def _rate(folder: Path, card: Path, layout: str, on_progress: Callable[[object], None] | None = None) -> int:
+    from curate import api
+
+    report = api.rate(
+        [str(folder / "shards" / "*.tar")],
+        raters=[str(card)],
+        store=str(folder / "store"),
+        layout=layout,
+        workers=1,
+        on_progress=on_progress,
+    )
+    return report.samples
+
+
+def job_resume(folder: Path, shards: int = 1000) -> tuple[float, int]:
+    _shards(folder / "shards", shards, 5)
+    card = card_yaml(folder / "hash.yaml", name="hash", target="curate.testing:HashRater", takes={"response": "any"})
+    layout = _layout(folder)
+    _rate(folder, card, layout)
+    started = time.perf_counter()
+    _rate(folder, card, layout)
+    return time.perf_counter() - started, shards
+
+
+def job_memory(folder: Path, samples: int = 1_000_000) -> tuple[float, int]:
+    """Prints resident memory as the run goes; the slope is over its second half, when every buffer has its size."""
+    _shards(folder / "shards", samples // 10_000, 10_000)
+    card = card_yaml(folder / "nothing.yaml", name="nothing", target="curate.testing:HashRater", takes={"response": "any"})
+    seen: list[tuple[int, float]] = []
+
+    def watch(progress: object) -> None:
+        with Path("/proc/self/statm").open() as statm:
+            resident = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        seen.append((progress.samples_done, resident))  # type: ignore[attr-defined]
+
+    started = time.perf_counter()
+    count = _rate(folder, card, _layout(folder), watch)
+    seconds = time.perf_counter() - started
+    half = [(done, resident) for done, resident in seen if done >= count / 2]
+    mean_done = sum(done for done, _ in half) / len(half)
+    mean_resident = sum(resident for _, resident in half) / len(half)
+    slope = sum((d - mean_done) * (r - mean_resident) for d, r in half) / sum((d - mean_done) ** 2 for d, _ in half)
+    print(f"resident {half[0][1]:.0f} MiB at {half[0][0]:,} samples, {half[-1][1]:.0f} MiB at {half[-1][0]:,}")
+    print(f"slope {slope * 100_000:.2f} MiB per 100,000 samples; {count / seconds:,.0f} samples/s")
+    return seconds, count
+
+
+JOBS = {"resume": job_resume, "memory": job_memory}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--job", choices=JOBS, required=True)
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="curate-bench-"))
+    try:
+        report_job(*JOBS[options.job](folder))
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()

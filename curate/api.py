@@ -1,0 +1,290 @@
+"""The public verbs: what the command line does, under the same names, for notebooks and scripts.
+
+    import curate
+
+    curate.rate("shards/*.tar", raters=["signal"], store="store/")
+    curate.pair("store/", by="signal", strategy="best-worst", format="diffusers-dpo", out="dpo/")
+
+Every verb raises `CurateError` for what its caller can mend, and returns a report whose numbers add up.
+"""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.errors import OutputError
+from curate.progress import Progress
+from curate.records import Funnel, Rating
+
+if TYPE_CHECKING:
+    from curate.check import Finding
+    from curate.rate.report import RateReport
+    from curate.rate.run import Stream
+
+Watch = Callable[[Progress], None]
+
+MEMORY = "2GB"
+"""What selecting may take where nothing is said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportReport:
+    """What a selection or an export did."""
+
+    out: str
+    """The folder, or the file of a ranking, that was written."""
+    format: str
+    funnels: list[Funnel]
+    warnings: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "out": self.out,
+            "format": self.format,
+            "funnels": [funnel.as_dict() for funnel in self.funnels],
+            "warnings": self.warnings,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckReport:
+    """What a check found."""
+
+    dataset: str
+    findings: list[Finding]
+    """The first `most` of them."""
+    counts: Mapping[str, int]
+    """By severity and rule, over all of them: 'error: tie' …"""
+
+    @property
+    def ok(self) -> bool:
+        """No errors; warnings and notes are allowed."""
+        return not any(name.startswith("error: ") for name in self.counts)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "dataset": self.dataset,
+            "ok": self.ok,
+            "counts": dict(self.counts),
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+
+def rate(
+    shards: str | Sequence[str] | Stream,
+    *,
+    raters: Sequence[str],
+    store: str | Path,
+    layout: str | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    batch_size: int | None = None,
+    max_failures: str | None = None,
+    retry: Sequence[str] = (),
+    trust: bool = False,
+    offline: bool = False,
+    on_progress: Watch | None = None,
+) -> RateReport:
+    """Judge every sample of some shards with some raters, once, and keep the ratings in a store.
+
+    `shards` are paths, globs, brace patterns or URLs; or a webdataset pipeline that was not decoded, whose samples then
+    cannot be exported, because nobody knows where they lie. Killed at any moment, the same call goes on from there.
+    """
+    from curate.rate.run import RateOptions, rate_into
+    from curate.raters import Settings
+    from curate.store import Store
+
+    options = RateOptions(
+        layout=layout,
+        workers=workers,
+        max_failures=max_failures,
+        retry=retry,
+        settings=Settings(device=device, batch_size=batch_size, offline=offline, trust=trust),
+        on_progress=on_progress,
+    )
+    return rate_into(Store.create_or_open(store), [shards] if isinstance(shards, str) else shards, raters, options)
+
+
+def rate_stream(
+    samples: Stream, *, raters: Sequence[str], layout: str | None = None, workers: int | None = None
+) -> Iterator[Rating]:
+    """The ratings of a webdataset pipeline as they come, without a store."""
+    from curate.rate.run import RateOptions
+    from curate.rate.run import rate_stream as stream
+
+    return stream(samples, raters, RateOptions(layout=layout, workers=workers))
+
+
+def filter(  # noqa: A001  the verb's name
+    store: str | Path,
+    *,
+    out: str | Path,
+    where: str | None = None,
+    top: str | None = None,
+    by: str | None = None,
+    per: str | None = None,
+    format: str = "shards",  # noqa: A002  as `--format`
+    memory: str | None = None,
+) -> ExportReport:
+    """Keep the samples for which `where` holds, or the best by `by`, and write them with their original bytes."""
+    from curate import select
+
+    desk = _Selecting(store, memory)
+    recipe = {"where": where, "top": top, "by": by, "per": per}
+    with _scratch() as scratch:
+        chosen = select.filter(desk.view, where=where, top=top, by=by, per=per, out=scratch / "kept.parquet", memory=desk.memory)
+        return desk.export(chosen.path, chosen.funnels, out, format, recipe, "filter")
+
+
+def rank(
+    store: str | Path,
+    *,
+    by: str,
+    out: str | Path,
+    where: str | None = None,
+    tie: float = 0.0,
+    format: str | None = None,  # noqa: A002  as `--format`
+    memory: str | None = None,
+) -> ExportReport:
+    """Put every group in order, best first. Writes a Parquet file, or a dataset where `format` is given."""
+    from curate import select
+    from curate.files import atomic_file
+
+    desk = _Selecting(store, memory)
+    if format is not None:
+        with _scratch() as scratch:
+            ranked = select.rank(desk.view, by=by, where=where, tie=tie, out=scratch / "rankings.parquet", memory=desk.memory)
+            return desk.export(ranked.path, ranked.funnels, out, format, {"by": by, "where": where, "tie": tie}, "rank")
+    place = Path(out)
+    if place.is_dir():
+        raise OutputError(f"{out} is a folder; a ranking is one file, such as {place / 'rankings.parquet'}")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(place) as aside:
+        ranked = select.rank(desk.view, by=by, where=where, tie=tie, out=aside, memory=desk.memory)
+    return ExportReport(out=str(out), format="ranking", funnels=list(ranked.funnels))
+
+
+def pair(
+    store: str | Path,
+    *,
+    by: str,
+    out: str | Path,
+    format: str = "diffusers-dpo",  # noqa: A002  as `--format`
+    strategy: str = "best-worst",
+    min_margin: str | float = "0",
+    where: str | None = None,
+    tie: float = 0.0,
+    ties: str = "drop",
+    agree: Sequence[str] = (),
+    at_least: int | None = None,
+    max_per_group: int | None = None,
+    max_per_sample: int | None = None,
+    split: str | None = None,
+    seed: int = 0,
+    memory: str | None = None,
+) -> ExportReport:
+    """Pair a better with a worse response to the same request, and write the pairs for a trainer."""
+    from curate import select
+
+    desk = _Selecting(store, memory)
+    recipe: dict[str, Any] = {
+        "by": by,
+        "strategy": strategy,
+        "min_margin": str(min_margin),
+        "where": where,
+        "tie": tie,
+        "ties": ties,
+        "agree": tuple(agree),
+        "at_least": at_least,
+        "max_per_group": max_per_group,
+        "max_per_sample": max_per_sample,
+        "split": split,
+        "seed": seed,
+    }
+    with _scratch() as scratch:
+        paired = select.pair(desk.view, **recipe, out=scratch / "pairs.parquet", memory=desk.memory)
+        return desk.export(paired.path, paired.funnels, out, format, recipe, "pair")
+
+
+def export(store: str | Path, selection: str | Path, *, format: str, out: str | Path) -> ExportReport:  # noqa: A002
+    """Write a selection (a ranking, pairs, kept samples) once more for another reader."""
+    desk = _Selecting(store, None)
+    return desk.export(Path(selection), [], out, format, {"selection": str(selection)}, "export")
+
+
+def check(dataset: str | Path, *, format: str | None = None, most: int = 1000) -> CheckReport:  # noqa: A002
+    """Read a dataset the way its trainer does, and report what would hurt."""
+    from curate.check import check as find
+
+    counts: Counter[str] = Counter()
+    findings = []
+    for finding in find(dataset, format=format):
+        counts[f"{finding.severity}: {finding.rule}"] += 1
+        if len(findings) < most:
+            findings.append(finding)
+    return CheckReport(dataset=str(dataset), findings=findings, counts=dict(sorted(counts.items())))
+
+
+class _Selecting:
+    """A store opened for selecting, and the way from a selection to an export."""
+
+    def __init__(self, store: str | Path, memory: str | None) -> None:
+        from curate.store import Store
+
+        self.memory = memory or MEMORY
+        self.store = Store.open(store)
+        self.view = self.store.view(memory=self.memory)
+
+    def export(
+        self,
+        selection: str | Path,
+        funnels: Sequence[Funnel],
+        out: str | Path,
+        format_name: str,
+        recipe: Mapping[str, Any],
+        verb: str,
+    ) -> ExportReport:
+        """Write the selection as a dataset."""
+        from curate.bridge import StoreSource
+        from curate.export import Options
+        from curate.export import export as write
+
+        source = StoreSource(self.store, self.view)
+        told = {name: value for name, value in recipe.items() if value not in (None, (), "")}
+        options = Options(
+            recipe={"verb": verb, "store": self.store.path.name, **told},
+            command=_command(verb, self.store.path, told, format_name, out),
+            funnels=list(funnels),
+        )
+        written = write(selection, source, out, format=format_name, options=options)
+        forbidden = sorted({card.name for card in source.cards() if card.commercial is False})
+        warnings = [
+            f"the licence of {name} forbids commercial use, and it took part in choosing these data" for name in forbidden
+        ]
+        return ExportReport(out=str(out), format=format_name, funnels=[*funnels, *written], warnings=warnings)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for a selection that is to be exported, gone at the end; TMPDIR says on which disk."""
+    with tempfile.TemporaryDirectory(prefix="curate-") as folder:
+        yield Path(folder)
+
+
+def _command(verb: str, store: Path, recipe: Mapping[str, Any], format_name: str, out: str | Path) -> str:
+    """The command line that does the same."""
+    words = ["curate", verb, str(store)]
+    for name, value in recipe.items():
+        if name == "selection":
+            words.append(str(value))
+            continue
+        for one in value if isinstance(value, tuple) else (value,):
+            words += [f"--{name.replace('_', '-')}", str(one)]
+    return shlex.join([*words, "--format", format_name, "--out", str(out)])

@@ -1,0 +1,204 @@
+"""Cards: raters, declared. A card says which engine, which weights, and how to read the number.
+
+A card is a YAML file under `annotators/`, or one of your own passed by path; both go through the same door. Its
+fingerprint covers what decides the numbers and nothing else, so editing a description loses no rating.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from curate.content import content_files, parse_yaml
+from curate.errors import CardError, nearest
+from curate.records import canonical_json
+
+NAME = r"^[a-z][a-z0-9_]*(?:-[a-z0-9_]+)*$"
+"""Names of cards; in expressions a dash may be written as an underscore."""
+
+TARGET = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Dimension(_Strict):
+    """One number a rater gives."""
+
+    about: str = ""
+    range: tuple[float | None, float | None] = (None, None)
+    """Lowest and highest value after flipping; null where unbounded."""
+
+    @field_validator("range", mode="before")
+    @classmethod
+    def _two(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class Weights(_Strict):
+    """Where a network's weights come from; give `hub` with `revision`, or `path`, or `package` with `file`."""
+
+    hub: str | None = None
+    """Repository on the Hugging Face Hub, `org/name`."""
+    revision: str | None = None
+    """Commit hash. `unpinned` where none is known yet; said aloud when used."""
+    path: str | None = None
+    """Local file or folder; relative to the card."""
+    package: str | None = None
+    """Installed Python package that carries the file."""
+    file: str | None = None
+    """File inside the repository, folder or package."""
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Weights:
+        sources = [name for name in ("hub", "path", "package") if getattr(self, name)]
+        if len(sources) != 1:
+            raise ValueError("give exactly one of hub, path, package")
+        if self.hub and not self.revision:
+            raise ValueError("weights from the hub need a revision (a commit hash, or 'unpinned')")
+        return self
+
+
+class Takes(_Strict):
+    """What a rater needs of a sample."""
+
+    response: Literal["image", "video", "text", "any"] = "image"
+    prompt: Literal["required", "optional", "unused"] = "unused"
+    conditions: tuple[str, ...] = ()
+    """Roles that must be there: source, mask, reference …"""
+
+    @field_validator("conditions", mode="before")
+    @classmethod
+    def _tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class Card(_Strict):
+    """A rater, declared."""
+
+    name: Annotated[str, Field(pattern=NAME)]
+    version: int = Field(ge=1)
+    """Raised by the author when the same fields would give other numbers."""
+    about: str
+    """One line for people: what it measures."""
+    target: Annotated[str, Field(pattern=TARGET)]
+    """The engine, as `module:factory`."""
+    args: Mapping[str, Any] = Field(default_factory=dict)
+    """Settings of the engine; they are part of the fingerprint."""
+    judges: Literal["samples", "pairs"] = "samples"
+    takes: Takes = Takes()
+    dimensions: Mapping[str, Dimension]
+    main: str
+    """The dimension that the bare name of the card means."""
+    higher_is_better: bool = True
+    """False where the engine's raw number is smaller-is-better; values are flipped, so stored ones never are."""
+    weights: Mapping[str, Weights] = Field(default_factory=dict)
+    extra: str | None = None
+    """The optional dependency group it needs."""
+    licence: str = "unknown"
+    commercial: bool | None = None
+    """False where the licence forbids commercial use; null where it does not say."""
+    paper: str | None = None
+    source: str | None = None
+    """Repository of the original."""
+    trained_on: str | None = None
+    parity: str | None = None
+    """File under tests/golden with the numbers of the original; null says there are none."""
+    notes: str | None = None
+
+    @field_validator("dimensions")
+    @classmethod
+    def _dimension_names(cls, value: Mapping[str, Dimension]) -> Mapping[str, Dimension]:
+        for name in value:
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in {"status", "spread"}:
+                raise ValueError(f"'{name}' cannot name a dimension: use a-z, 0-9 and _, and neither 'status' nor 'spread'")
+        if not value:
+            raise ValueError("a card has at least one dimension")
+        return value
+
+    @model_validator(mode="after")
+    def _main_exists(self) -> Card:
+        if self.main not in self.dimensions:
+            raise ValueError(f"main is '{self.main}', which is not among the dimensions {', '.join(self.dimensions)}")
+        return self
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex characters over all that decides a number. Weights count by repository, revision and hash, not by path."""
+        weights = {
+            role: {"hub": w.hub, "revision": w.revision, "file": w.file, "package": w.package, "sha256": w.sha256}
+            | ({"path": w.path} if w.path and not w.sha256 else {})
+            for role, w in self.weights.items()
+        }
+        decides = {
+            "name": self.name,
+            "version": self.version,
+            "target": self.target,
+            "args": dict(self.args),
+            "judges": self.judges,
+            "takes": self.takes.model_dump(mode="json"),
+            "dimensions": sorted(self.dimensions),
+            "higher_is_better": self.higher_is_better,
+            "weights": weights,
+        }
+        return hashlib.sha256(canonical_json(decides).encode()).hexdigest()[:16]
+
+
+class CardFile(BaseModel):
+    """A card and where it came from."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    card: Card
+    where: str
+    shipped: bool
+    """Cards that did not come with the package may only name targets inside `curate.` unless trusted."""
+
+
+def parse_card(text: str, *, where: str) -> Card:
+    """The card that a YAML text declares; `where` is named in every complaint."""
+    fields = parse_yaml(text, where=where, error=CardError)
+    try:
+        return Card.model_validate(fields)
+    except ValidationError as problem:
+        first = problem.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "card"
+        more = f" (and {problem.error_count() - 1} more)" if problem.error_count() > 1 else ""
+        hint = f" {nearest(str(first['loc'][-1]), Card.model_fields)}" if first["type"] == "extra_forbidden" else ""
+        raise CardError(f"{where}, field '{place}': {first['msg']}{more}.{hint}") from problem
+
+
+def shipped_cards() -> dict[str, CardFile]:
+    """Every card that comes with the package, by name."""
+    cards: dict[str, CardFile] = {}
+    for entry in content_files("annotators", "", ".yaml"):
+        card = parse_card(entry.read_text(encoding="utf-8"), where=entry.name)
+        if card.name in cards:
+            raise CardError(f"two shipped cards are named '{card.name}': {cards[card.name].where} and {entry.name}")
+        cards[card.name] = CardFile(card=card, where=str(entry), shipped=True)
+    return cards
+
+
+def load_card(name_or_path: str) -> CardFile:
+    """A card by name, or one of your own by the path of its file."""
+    if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path:
+        path = Path(name_or_path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as problem:
+            raise CardError(f"cannot read the card {name_or_path}: {problem}") from problem
+        return CardFile(card=parse_card(text, where=name_or_path), where=str(path), shipped=False)
+    cards = shipped_cards()
+    if name_or_path not in cards:
+        raise CardError(
+            f"no card is named '{name_or_path}'. {nearest(name_or_path, cards)} To use your own, pass the path of a YAML card."
+        )
+    return cards[name_or_path]

@@ -1,0 +1,14 @@
+"""The command line: parse, call the public function of the same name, print.
+
+Whatever a command does, a notebook can do with `curate.NAME`; nothing here decides anything about data. Each command
+imports what it needs when it runs, so that `curate --help` answers at once.
+"""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """The entry point of the command `curate`."""
+    from curate.cli.app import app
+
+    app()

@@ -1,0 +1,144 @@
+"""`curate rate`, and the rating that goes ahead of a selection when shards are named instead of a store."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curate.cli import options
+from curate.cli.display import Display, duration
+from curate.cli.session import Session, session
+from curate.cli.tables import funnel_table, status_table
+from curate.errors import CurateError, StoreError
+
+if TYPE_CHECKING:
+    from curate.rate.report import RateReport
+
+_RUN = "How it runs"
+_FAILURES = "Failures"
+
+
+def rate(
+    shards: options.Shards,
+    rater: options.Raters,
+    store: Annotated[str, typer.Option("--store", metavar="DIR", help="The folder of the ratings; made when it is not there.")],
+    layout: options.Layout = None,
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 …", rich_help_panel=_RUN)
+    ] = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=0,
+            help="Processes that decode; as the machine has cores where not said.",
+            show_default=False,
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", min=1, help="Samples a batch; changes no value.", show_default=False, rich_help_panel=_RUN),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Download nothing; weights that are not there are an error.", rich_help_panel=_RUN)
+    ] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run code that cards of your own and model repositories name.", rich_help_panel=_RUN)
+    ] = False,
+    max_failures: Annotated[
+        str | None,
+        typer.Option(
+            "--max-failures",
+            metavar="N|P%",
+            help="Stop when more ratings fail than this.",
+            show_default=False,
+            rich_help_panel=_FAILURES,
+        ),
+    ] = None,
+    retry: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--retry",
+            metavar="STATUS",
+            help="Ask again what ended so: a status, 'transient' or 'failed'; repeat for several.",
+            show_default=False,
+            rich_help_panel=_FAILURES,
+        ),
+    ] = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+    log: options.Log = None,
+) -> None:
+    """Judge every sample of the shards, once, and keep the ratings in a store.
+
+    Run it again after a kill, with more shards or with another rater: only what is missing is computed.
+
+    Example: [bold]curate rate 'shards/{000..127}.tar' --rater signal --rater pickscore --store ratings[/bold]
+    """
+    with session(quiet=quiet, as_json=as_json, log=log, store=store) as here:
+        from curate import api
+
+        with Display(here.err, quiet=quiet) as display:
+            report = api.rate(
+                shards,
+                raters=rater,
+                store=store,
+                layout=layout,
+                device=device,
+                workers=workers,
+                batch_size=batch_size,
+                max_failures=max_failures,
+                retry=retry or (),
+                trust=trust,
+                offline=offline,
+                on_progress=display,
+            )
+        _say(report, here)
+        here.finish(report.as_dict(), [status_table(report.statuses), funnel_table(report.funnels)])
+        if report.unreadable:
+            raise typer.Exit(1)
+
+
+def store_of(source: Sequence[str], raters: Sequence[str], store: str | None, layout: str | None, here: Session) -> str:
+    """The store that `source` names; where it names shards, the store in which they are now rated."""
+    if not raters:
+        if store is not None:
+            raise CurateError("--store says where to rate shards, and needs --rater; to read a store, name it alone")
+        if len(source) > 1:
+            raise StoreError(f"{len(source)} names where one store goes; to rate shards first, say with which --rater")
+        return source[0]
+    from curate import api
+
+    store = store or default_store(source)
+    here.tell(f"rating first what is not yet rated, in {store}")
+    with Display(here.err, quiet=here.quiet) as display:
+        report = api.rate(source, raters=raters, store=store, layout=layout, on_progress=display)
+    _say(report, here)
+    return store
+
+
+def default_store(shards: Sequence[str]) -> str:
+    """A folder in .curate/ that the same names of shards, said in the same place, always lead to."""
+    names = "\0".join([str(Path.cwd()), *shards])
+    words = re.findall(r"[A-Za-z0-9]+", shards[0].rpartition("://")[2].removesuffix(".tar"))
+    return f".curate/{'-'.join(words)[-40:].strip('-') or 'shards'}-{hashlib.sha256(names.encode()).hexdigest()[:8]}"
+
+
+def _say(report: RateReport, here: Session) -> None:
+    """What a run did, in a line, and what the user has to know of it."""
+    for notice in report.notices:
+        here.warn(notice)
+    for shard, reason in report.unreadable.items():
+        here.warn(f"not read: {shard}: {reason}")
+    for shard in report.cut:
+        here.warn(f"cut short: {shard}; what was whole in it is kept")
+    here.tell(
+        f"computed {report.computed:,} ratings of {report.samples:,} samples in {duration(report.seconds)}"
+        f" ({report.shards:,} shards, {report.unchanged:,} unchanged)"
+    )

@@ -1,0 +1,168 @@
+"""What every command shares: where it prints, what it logs, and how it ends when something is wrong.
+
+Results go to stdout, as tables or as one JSON document; everything else goes to stderr. Exit codes: 0 done, 1 done and
+something is wrong with the data, 2 a mistake that one sentence explains, 130 stopped by the user. A bug keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from curate.errors import CurateError, OutputError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+LOG = logging.getLogger("curate")
+LOG.addHandler(logging.NullHandler())
+
+PLAIN_WIDTH = 140
+"""Columns of a table that goes into a file or a pipe, where there is no window to fit."""
+
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+"""The system refuses a path that the user named."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class Session:
+    """One command's way to speak."""
+
+    def __init__(self, *, quiet: bool, as_json: bool) -> None:
+        from rich.console import Console
+
+        self.quiet = quiet
+        self._as_json = as_json
+        self.err: Console = Console(stderr=True, soft_wrap=True, highlight=False)
+        self._out: Console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+
+    def tell(self, text: str) -> None:
+        """Say something on the way; it is no result."""
+        LOG.info("%s", text)
+        if not self.quiet:
+            self.err.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """Say something that the user has to know, `--quiet` or not."""
+        LOG.warning("%s", text)
+        self.err.print(f"note: {text}", markup=False)
+
+    def show(self, part: RenderableType, *, style: str | None = None) -> None:
+        """Print a part of the result as soon as it is there; `--json` prints all of it at the end."""
+        if not self.quiet and not self._as_json:
+            self._out.print(part, style=style)
+
+    def finish(self, document: Mapping[str, Any], shown: Sequence[RenderableType]) -> None:
+        """Print the result: `document` with `--json`, else `shown`, one below the other."""
+        LOG.info("%s", json.dumps(document, ensure_ascii=False, default=str))
+        if self._as_json:
+            sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n")
+            return
+        for one in shown:
+            self._out.print(one)
+
+
+@contextmanager
+def session(*, quiet: bool = False, as_json: bool = False, log: str | None = None, store: str | None = None) -> Iterator[Session]:
+    """A command from its start to its end; turns what a user can cause into one sentence and an exit code.
+
+    The log goes to the file `log`; without it, into the folder `store` where there is one.
+    """
+    try:
+        with _logging(log, store), _bugs_logged():
+            LOG.info("curate %s", shlex.join(sys.argv[1:]))
+            yield Session(quiet=quiet, as_json=as_json)
+    except CurateError as problem:
+        raise _stop(f"error: {problem}", 2) from problem
+    except KeyboardInterrupt as problem:
+        raise _stop("stopped; run the same command to go on", 130) from problem
+    except OSError as problem:
+        sentence = _sentence(problem)
+        if sentence is None:
+            raise
+        raise _stop(f"error: {sentence}", 2) from problem
+
+
+@contextmanager
+def _bugs_logged() -> Iterator[None]:
+    """Write what ends a command into the log, with the traceback that the terminal is spared."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except BaseException:
+        LOG.exception("the command ended with an error")
+        raise
+
+
+def _stop(sentence: str, code: int) -> typer.Exit:
+    sys.stderr.write(sentence + "\n")
+    return typer.Exit(code)
+
+
+def _sentence(problem: OSError) -> str | None:
+    """What to say of an error of the system; None where it is no user's doing."""
+    place = f" ({problem.filename})" if problem.filename else ""
+    if problem.errno in _FULL:
+        return f"the disk is full{place}; what was finished stays, so make room and run the same command again"
+    if problem.errno in _REFUSED:
+        return f"{problem.strerror}{place}"
+    return None
+
+
+class _LogFile(logging.Handler):
+    """A log that keeps its lines until `awaited` is there: a store's log must not lie in its folder before the store does."""
+
+    def __init__(self, path: Path, awaited: Path) -> None:
+        super().__init__()
+        formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+        formatter.converter = time.gmtime
+        self.setFormatter(formatter)
+        self._path = path
+        self._awaited = awaited
+        self._kept: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._kept.append(self.format(record) + "\n")
+        if not self._awaited.exists():
+            return
+        lines, self._kept = self._kept, []
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.writelines(lines)
+        except OSError as problem:
+            # A log that cannot be written must not end the run it tells of.
+            LOG.removeHandler(self)
+            sys.stderr.write(f"note: the log {self._path} cannot be written ({problem.strerror}); going on without\n")
+
+
+@contextmanager
+def _logging(log: str | None, store: str | None) -> Iterator[None]:
+    """Write the log to the file `log`, else into the folder `store`, else nowhere."""
+    if log is not None:
+        path = Path(log).absolute()
+        if not path.parent.is_dir():
+            raise OutputError(f"the folder of --log {log} does not exist; make it first")
+        handler = _LogFile(path, path.parent)
+    elif store is not None:
+        handler = _LogFile(Path(store).absolute() / "log.txt", Path(store).absolute() / "store.json")
+    else:
+        yield
+        return
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)

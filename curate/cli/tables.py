@@ -1,0 +1,71 @@
+"""Tables for people: funnels that add up, statuses by rater, cards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from curate.records import Funnel
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A table in which columns of numbers stand to the right; None is a dash."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = [list(row) for row in rows]
+    made = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold", pad_edge=False)
+    for at, name in enumerate(columns):
+        numbers = any(_is_number(row[at]) for row in rows) and all(row[at] is None or _is_number(row[at]) for row in rows)
+        made.add_column(name, justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        # Text, not markup: a prompt with square brackets stays what it is.
+        made.add_row(*(Text(spell(cell)) for cell in row))
+    return made
+
+
+def spell(value: object) -> str:
+    """A cell as text: thousands apart, four digits of a fraction, a dash for nothing."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return str(value)
+
+
+def funnel_table(funnels: Sequence[Funnel]) -> Table:
+    """One row a step: what came in, what went out, and what was dropped for which reason."""
+    rows = [
+        (funnel.step, funnel.unit, funnel.taken, funnel.kept, sum(funnel.dropped.values()), reasons(funnel.dropped))
+        for funnel in funnels
+    ]
+    return table("What became of it", ("step", "counted", "in", "out", "dropped", "why"), rows)
+
+
+def reasons(counts: Mapping[str, int]) -> str:
+    """Counts by reason, the most frequent first."""
+    ordered = sorted(counts.items(), key=lambda reason: (-reason[1], reason[0]))
+    return ", ".join(f"{reason} {count:,}" for reason, count in ordered)
+
+
+def status_table(statuses: Mapping[str, Mapping[str, int]]) -> Table:
+    """Raters by status, over samples; `ok` first, then what failed most."""
+    totals: dict[str, int] = {}
+    for counts in statuses.values():
+        for status, count in counts.items():
+            totals[str(status)] = totals.get(str(status), 0) + count
+    names = sorted(totals, key=lambda status: (status != "ok", -totals[status], status))
+    rows = [(rater, *(counts.get(name, 0) for name in names), sum(counts.values())) for rater, counts in sorted(statuses.items())]
+    return table("Ratings by status", ("rater", *names, "samples"), rows)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,180 @@
+"""Selections: the Parquet files that filter, rank and pair write, read as a stream in one fixed order.
+
+Rows are sorted out of core by DuckDB, by split and group, so that an export depends on what is in a selection and not on
+the order in which it was written, and so that all rows of a group come together.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+from curate.errors import CurateError
+from curate.records import Pair
+
+Kind = Literal["samples", "rankings", "pairs"]
+
+_NEEDED: Mapping[Kind, tuple[str, ...]] = {
+    "pairs": ("group", "chosen", "rejected", "margin", "chosen_value", "rejected_value"),
+    "rankings": ("group", "sample", "rank", "value"),
+    "samples": ("sample",),
+}
+_MAY_HAVE: Mapping[Kind, tuple[str, ...]] = {
+    "pairs": ("confidence", "split"),
+    "rankings": ("spread", "wins", "split"),
+    "samples": ("row",),
+}
+_WRITTEN_BY: Mapping[Kind, str] = {"pairs": "pair", "rankings": "rank", "samples": "filter"}
+_ORDER: Mapping[Kind, tuple[str, ...]] = {
+    "pairs": ("split", "group", "chosen", "rejected", "margin", "chosen_value", "rejected_value", "confidence"),
+    "rankings": ("split", "group", "rank", "sample", "value", "spread", "wins"),
+    "samples": ("row", "sample"),
+}
+_SPLIT = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_FETCH = 2048
+_MEMORY = "512MB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankedRow:
+    """One row of a ranking, as it was written."""
+
+    group: str
+    sample: str
+    rank: int
+    """1 is best; equal ranks are ties."""
+    value: float
+    spread: float | None
+    wins: float | None
+    """RankDPO's φ in [0, 1] where the ranking was made with it."""
+    split: str
+
+
+class Selection:
+    """A selection on disk. Nothing of it is held in memory but the group that is being read."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Reads the columns; raises `CurateError` for a file that is no selection."""
+        self.path = str(path)
+        self._columns, self.rows = _columns(self.path)
+        self.kind: Kind = _kind(self.path, self._columns)
+
+    def require(self, kind: Kind, format_name: str) -> None:
+        """Raises `CurateError` unless this selection is of the kind that a format takes."""
+        if self.kind != kind:
+            raise CurateError(
+                f"the format '{format_name}' takes {kind}, and {self.path} holds {self.kind}; "
+                f"make {kind} with `curate {_WRITTEN_BY[kind]}`"
+            )
+
+    def pairs(self, scratch: Path) -> Iterator[list[Pair]]:
+        """The pairs, one list for each group within each split. `scratch` is a folder where the sorting may spill."""
+        rows = (
+            Pair(
+                group=row["group"],
+                chosen=row["chosen"],
+                rejected=row["rejected"],
+                margin=row["margin"],
+                chosen_value=row["chosen_value"],
+                rejected_value=row["rejected_value"],
+                confidence=row["confidence"],
+                split=_split(row["split"]),
+            )
+            for row in self._rows(scratch)
+        )
+        for _, group in groupby(rows, key=lambda pair: (pair.split, pair.group)):
+            yield list(group)
+
+    def rankings(self, scratch: Path) -> Iterator[list[RankedRow]]:
+        """The rankings, one list for each group within each split, best first."""
+        rows = (
+            RankedRow(
+                group=row["group"],
+                sample=row["sample"],
+                rank=int(row["rank"]),
+                value=row["value"],
+                spread=_finite(row["spread"]),
+                wins=_finite(row["wins"]),
+                split=_split(row["split"]),
+            )
+            for row in self._rows(scratch)
+        )
+        for _, group in groupby(rows, key=lambda row: (row.split, row.group)):
+            yield list(group)
+
+    def samples(self, scratch: Path) -> Iterator[str]:
+        """The ids of the samples kept, in the order of the selection."""
+        for row in self._rows(scratch):
+            yield row["sample"]
+
+    def _rows(self, scratch: Path) -> Iterator[dict[str, Any]]:
+        names = _NEEDED[self.kind] + _MAY_HAVE[self.kind]
+        present = [name for name in names if name in self._columns]
+        absent = dict.fromkeys(set(names) - set(present))
+        order = [name for name in _ORDER[self.kind] if name in present]
+        for row in sorted_rows(self.path, present, order, scratch):
+            yield absent | dict(zip(present, row, strict=True))
+
+
+def sorted_rows(path: str, columns: Sequence[str], order: Sequence[str], scratch: Path) -> Iterator[tuple[Any, ...]]:
+    """Rows of a Parquet file in the order of some columns, nulls first, sorted on disk where memory does not do."""
+    import duckdb
+
+    def quoted(names: Sequence[str]) -> list[str]:
+        return ['"' + name.replace('"', '""') + '"' for name in names]
+
+    query = f"SELECT {', '.join(quoted(columns))} FROM read_parquet(?)"
+    if order:
+        query += " ORDER BY " + ", ".join(f"{name} ASC NULLS FIRST" for name in quoted(order))
+    settings: dict[str, str | bool | int | float | list[str]] = {"memory_limit": _MEMORY, "temp_directory": str(scratch)}
+    with duckdb.connect(config=settings) as connection:
+        try:
+            result = connection.execute(query, [_literal(path)])
+            while rows := result.fetchmany(_FETCH):
+                yield from rows
+        except duckdb.Error as problem:
+            raise CurateError(f"{path} cannot be read ({str(problem).splitlines()[0]})") from problem
+
+
+def _literal(path: str) -> str:
+    """A path that DuckDB does not take for a pattern."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in path)
+
+
+def _split(name: str | None) -> str:
+    """The name of a split, which becomes part of file names: `train` where none is said."""
+    if name is None:
+        return "train"
+    if not _SPLIT.fullmatch(name):
+        raise CurateError(f"the split '{name[:40]}' cannot be a file name; call it by small letters, digits and underscores")
+    return name
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _columns(path: str) -> tuple[frozenset[str], int]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            return frozenset(file.schema_arrow.names), file.metadata.num_rows
+    except (OSError, pa.ArrowInvalid) as problem:
+        raise CurateError(f"{path} is not a selection ({problem}); pass a file that filter, rank or pair wrote") from problem
+
+
+def _kind(path: str, columns: frozenset[str]) -> Kind:
+    for kind, needed in _NEEDED.items():
+        if columns.issuperset(needed):
+            return kind
+    raise CurateError(
+        f"{path} has the columns {', '.join(sorted(columns)) or '(none)'}, which are neither those of pairs "
+        f"({', '.join(_NEEDED['pairs'])}), of rankings ({', '.join(_NEEDED['rankings'])}) nor of kept samples (sample)"
+    )

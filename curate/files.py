@@ -1,0 +1,112 @@
+"""Files that are complete when they exist: written aside, synced, renamed, and the folder synced.
+
+A reader never sees half a file, whenever the writer is killed; what a killed writer leaves behind is named
+`NAME.tmp.RANDOM` and may be deleted (`is_temporary` knows them).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from curate.errors import OutputError
+
+_TEMPORARY = re.compile(r"\.tmp\.[0-9a-f]{16}$")
+
+_OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether `path` is named like a file that was never finished."""
+    return _TEMPORARY.search(path.name) is not None
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`: write it, close it, and on leaving it becomes `path`, replacing what was there.
+
+    An exception inside removes the temporary file and leaves `path` as it was. A full disk, a quota and missing rights are
+    raised as `OutputError`. The folder of `path` has to exist.
+    """
+    aside = _aside(path)
+    with output_errors(path):
+        try:
+            yield aside
+            sync_file(aside)
+            aside.replace(path)
+            fsync_folder(path.parent)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path`: fill it, and on leaving it becomes `path`.
+
+    `path` may be missing or an empty folder; anything else is refused with `OutputError`, before any work is done. An
+    exception inside removes the temporary folder.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise OutputError(f"{path} is there already and not empty; choose another place or remove it first")
+    aside = _aside(path)
+    with output_errors(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            aside.mkdir()
+            yield aside
+            _sync_tree(aside)
+            aside.replace(path)
+            fsync_folder(path.parent)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+
+
+@contextlib.contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Raise a full disk, a quota and missing rights inside the block as an `OutputError` that names `path`."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno in _OUT_OF_SPACE:
+            raise OutputError(f"no space left to write {path}; free some and run the same command again") from problem
+        if problem.errno in _NOT_ALLOWED:
+            raise OutputError(f"cannot write {path}: {problem.strerror} ({problem.filename or path})") from problem
+        raise
+
+
+def sync_file(path: Path) -> None:
+    """Bring the contents of a closed file to the disk."""
+    _sync(path, os.O_RDONLY)
+
+
+def fsync_folder(path: Path) -> None:
+    """Bring the names in a folder to the disk, so that a finished rename outlives a power cut."""
+    _sync(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_tree(folder: Path) -> None:
+    for where, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            sync_file(Path(where, name))
+        fsync_folder(Path(where))
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.tmp.{secrets.token_hex(8)}")

@@ -1,0 +1,47 @@
+"""From a rater's judgement to rows: direction, finite values, and one status for the whole answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from curate.cards import Card
+from curate.raters import Value
+from curate.records import Rating, Status
+
+SILENT = Value(status=Status.ERROR, detail="the rater gave no value for this dimension")
+
+
+def overall(values: Mapping[str, Value]) -> Status:
+    """The status of an answer: ok when all its dimensions are, else the first that is not."""
+    return next((value.status for value in values.values() if value.status is not Status.OK), Status.OK)
+
+
+def complete(card: Card, values: Mapping[str, Value]) -> dict[str, Value]:
+    """A value for every dimension of the card, in the card's order; a value that is not finite is a failure."""
+    return {name: _finite(values.get(name, SILENT)) for name in card.dimensions}
+
+
+def ratings_of(sample: str, card: Card, values: Mapping[str, Value]) -> list[Rating]:
+    """The rows of an answer, larger is better."""
+    sign = 1.0 if card.higher_is_better else -1.0
+    return [
+        Rating(
+            sample=sample,
+            rater=card.name,
+            card=card.fingerprint,
+            dimension=name,
+            value=None if value.value is None or value.status is not Status.OK else sign * value.value,
+            spread=value.spread,
+            status=value.status,
+            detail=value.detail,
+            rationale=value.rationale,
+        )
+        for name, value in values.items()
+    ]
+
+
+def _finite(value: Value) -> Value:
+    if value.status is Status.OK and (value.value is None or not math.isfinite(value.value)):
+        return Value(status=Status.NAN, detail=f"the rater returned {value.value}")
+    return value

@@ -1,0 +1,98 @@
+"""What a rate run did, in numbers that add up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from curate.records import Funnel, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitCounts:
+    """How many of a unit's samples there are, and what became of them."""
+
+    samples: int
+    rejects: Mapping[str, int]
+    """By reason."""
+    statuses: Mapping[str, Mapping[str, int]]
+    """By card fingerprint and status."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON, for the store."""
+        return {
+            "samples": self.samples,
+            "rejects": dict(self.rejects),
+            "statuses": {k: dict(v) for k, v in self.statuses.items()},
+        }
+
+    @classmethod
+    def parse(cls, stored: Mapping[str, Any]) -> UnitCounts:
+        """The counts of an earlier commit."""
+        return cls(samples=stored["samples"], rejects=stored["rejects"], statuses=stored["statuses"])
+
+
+@dataclass(slots=True, kw_only=True)
+class RateReport:
+    """The end of a run: every sample of the shards it was given, those of earlier runs included."""
+
+    store: str
+    raters: dict[str, str]
+    """Card fingerprint by name."""
+    shards: int = 0
+    unchanged: int = 0
+    """Shards that were complete already and were not read again."""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Shards that could not be read, with the reason."""
+    cut: list[str] = field(default_factory=list)
+    """Shards that end before their archive does; what was whole in them is kept."""
+    computed: int = 0
+    """Questions put to raters in this run, one for each sample and rater."""
+    seconds: float = 0.0
+    notices: list[str] = field(default_factory=list)
+    """What the user should know: the layout that was guessed, licences, unpinned weights."""
+    samples: int = 0
+    rejects: Counter[str] = field(default_factory=Counter)
+    statuses: dict[str, Counter[str]] = field(default_factory=dict)
+    """By rater name and status, over samples."""
+
+    def add(self, counts: UnitCounts) -> None:
+        """Count a unit in."""
+        self.samples += counts.samples
+        self.rejects.update(counts.rejects)
+        names = {fingerprint: name for name, fingerprint in self.raters.items()}
+        for fingerprint, statuses in counts.statuses.items():
+            if fingerprint in names:
+                self.statuses.setdefault(names[fingerprint], Counter()).update(statuses)
+
+    @property
+    def funnels(self) -> list[Funnel]:
+        """Reading, then each rater: what came in, what is ok, what is not and why."""
+        read = Funnel(step="read", unit="samples", taken=self.samples + self.rejects.total(), kept=self.samples)
+        for reason, count in sorted(self.rejects.items()):
+            read.drop(reason, count)
+        funnels = [read]
+        for name in self.raters:
+            statuses = self.statuses.get(name, Counter())
+            funnel = Funnel(step=f"rate {name}", unit="samples", taken=self.samples, kept=statuses.get(str(Status.OK), 0))
+            for status, count in sorted(statuses.items()):
+                if status != Status.OK:
+                    funnel.drop(status, count)
+            funnels.append(funnel)
+        return funnels
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "store": self.store,
+            "raters": self.raters,
+            "shards": self.shards,
+            "unchanged": self.unchanged,
+            "unreadable": self.unreadable,
+            "cut": self.cut,
+            "computed": self.computed,
+            "seconds": round(self.seconds, 3),
+            "funnels": [funnel.as_dict() for funnel in self.funnels],
+            "notices": self.notices,
+        }

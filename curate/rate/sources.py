@@ -1,0 +1,60 @@
+"""Where units come from: shards, or somebody's own stream of webdataset samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+from curate.records import Reject
+from curate.shards.grouping import Record, ShardEnd, read_records, record_from_webdataset
+from curate.shards.sources import signature
+
+STREAM_UNIT_RECORDS = 1000
+"""Records of a stream that are committed together."""
+
+
+class ShardUnit:
+    """A shard, read anew at each call of `records`."""
+
+    def __init__(self, url: str) -> None:
+        self.name = url
+
+    @cached_property
+    def signature(self) -> str:
+        return signature(self.name)
+
+    def records(self) -> Iterator[Record | Reject | ShardEnd]:
+        return read_records(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamUnit:
+    """A piece of a stream that can be read only once; its name says where in the stream it lay."""
+
+    name: str
+    found: list[Record | Reject]
+    signature: str = ""
+
+    def records(self) -> Iterator[Record | Reject | ShardEnd]:
+        yield from self.found
+        records = [record for record in self.found if isinstance(record, Record)]
+        yield ShardEnd(
+            shard=self.name,
+            records=len(records),
+            members=sum(len(record.members) for record in records),
+            bytes=sum(len(data) for record in records for data in record.data.values()),
+            complete=True,
+            retracted=frozenset(),
+        )
+
+
+def stream_units(samples: Iterable[Mapping[str, Any]], *, name: str = "stream") -> Iterator[StreamUnit]:
+    """Pieces of a stream of webdataset samples (`__key__`, `__url__`, and bytes by field), in its order."""
+    it = iter(samples)
+    number = 0
+    while piece := list(islice(it, STREAM_UNIT_RECORDS)):
+        yield StreamUnit(name=f"{name}/{number:06d}", found=[record_from_webdataset(sample) for sample in piece])
+        number += 1

@@ -1,0 +1,220 @@
+"""What a rater is to the rest of curate: something that takes a stream of items and gives a stream of judgements.
+
+Three ways of judging fit the one method without special cases elsewhere:
+
+- batches on a device: take as many items as a batch holds, give their judgements, go on (`BatchRater` does that);
+- many requests in flight to a server: take items while there are free slots, give judgements as replies come, in any order;
+- answers that come days later, from people: hand the items over, give what is already answered, and `pending` for the
+  rest; a pending judgement is not stored, so the next run asks for it again and finds the answer.
+
+An item holds one sample (pointwise) or two of a group (pairwise); a judgement holds one value or several dimensions.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+
+from curate.cards import CardFile
+from curate.errors import CardError, MissingExtra
+from curate.records import Sample, Status
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """Work on one medium that is done in a decode worker, before an item reaches the rater.
+
+    Raters whose preparations have the same `name` and `role` share the result: it is computed once.
+    """
+
+    name: str
+    """Says what it makes, completely: equal names mean equal results."""
+    make: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+    """From RGB pixels (height, width, 3) to an array of any shape; a picklable function or object."""
+    role: str = "response"
+    """Which medium: 'response', or the role of a condition."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Item:
+    """One question to a rater, with what it needs to answer."""
+
+    number: int
+    """Names the item in its judgement; unique within a run."""
+    samples: tuple[Sample, ...]
+    """One, or two of a group for raters that judge pairs."""
+    prepared: Sequence[Mapping[tuple[str, str], NDArray[np.uint8]]] = ()
+    """For each sample: results of the rater's preparations, by (role, name)."""
+    pixels: Sequence[Mapping[str, NDArray[np.uint8]]] = ()
+    """For each sample, by role: decoded RGB (height, width, 3). Only for raters that live in decode workers."""
+    data: Sequence[Mapping[str, bytes]] = ()
+    """For each sample, by role: the original bytes. Only where the rater says `wants_bytes`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """What a judgement says on one dimension; a value exactly when the status is ok."""
+
+    value: float | None = None
+    spread: float | None = None
+    status: Status = Status.OK
+    detail: str | None = None
+    rationale: str | None = None
+    orders_agree: bool | None = None
+    """For raters of pairs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """A rater's answer to one item, dimension by dimension, in the rater's own direction."""
+
+    item: int
+    values: Mapping[str, Value]
+
+
+def failed(item: Item, dimensions: Iterable[str], status: Status, detail: str | None = None) -> Judgement:
+    """The judgement that says the same failure on every dimension."""
+    return Judgement(item=item.number, values={name: Value(status=status, detail=detail) for name in dimensions})
+
+
+def measured(raw: float, *, spread: float | None = None, rationale: str | None = None) -> Value:
+    """The value for a raw number; NaN and infinity become a status."""
+    number = float(raw)
+    if not math.isfinite(number):
+        return Value(status=Status.NAN, detail=f"the rater returned {number}")
+    return Value(value=number, spread=spread, rationale=rationale)
+
+
+Place = Literal["worker", "main"]
+
+
+@runtime_checkable
+class Rater(Protocol):
+    """Anything that judges. Built from a card by `load_rater`; loaded once per process."""
+
+    place: Place
+    """`worker`: light and pure, runs beside the decoder in every decode worker. `main`: holds a device or connections."""
+    wants_bytes: bool
+    """Whether items carry the original bytes (servers get these; people see them)."""
+    preparations: tuple[Preparation, ...]
+    dimensions: tuple[str, ...]
+
+    def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
+        """One judgement for each item, in any order. Pulls items lazily: what is not yet taken is not yet made."""
+        ...
+
+    def close(self) -> None:
+        """Give back devices and connections."""
+        ...
+
+
+class BatchRater(ABC):
+    """A rater that scores batches; halves a batch that does not fit in memory, and keeps the smaller size."""
+
+    place: Place = "main"
+    wants_bytes: bool = False
+    preparations: tuple[Preparation, ...] = ()
+    dimensions: tuple[str, ...] = ()
+    batch_size: int = 64
+    out_of_memory: ClassVar[tuple[type[BaseException], ...]] = (MemoryError,)
+
+    @abstractmethod
+    def score(self, batch: Sequence[Item]) -> Sequence[Judgement]:
+        """One judgement for each item of the batch, in order."""
+
+    def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
+        it = iter(items)
+        while batch := list(islice(it, self.batch_size)):
+            yield from self._within_memory(batch)
+
+    def close(self) -> None:
+        return None
+
+    def is_out_of_memory(self, problem: BaseException) -> bool:
+        """Whether an exception means that a smaller batch may succeed; engines add their device's own."""
+        return isinstance(problem, self.out_of_memory)
+
+    def _within_memory(self, batch: list[Item]) -> Iterator[Judgement]:
+        waiting = [batch]
+        while waiting:
+            part = waiting.pop()
+            problem: str | None = None
+            try:
+                judgements = list(self.score(part))
+            except Exception as raised:
+                if self.is_out_of_memory(raised):
+                    problem = str(raised) or "out of memory"
+                elif len(part) == 1:
+                    yield failed(part[0], self.dimensions, Status.ERROR, f"{type(raised).__name__}: {raised}")
+                    continue
+                else:
+                    # One bad item must not cost its batch: ask one by one, and only the bad one fails.
+                    waiting.extend([one] for one in reversed(part))
+                    continue
+            if problem is None:
+                yield from judgements
+                continue
+            gc.collect()
+            if len(part) == 1:
+                yield failed(part[0], self.dimensions, Status.OOM, problem)
+                continue
+            half = (len(part) + 1) // 2
+            self.batch_size = min(self.batch_size, half)
+            waiting.extend([part[half:], part[:half]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a run decides for its raters, whatever the card; nothing here may change a value."""
+
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1` …"""
+    batch_size: int | None = None
+    """None leaves it to the engine."""
+    offline: bool = False
+    trust: bool = False
+    """Allow targets outside `curate.` and code from model repositories."""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+def load_rater(file: CardFile, settings: Settings | None = None) -> Rater:
+    """The rater that a card declares: its target is imported and called as `factory(file, settings)`.
+
+    Raises `CardError` for a target that does not exist or is not allowed, `MissingExtra` where its packages are missing.
+    """
+    settings = settings or Settings()
+    card = file.card
+    module_name, factory_name = card.target.split(":")
+    if not file.shipped and not settings.trust and not f"{module_name}.".startswith("curate."):
+        raise CardError(
+            f"{file.where}: the target {card.target} is code outside curate; pass --trust if you know it and want it run"
+        )
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as problem:
+        if card.extra and not (problem.name or "").startswith("curate"):
+            raise MissingExtra(f"the rater '{card.name}'", card.extra, problem) from problem
+        raise CardError(f"{file.where}: the target module {module_name} cannot be imported ({problem})") from problem
+    factory = getattr(module, factory_name, None)
+    if factory is None:
+        raise CardError(f"{file.where}: {module_name} has no '{factory_name}'")
+    try:
+        rater = factory(file, settings)
+    except ModuleNotFoundError as problem:
+        raise MissingExtra(f"the rater '{card.name}'", card.extra or "all", problem) from problem
+    if not isinstance(rater, Rater):
+        raise CardError(f"{file.where}: {card.target} did not make a rater (see curate.raters.Rater)")
+    missing = set(card.dimensions) - set(rater.dimensions)
+    if missing:
+        raise CardError(f"{file.where}: the engine gives {', '.join(rater.dimensions)}, not {', '.join(sorted(missing))}")
+    return rater

@@ -1,0 +1,1 @@
+"""Scorers: the networks inside reward raters. The only package that imports torch."""

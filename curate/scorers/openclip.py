@@ -1,0 +1,79 @@
+"""CLIP towers of OpenCLIP: an architecture by name, and one file of weights.
+
+Weights trained with QuickGELU give other numbers under GELU, close enough that nobody notices. OpenCLIP warns, and only of
+weights that it downloads by name. So a card says which of the two it means (`args.quick_gelu`), and an architecture of the other
+kind is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from curate.cards import CardFile
+from curate.errors import CardError, WeightsError, nearest
+from curate.scorers.libraries import import_open_clip
+from curate.scorers.weights import first_line, weights_file
+
+
+class OpenClipTowers:
+    """A CLIP of OpenCLIP and its tokenizer."""
+
+    def __init__(self, model: Any, tokenizer: Any, *, image_side: int, scale: float) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self.image_side = image_side
+        self.context = int(model.context_length)
+        self.scale = scale
+
+    def embed_images(self, pixels: torch.Tensor) -> torch.Tensor:
+        parameter = self._model.logit_scale
+        features: torch.Tensor = self._model.encode_image(pixels.to(parameter.device, parameter.dtype))
+        return features
+
+    def embed_texts(self, texts: Sequence[str]) -> tuple[torch.Tensor, list[bool]]:
+        tokens = self._tokenizer(list(texts), context_length=self.context)
+        features: torch.Tensor = self._model.encode_text(tokens.to(self._model.logit_scale.device))
+        # Two more for the marks of beginning and end.
+        return features, [len(self._tokenizer.encode(text)) + 2 > self.context for text in texts]
+
+
+def load_openclip_towers(
+    file: CardFile, *, model: str, quick_gelu: bool, dtype: torch.dtype, device: torch.device, offline: bool
+) -> OpenClipTowers:
+    """The towers of the architecture `model`, with the weights under `weights.model`."""
+    open_clip = import_open_clip()
+    config = _config(open_clip, model, quick_gelu, file.where)
+    path = weights_file(file, "model", offline=offline)
+    towers = _load(open_clip, model, path, file.where).eval().requires_grad_(False)
+    # Read before the towers become half precision, which would move a scale of 100 by one.
+    scale = float(towers.logit_scale.exp())
+    side = int(config["vision_cfg"]["image_size"])
+    return OpenClipTowers(towers.to(device, dtype), open_clip.get_tokenizer(model), image_side=side, scale=scale)
+
+
+def _config(open_clip: Any, model: str, quick_gelu: bool, where: str) -> dict[str, Any]:
+    config: dict[str, Any] | None = open_clip.get_model_config(model)
+    if config is None:
+        known = nearest(model, open_clip.list_models())
+        raise CardError(f"{where}, field 'args.model': OpenCLIP has no architecture '{model}'. {known}")
+    if bool(config.get("quick_gelu", False)) != quick_gelu:
+        kinds = ("QuickGELU", "GELU") if quick_gelu else ("GELU", "QuickGELU")
+        raise CardError(f"{where}: the weights want {kinds[0]}, but the architecture '{model}' is built with {kinds[1]}")
+    text = config["text_cfg"]
+    if text.get("hf_tokenizer_name") or text.get("hf_model_name") or "siglip" in model.lower():
+        raise CardError(f"{where}: '{model}' does not read text with CLIP's own tokenizer, which is the one this engine has")
+    return config
+
+
+def _load(open_clip: Any, model: str, path: Path, where: str) -> Any:
+    try:
+        # The path goes to a loader that reads safetensors, or else torch files with `weights_only`; never code.
+        return open_clip.create_model(model, pretrained=str(path), precision="fp32", weights_only=True)
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, UnpicklingError, SafetensorError) as problem:
+        raise WeightsError(f"{where}: cannot load {path} as '{model}': {first_line(problem)}") from problem

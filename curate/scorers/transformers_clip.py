@@ -1,0 +1,105 @@
+"""CLIP towers saved by transformers (CLIPModel), from a folder with config, weights and tokenizer.
+
+Facts that this port keeps to:
+
+- transformers 5 gives an output object where 4 gave a tensor: the projected embedding is its `pooler_output`;
+- the text is pooled at its end token: configurations with `eos_token_id` 2 take the largest id of the sequence, others the
+  first end token. Both are right exactly if the tokenizer's end token is the one meant, which is checked;
+- a weight that is missing from the file would be left random with a mere log line; here it is an error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from curate.cards import CardFile
+from curate.errors import WeightsError
+from curate.scorers.libraries import import_transformers
+from curate.scorers.weights import first_line, weights_folder
+
+_SAFETENSORS = ("config.json", "model*.safetensors")
+_PICKLED = ("config.json", "pytorch_model*.bin")
+"""Read with torch's `weights_only`, which runs no code; used only where a repository has no safetensors."""
+_TOKENIZER = ("tokenizer*.json",)
+_TOKENIZER_OF_OLD = ("vocab.json", "merges.txt")
+_LEGACY_EOS = 2
+
+
+class TransformersTowers:
+    """A CLIPModel and its tokenizer."""
+
+    def __init__(self, model: Any, tokenizer: Any, scale: float) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self.image_side = int(model.config.vision_config.image_size)
+        self.context = int(model.config.text_config.max_position_embeddings)
+        self.scale = scale
+
+    def embed_images(self, pixels: torch.Tensor) -> torch.Tensor:
+        parameter = self._model.logit_scale
+        return _projected(self._model.get_image_features(pixel_values=pixels.to(parameter.device, parameter.dtype)))
+
+    def embed_texts(self, texts: Sequence[str]) -> tuple[torch.Tensor, list[bool]]:
+        # Attention is causal and pooling ends at the end token, so padding to the longest changes nothing.
+        tokens = self._tokenizer(list(texts), padding=True, truncation=True, max_length=self.context, return_tensors="pt")
+        lengths = [len(ids) for ids in self._tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]]
+        features = self._model.get_text_features(**tokens.to(self._model.logit_scale.device))
+        return _projected(features), [length > self.context for length in lengths]
+
+
+def load_transformers_towers(file: CardFile, *, dtype: torch.dtype, device: torch.device, offline: bool) -> TransformersTowers:
+    """The towers under `weights.model`, with the tokenizer under `weights.tokenizer`, or beside the model where there is none."""
+    transformers = import_transformers()
+    apart = "tokenizer" in file.card.weights
+    files = (_SAFETENSORS, _PICKLED) if apart else tuple((*one, *_TOKENIZER) for one in (_SAFETENSORS, _PICKLED))
+    folder = weights_folder(file, "model", *files, offline=offline)
+    words = weights_folder(file, "tokenizer", _TOKENIZER, _TOKENIZER_OF_OLD, offline=offline) if apart else folder
+    tokenizer = transformers.CLIPTokenizer.from_pretrained(str(words), local_files_only=True)
+    model = _load_model(transformers, folder, file)
+    _check_tokenizer(model.config.text_config, tokenizer, file.where)
+    # Read before the towers become half precision, which would move a scale of 100 by one.
+    scale = float(model.logit_scale.exp())
+    return TransformersTowers(model.to(device, dtype), tokenizer, scale)
+
+
+def _load_model(transformers: Any, folder: Path, file: CardFile) -> Any:
+    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if kind != "clip":
+        raise WeightsError(f"{file.where}: {folder} holds a model of the type '{kind}', not 'clip'")
+    try:
+        model, report = transformers.CLIPModel.from_pretrained(
+            str(folder), local_files_only=True, output_loading_info=True, torch_dtype=torch.float32
+        )
+    except (OSError, RuntimeError, ValueError, SafetensorError) as problem:
+        raise WeightsError(f"{file.where}: cannot load the weights in {folder}: {first_line(problem)}") from problem
+    # Old files carry a table of positions, which is no weight.
+    strange = [name for name in report["unexpected_keys"] if not name.endswith("position_ids")]
+    if report["missing_keys"] or report["mismatched_keys"] or strange:
+        names = [*sorted(report["missing_keys"]), *map(str, report["mismatched_keys"]), *sorted(strange)]
+        raise WeightsError(
+            f"{file.where}: the weights in {folder} do not fit the architecture of their config.json: {', '.join(names[:4])}"
+            + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        )
+    return model.eval().requires_grad_(False)
+
+
+def _check_tokenizer(config: Any, tokenizer: Any, where: str) -> None:
+    """Refuse a tokenizer whose end token is not where the text tower is read."""
+    end, size = tokenizer.eos_token_id, len(tokenizer)
+    fits = end == size - 1 if config.eos_token_id == _LEGACY_EOS else end == config.eos_token_id
+    if not fits or size > config.vocab_size:
+        raise WeightsError(
+            f"{where}: the tokenizer ({size} tokens, ends with {end}) does not belong to the text tower "
+            f"({config.vocab_size} tokens, read at {config.eos_token_id})"
+        )
+
+
+def _projected(features: Any) -> torch.Tensor:
+    projected: torch.Tensor = features if isinstance(features, torch.Tensor) else features.pooler_output
+    return projected

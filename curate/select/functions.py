@@ -1,0 +1,178 @@
+"""The functions of the language. What is not in these tables cannot be called.
+
+Numbers go in and come out as DOUBLE. A result that is not a finite number becomes null on its way out (see `fragments`),
+so a division by zero or ln(0) makes a sample drop out with a reason and never an infinite value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from curate.select.fragments import Fragment, combined, finite_or_null
+from curate.select.names import Type
+
+_WHOLE_GROUP = "(PARTITION BY group_no ORDER BY row ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)"
+"""Ordered by row, because floating-point sums depend on their order, and the order of arrival on the threads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """A function of the language."""
+
+    takes: tuple[Type, ...]
+    """Types of its arguments; where `repeats`, the last stands for any further ones."""
+    build: Callable[[Sequence[Fragment]], Fragment]
+    repeats: bool = False
+
+
+def _handing_on(name: str) -> Callable[[Sequence[Fragment]], Fragment]:
+    """A function of one number that hands NaN and infinity on to its result, and makes none of its own."""
+    return lambda parts: combined(f"{name}({parts[0].sql})", "number", list(parts), finite=parts[0].finite)
+
+
+def _partial(name: str) -> Callable[[Sequence[Fragment]], Fragment]:
+    """A function of one number that is not defined everywhere, and hands NaN and infinity on."""
+    return lambda parts: combined(f"{name}({parts[0].sql})", "number", list(parts), finite=False)
+
+
+def _guarded(name: str) -> Callable[[Sequence[Fragment]], Fragment]:
+    """A function that may leave the finite numbers, and that could turn infinity into a finite number."""
+
+    def build(parts: Sequence[Fragment]) -> Fragment:
+        finite = [finite_or_null(part) for part in parts]
+        return combined(f"{name}({', '.join(part.sql for part in finite)})", "number", finite, finite=False)
+
+    return build
+
+
+def _extreme(name: str) -> Callable[[Sequence[Fragment]], Fragment]:
+    """least or greatest; null where any argument is null, so that a missing value is never outvoted."""
+
+    def build(parts: Sequence[Fragment]) -> Fragment:
+        finite = [finite_or_null(part) for part in parts]
+        chosen = f"{name}({', '.join(part.sql for part in finite)})"
+        doubtful = [part for part in finite if not part.total]
+        if doubtful:
+            there = " AND ".join(f"{part.sql} IS NOT NULL" for part in doubtful)
+            chosen = f"(CASE WHEN {there} THEN {chosen} END)"
+        return combined(chosen, "number", finite)
+
+    return build
+
+
+def _of_texts(name: str, type_: Type) -> Callable[[Sequence[Fragment]], Fragment]:
+    return lambda parts: combined(f"{name}({', '.join(part.sql for part in parts)})", type_, list(parts))
+
+
+def _length(parts: Sequence[Fragment]) -> Fragment:
+    return combined(f"CAST(length({parts[0].sql}) AS DOUBLE)", "number", list(parts))
+
+
+FUNCTIONS: Mapping[str, Function] = {
+    "abs": Function(takes=("number",), build=_handing_on("abs")),
+    "floor": Function(takes=("number",), build=_handing_on("floor")),
+    "ceil": Function(takes=("number",), build=_handing_on("ceil")),
+    "ln": Function(takes=("number",), build=_partial("ln")),
+    "log10": Function(takes=("number",), build=_partial("log10")),
+    "sqrt": Function(takes=("number",), build=_partial("sqrt")),
+    "exp": Function(takes=("number",), build=_guarded("exp")),
+    "pow": Function(takes=("number", "number"), build=_guarded("pow")),
+    "least": Function(takes=("number", "number"), build=_extreme("least"), repeats=True),
+    "greatest": Function(takes=("number", "number"), build=_extreme("greatest"), repeats=True),
+    "length": Function(takes=("text",), build=_length),
+    "lower": Function(takes=("text",), build=_of_texts("lower", "text")),
+    "upper": Function(takes=("text",), build=_of_texts("upper", "text")),
+    "starts_with": Function(takes=("text", "text"), build=_of_texts("starts_with", "boolean")),
+    "contains": Function(takes=("text", "text"), build=_of_texts("contains", "boolean")),
+}
+"""Functions of one sample."""
+
+SPECIAL = frozenset({"coalesce", "round", "regexp_matches", "spread", "count_in_group"})
+"""Functions with rules of their own about their arguments: `expression` builds them."""
+
+
+def _in_group(aggregate: str) -> Callable[[Sequence[Fragment]], Fragment]:
+    """An aggregate over the group's samples that have a value."""
+
+    def build(parts: Sequence[Fragment]) -> Fragment:
+        value = finite_or_null(parts[0])
+        return _of_group(f"{aggregate}({value.sql}) OVER {_WHOLE_GROUP}", [value])
+
+    return build
+
+
+def _z(parts: Sequence[Fragment]) -> Fragment:
+    """(x - mean) / population standard deviation of the group; 0 in a group without spread."""
+    value = finite_or_null(parts[0])
+    mean, deviation = (f"{aggregate}({value.sql}) OVER {_WHOLE_GROUP}" for aggregate in ("avg", "stddev_pop"))
+    sql = f"(CASE WHEN {value.sql} IS NULL THEN NULL WHEN {deviation} > 0 THEN ({value.sql} - {mean}) / {deviation} ELSE 0.0 END)"
+    return _of_group(sql, [value], finite=False)
+
+
+def _rank(parts: Sequence[Fragment]) -> Fragment:
+    """1 for the best; equal values share the better rank."""
+    value = finite_or_null(parts[0])
+    rank = f"CAST(rank() OVER (PARTITION BY group_no ORDER BY {value.sql} DESC NULLS LAST) AS DOUBLE)"
+    return _of_group(_where_there([value], rank), [value])
+
+
+def _percentile(parts: Sequence[Fragment]) -> Fragment:
+    """Share of the group's values that are not above this one: 1 for the best, 1/k for the worst of k."""
+    value = finite_or_null(parts[0])
+    up_to = f"(PARTITION BY group_no ORDER BY {value.sql} ASC NULLS LAST RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
+    share = f"(count({value.sql}) OVER {up_to}) / CAST(count({value.sql}) OVER {_WHOLE_GROUP} AS DOUBLE)"
+    return _of_group(_where_there([value], share), [value])
+
+
+def wins(parts: Sequence[Fragment]) -> Fragment:
+    """RankDPO's φ: C / (n (k - 1)), where C counts strict wins over n judges and the k - 1 others of the group.
+
+    In [0, 1]. Integers are divided once, so that equal counts give equal values and ties stay ties. 0 in a group of one.
+    Samples without a value from every judge neither win nor are beaten.
+    """
+    values = [finite_or_null(part) for part in parts]
+    there = " AND ".join(f"{value.sql} IS NOT NULL" for value in values if not value.total)
+    if there:
+        compared = [f"(CASE WHEN {there} THEN {value.sql} END)" for value in values]
+    else:
+        compared = [value.sql for value in values]
+    below = [f"(rank() OVER (PARTITION BY group_no ORDER BY {sql} ASC NULLS LAST) - 1)" for sql in compared]
+    group = f"count({compared[0]}) OVER {_WHOLE_GROUP}"
+    share = f"CAST({' + '.join(below)} AS DOUBLE) / ({len(values)} * ({group} - 1))"
+    return _of_group(_where_there(values, f"CASE WHEN {group} > 1 THEN {share} ELSE 0.0 END"), values)
+
+
+def count_in_group(parts: Sequence[Fragment]) -> Fragment:
+    """How many samples the group has; of a number: that have one; of a condition: for which it holds."""
+    if not parts:
+        return _of_group(f"CAST(count(*) OVER {_WHOLE_GROUP} AS DOUBLE)", [])
+    value = finite_or_null(parts[0])
+    what = f"count({value.sql})" if value.type == "number" else f"count(CASE WHEN {value.sql} THEN 1 END)"
+    return _of_group(f"CAST({what} OVER {_WHOLE_GROUP} AS DOUBLE)", [])
+
+
+def _where_there(values: Sequence[Fragment], sql: str) -> str:
+    """`sql`, or null for a sample without one of the values."""
+    there = " AND ".join(f"{value.sql} IS NOT NULL" for value in values if not value.total)
+    return f"(CASE WHEN {there} THEN {sql} END)" if there else f"({sql})"
+
+
+def _of_group(sql: str, parts: list[Fragment], *, finite: bool = True) -> Fragment:
+    total = all(part.total for part in parts)
+    return Fragment(sql=f"({sql})", type="number", total=total, finite=finite, grouped=True)
+
+
+GROUP_FUNCTIONS: Mapping[str, Function] = {
+    "z": Function(takes=("number",), build=_z),
+    "rank_in_group": Function(takes=("number",), build=_rank),
+    "percentile_in_group": Function(takes=("number",), build=_percentile),
+    "wins": Function(takes=("number",), build=wins, repeats=True),
+    "mean_in_group": Function(takes=("number",), build=_in_group("avg")),
+    "std_in_group": Function(takes=("number",), build=_in_group("stddev_pop")),
+    "min_in_group": Function(takes=("number",), build=_in_group("min")),
+    "max_in_group": Function(takes=("number",), build=_in_group("max")),
+}
+"""Functions of a sample's place in its group: over the samples of the group that are still there at this step."""
+
+ALL_NAMES = frozenset(FUNCTIONS) | SPECIAL | frozenset(GROUP_FUNCTIONS)

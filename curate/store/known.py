@@ -1,0 +1,92 @@
+"""Which samples a card has already judged, and with what outcome: 17 bytes a sample, found by binary search."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.records import Status
+from curate.store.ids import Ids, find, order, pack, pair_keys
+
+STATUSES = tuple(Status)
+"""Statuses by code. A larger code is worse: a judgement on several dimensions has the largest of their codes."""
+
+CODES = {status: code for code, status in enumerate(STATUSES)}
+
+Codes = NDArray[np.uint8]
+
+
+class Known:
+    """The judgements of one card that a store holds; grows with every commit of that store.
+
+    Kept as sorted runs of growing size that are merged when a newer one catches up, so a long run of small commits costs
+    O(n log n) in all and lookups stay at a few binary searches.
+    """
+
+    def __init__(self) -> None:
+        self._runs: list[tuple[Ids, Codes]] = []
+
+    def __len__(self) -> int:
+        return sum(len(ids) for ids, _ in self._runs)
+
+    def has(self, samples: Sequence[str]) -> NDArray[np.bool_]:
+        """For each sample whether it has been judged, whatever came of it."""
+        return self.codes(pack(samples)) >= 0
+
+    def statuses(self, samples: Sequence[str]) -> list[Status | None]:
+        """For each sample the worst status over the dimensions; None where it has not been judged."""
+        return [STATUSES[code] if code >= 0 else None for code in self.codes(pack(samples)).tolist()]
+
+    def has_pairs(self, firsts: Sequence[str], seconds: Sequence[str]) -> NDArray[np.bool_]:
+        """For each pair whether it has been compared, in a `Known` of comparisons."""
+        return self.codes(pair_keys(pack(firsts), pack(seconds))) >= 0
+
+    def codes(self, keys: Ids) -> NDArray[np.int16]:
+        """For each key the status code, -1 where it is not known."""
+        codes = np.full(len(keys), -1, dtype=np.int16)
+        for ids, stored in reversed(self._runs):
+            missing = np.flatnonzero(codes < 0)
+            at = find(ids, keys[missing])
+            codes[missing[at >= 0]] = stored[at[at >= 0]]
+        return codes
+
+    def add(self, keys: Ids, codes: Codes) -> None:
+        """Take judgements in; of a key that is there already, the new code counts. Keys may repeat: the worst code counts."""
+        if not len(keys):
+            return
+        runs, run = list(self._runs), worst_by_key(keys, codes)
+        while runs and len(runs[-1][0]) <= 2 * len(run[0]):
+            run = _merge(runs.pop(), run)
+        # Replaced as a whole, so that a lookup in another thread sees all of it, as it was or as it is.
+        self._runs = [*runs, run]
+
+
+def worst_by_key(keys: Ids, codes: Codes) -> tuple[Ids, Codes]:
+    """The distinct keys in order, each with the largest of its codes."""
+    by_key = order(keys)
+    keys, codes = keys[by_key], codes[by_key]
+    starts = np.flatnonzero(starts_of_runs(keys))
+    return keys[starts], np.maximum.reduceat(codes, starts)
+
+
+def starts_of_runs(keys: Ids) -> NDArray[np.bool_]:
+    """Where a key differs from the one before it."""
+    starts = np.ones(len(keys), dtype=np.bool_)
+    starts[1:] = (keys[1:] != keys[:-1]).any(axis=1)
+    return starts
+
+
+def codes_of(statuses: Collection[Status]) -> Codes:
+    """The codes of some statuses."""
+    return np.array([CODES[status] for status in statuses], dtype=np.uint8)
+
+
+def _merge(older: tuple[Ids, Codes], newer: tuple[Ids, Codes]) -> tuple[Ids, Codes]:
+    keys, codes = np.concatenate([newer[0], older[0]]), np.concatenate([newer[1], older[1]])
+    # The sort is stable, so of equal keys the newer comes first.
+    by_key = order(keys)
+    keys, codes = keys[by_key], codes[by_key]
+    first = starts_of_runs(keys)
+    return keys[first], codes[first]

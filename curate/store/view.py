@@ -1,0 +1,155 @@
+"""Making a view: the samples, each once, with what the raters said of them, ordered by group and sample.
+
+DuckDB joins and sorts by 16-byte integers and spills to disk. Shards, layouts and statuses travel as small numbers and get
+their names when the rows are written; ids and digests become hex only then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.errors import StoreError, nearest
+from curate.records import RaterColumns, View, canonical_json
+from curate.store.feeds import UUID, Places, card_batches, card_schema
+from curate.store.ids import hex_bytes
+from curate.store.judgements import LiveRows
+from curate.store.known import STATUSES
+from curate.store.manifest import Snapshot
+from curate.store.unit import StoredCard
+from curate.store.view_table import read_view, view_schema, write_view_table
+from curate.store.workspace import Workspace, open_workspace
+
+VIEW_FORMAT = 1
+"""Raised when the same store gives another file, so that older cached views are not found."""
+
+KEPT_VIEWS = 4
+"""Views in the cache, the latest used ones; those of older states go."""
+
+_WIDE = {
+    "sample": UUID,
+    "group": UUID,
+    "place": pa.int64(),
+    "key": pa.string(),
+    "index": pa.int64(),
+    "prompt": pa.string(),
+    "generator": pa.string(),
+    "kind": pa.string(),
+    "format": pa.string(),
+    "width": pa.int64(),
+    "height": pa.int64(),
+    "bytes": pa.int64(),
+    "digest": pa.binary(32),
+}
+
+
+def build_view(
+    folder: Path, cache: Path, snapshot: Snapshot, raters: Mapping[str, str] | None, *, memory: str, threads: int | None
+) -> View:
+    """The view of a store's state, from the cache where it is there; see `Store.view`."""
+    columns = {name: rater_columns(snapshot, card) for name, card in chosen_cards(snapshot, raters).items()}
+    state = canonical_json([VIEW_FORMAT, snapshot.digest, [[name, one.card] for name, one in columns.items()]])
+    path = cache / f"view-{hashlib.sha256(state.encode()).hexdigest()[:16]}.parquet"
+    if (view := read_view(path)) is not None:
+        _touch(path)
+        return view
+    with open_workspace(cache, memory=memory, threads=threads) as workspace:
+        # Another process may have made it while this one waited for the workspace.
+        view = read_view(path) or write_view_table(path, _rows(workspace, folder, snapshot, columns), columns)
+        _touch(path)
+        _remove_old_views(cache)
+    return view
+
+
+def chosen_cards(snapshot: Snapshot, raters: Mapping[str, str] | None) -> dict[str, StoredCard]:
+    """The card that each rater name stands for, by name: those asked for, or the latest of each name."""
+    if raters is None:
+        latest = {card.name: card for card in snapshot.cards}
+        return dict(sorted(latest.items()))
+    by_fingerprint = {card.fingerprint: card for card in snapshot.cards}
+    for name, fingerprint in raters.items():
+        if fingerprint not in by_fingerprint:
+            known = [card.fingerprint for card in snapshot.cards if card.name == name] or list(by_fingerprint)
+            raise StoreError(f"the store has no ratings by '{name}' with the fingerprint {fingerprint}. {nearest(fingerprint, known)}")
+    return {name: by_fingerprint[fingerprint] for name, fingerprint in sorted(raters.items())}
+
+
+def rater_columns(snapshot: Snapshot, card: StoredCard) -> RaterColumns:
+    """The columns of a card: its dimensions in its own order, then others that its ratings name."""
+    declared = json.loads(card.text)
+    spreads: dict[str, int] = {}
+    for part in snapshot.parts_of("ratings", card.fingerprint):
+        for dimension, count in part.spreads.items():
+            spreads[dimension] = spreads.get(dimension, 0) + count
+    dimensions = tuple(dict.fromkeys([*declared["dimensions"], *sorted(spreads)]))
+    return RaterColumns(
+        card=card.fingerprint,
+        main=declared["main"],
+        dimensions=dimensions,
+        spreads=tuple(name for name in dimensions if spreads.get(name)),
+    )
+
+
+def _rows(
+    workspace: Workspace, folder: Path, snapshot: Snapshot, raters: Mapping[str, RaterColumns]
+) -> Iterator[pa.RecordBatch]:
+    """The rows of the view, in order, with the columns of `view_schema` but for those that number them."""
+    places = Places(folder, snapshot)
+    places.find_repeated(workspace)
+    workspace.feed("samples", pa.schema(list(_WIDE.items())), places.batches(_WIDE))
+    joins, selected = [], ["samples.*"]
+    for number, columns in enumerate(raters.values()):
+        live = LiveRows(folder, "ratings", snapshot.parts_of("ratings", columns.card))
+        workspace.feed(f"card{number}", card_schema(columns), card_batches(live, columns))
+        joins.append(f"LEFT JOIN card{number} ON card{number}.sample = samples.sample")
+        selected.append(f"card{number}.* EXCLUDE (sample)")
+    sql = f'SELECT {", ".join(selected)} FROM samples {" ".join(joins)} ORDER BY samples."group", samples.sample'
+    named = _Names(snapshot, raters)
+    for batch in workspace.stream(sql):
+        yield named.batch(batch)
+
+
+class _Names:
+    """Gives rows back the texts that travelled as numbers."""
+
+    def __init__(self, snapshot: Snapshot, raters: Mapping[str, RaterColumns]) -> None:
+        self._schema = view_schema(raters)
+        self._shards = pa.array([unit.shard for unit in snapshot.units], pa.string())
+        self._layouts = pa.array([unit.layout for unit in snapshot.units], pa.string())
+        self._statuses = pa.array([str(status) for status in STATUSES], pa.string())
+
+    def batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        units = pa.array(Places.unit_numbers(batch.column("place").to_numpy()))
+        columns = {name: batch.column(name) for name in _WIDE if name != "place"}
+        columns |= {name: _hex(columns[name].storage, 16) for name in ("sample", "group")}
+        columns |= {"digest": _hex(columns["digest"], 32)}
+        columns |= {"shard": self._shards.take(units), "layout": self._layouts.take(units)}
+        # The raters' columns follow the samples', in the order of the schema.
+        values = [name for name in self._schema.names if name not in columns and name not in {"row", "group_no"}]
+        for name, column in zip(values, batch.columns[len(_WIDE) :], strict=True):
+            columns[name] = self._statuses.take(column) if pa.types.is_integer(column.type) else column
+        return pa.RecordBatch.from_arrays([columns[name] for name in self._schema.names[2:]], names=self._schema.names[2:])
+
+
+def _hex(column: pa.Array, width: int) -> pa.Array:
+    """A column of `width` bytes a row, as hex text."""
+    raw: NDArray[np.uint8] = np.frombuffer(column.cast(pa.binary(width)).buffers()[1], dtype=np.uint8)
+    raw = raw[column.offset * width : (column.offset + len(column)) * width] if column.offset else raw[: len(column) * width]
+    ends = pa.py_buffer(np.arange(len(column) + 1, dtype=np.int32) * 2 * width)
+    return pa.StringArray.from_buffers(len(column), ends, pa.py_buffer(hex_bytes(raw)))
+
+
+def _touch(path: Path) -> None:
+    path.touch()
+
+
+def _remove_old_views(cache: Path) -> None:
+    views = sorted(cache.glob("view-*.parquet"), key=lambda path: path.stat().st_mtime_ns)
+    for path in views[:-KEPT_VIEWS]:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,113 @@
+"""A DuckDB connection for work on more rows than fit in memory, fed from the store's files through checked reads."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from curate.errors import CurateError, OutputError, StoreError
+from curate.files import is_temporary, output_errors
+from curate.store.lock import exclusive
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+BATCH_ROWS = 65_536
+
+
+class Workspace:
+    """A private database in memory that spills into a folder of its own."""
+
+    def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
+        self._db = db
+        self._problem: CurateError | None = None
+
+    def feed(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+        """Make a stream of batches readable as the table `name`, once."""
+        import pyarrow as pa
+
+        self._db.register(name, pa.RecordBatchReader.from_batches(schema, self._watched(batches)))
+
+    def run(self, sql: str) -> list[tuple[object, ...]]:
+        """The rows of a small result."""
+        with self._errors():
+            return self._db.execute(sql).fetchall()
+
+    def stream(self, sql: str) -> Iterator[pa.RecordBatch]:
+        """The rows of a large result, in its order, as they come."""
+        with self._errors():
+            yield from self._db.sql(sql).to_arrow_reader(BATCH_ROWS)
+
+    def _watched(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """DuckDB turns what a stream raises into text; remember it as it was."""
+        try:
+            yield from batches
+        except CurateError as problem:
+            self._problem = problem
+            raise
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        import duckdb
+        import pyarrow as pa
+
+        try:
+            yield
+        except (duckdb.Error, pa.ArrowException, OSError) as problem:
+            if self._problem is not None:
+                raise self._problem from None
+            if os.strerror(errno.ENOSPC) in str(problem):
+                raise OutputError("no space left in the store's cache folder; free some and run the same command again") from problem
+            if isinstance(problem, duckdb.OutOfMemoryException):
+                raise StoreError(f"the work does not fit into the memory it may use ({_first_line(problem)}); allow more") from problem
+            raise
+
+
+@contextlib.contextmanager
+def open_workspace(cache: Path, *, memory: str, threads: int | None) -> Iterator[Workspace]:
+    """A workspace below the cache folder, one at a time; another process waits for it.
+
+    Raises `StoreError` where `memory` is not a size as DuckDB reads it (`1GB`, `512MiB`).
+    """
+    import duckdb
+
+    with output_errors(cache):
+        cache.mkdir(exist_ok=True)
+    with exclusive(cache / "lock", wait=True):
+        _remove_leftovers(cache)
+        folder = cache / f"work-{secrets.token_hex(8)}"
+        settings: dict[str, str | bool | int | float | list[str]] = {"memory_limit": memory, "temp_directory": str(folder)}
+        if threads is not None:
+            settings["threads"] = threads
+        try:
+            with output_errors(folder):
+                folder.mkdir()
+            try:
+                db = duckdb.connect(":memory:", config=settings)
+            except duckdb.Error as problem:
+                raise StoreError(f"cannot work with memory={memory!r} and threads={threads}: {_first_line(problem)}") from problem
+            with contextlib.closing(db):
+                db.execute("SET arrow_lossless_conversion = true")
+                yield Workspace(db)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_leftovers(cache: Path) -> None:
+    """Remove what killed processes left; the cache's lock is held, so nobody works in it."""
+    for entry in cache.iterdir():
+        if entry.name.startswith("work-"):
+            shutil.rmtree(entry, ignore_errors=True)
+        elif is_temporary(entry):
+            entry.unlink(missing_ok=True)
+
+
+def _first_line(problem: BaseException) -> str:
+    return str(problem).split("\n")[0]

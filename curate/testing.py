@@ -1,0 +1,195 @@
+"""For tests of code that uses curate: shards made of a few lines, and raters that need no model.
+
+The raters are real raters behind real cards (`card_yaml` writes one); their values come from the sample's id, so they are
+the same whatever the order, the batch or the process. Between them they judge in all the ways a rater may: in batches,
+with many requests in flight and answers in any order, and with answers that come later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import tarfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from io import BytesIO
+from pathlib import Path
+
+from curate.cards import CardFile
+from curate.raters import BatchRater, Item, Judgement, Place, Preparation, Settings, Value, failed, measured
+from curate.records import Status
+
+
+def write_shard(path: Path, records: Iterable[tuple[str, Mapping[str, bytes]]]) -> Path:
+    """A tar of webdataset records: for each key its members by field, in the order given."""
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for key, members in records:
+            for name, data in members.items():
+                info = tarfile.TarInfo(f"{key}.{name}")
+                info.size = len(data)
+                archive.addfile(info, BytesIO(data))
+    return path
+
+
+def card_yaml(path: Path, *, name: str, target: str, dimensions: Sequence[str] = ("overall",), **fields: object) -> Path:
+    """A card file for a rater of this module, or for one of your own."""
+    card = {
+        "name": name,
+        "version": 1,
+        "about": "A rater for tests.",
+        "target": target,
+        "dimensions": {dimension: {} for dimension in dimensions},
+        "main": dimensions[0],
+        "licence": "Apache-2.0",
+        **fields,
+    }
+    path.write_text(json.dumps(card))  # JSON is YAML
+    return path
+
+
+def unit_interval(*parts: str) -> float:
+    """A number in [0, 1) that depends on the parts alone."""
+    digest = hashlib.sha256("\0".join(parts).encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+class HashRater(BatchRater):
+    """Judges in batches by a hash of the sample's id.
+
+    Arguments of its card: `fail` (share of samples that get the status `error`), `log` (a file to which every judged
+    sample is appended), `place` (`main` or `worker`), `memory` (batches larger than this are out of memory), `seconds`
+    (how long each sample takes).
+    """
+
+    def __init__(self, file: CardFile, settings: Settings) -> None:
+        args = file.card.args
+        self.place: Place = args.get("place", "main")
+        self.dimensions = tuple(file.card.dimensions)
+        self.batch_size = settings.batch_size or 64
+        self._name = file.card.name
+        self._fail = float(args.get("fail", 0.0))
+        self._log = args.get("log")
+        self._memory = int(args.get("memory", 1 << 30))
+        self._seconds = float(args.get("seconds", 0.0))
+
+    def score(self, batch: Sequence[Item]) -> Sequence[Judgement]:
+        if len(batch) > self._memory:
+            raise MemoryError(f"a batch of {len(batch)}")
+        time.sleep(self._seconds * len(batch))
+        if self._log:
+            with Path(self._log).open("a") as log:
+                log.writelines(f"{item.samples[0].id}\n" for item in batch)
+        return [self._judge(item) for item in batch]
+
+    def _judge(self, item: Item) -> Judgement:
+        sample = item.samples[0].id
+        if unit_interval(self._name, "fails", sample) < self._fail:
+            return failed(item, self.dimensions, Status.ERROR, "told to fail")
+        values = {name: measured(unit_interval(self._name, name, sample)) for name in self.dimensions}
+        return Judgement(item=item.number, values=values)
+
+
+class MeanPixel:
+    """A preparation for tests: one pixel, the mean of all, rounded."""
+
+    def __call__(self, pixels: object) -> object:
+        import numpy as np
+
+        return np.asarray(pixels).mean(axis=(0, 1)).round().astype(np.uint8).reshape(1, 1, 3)
+
+
+class BrightnessRater(BatchRater):
+    """Judges by the mean of the pixels that a decode worker prepared; tests the way of arrays through the engine."""
+
+    def __init__(self, file: CardFile, settings: Settings) -> None:
+        self.dimensions = tuple(file.card.dimensions)
+        self.batch_size = settings.batch_size or 64
+        self.preparations = (Preparation(name="mean-pixel", make=MeanPixel()),)  # type: ignore[arg-type]
+
+    def score(self, batch: Sequence[Item]) -> Sequence[Judgement]:
+        judgements = []
+        for item in batch:
+            value = measured(float(item.prepared[0][("response", "mean-pixel")].mean()) / 255)
+            judgements.append(Judgement(item=item.number, values=dict.fromkeys(self.dimensions, value)))
+        return judgements
+
+
+class ServerRater:
+    """Judges like a rater behind a server: `slots` requests in flight, answers in whatever order they come."""
+
+    place: Place = "main"
+    wants_bytes = True
+    preparations: tuple[Preparation, ...] = ()
+
+    def __init__(self, file: CardFile, settings: Settings) -> None:
+        self.dimensions = tuple(file.card.dimensions)
+        self._slots = int(file.card.args.get("slots", 8))
+        self._seconds = float(file.card.args.get("seconds", 0.001))
+
+    def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
+        in_flight: set[Future[Judgement]] = set()
+        with ThreadPoolExecutor(self._slots) as pool:
+            for item in items:
+                in_flight.add(pool.submit(self._ask, item))
+                if len(in_flight) >= self._slots:
+                    done, in_flight = wait(in_flight, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
+            yield from (future.result() for future in in_flight)
+
+    def close(self) -> None:
+        return None
+
+    def _ask(self, item: Item) -> Judgement:
+        digest = hashlib.sha256(item.data[0]["response"]).hexdigest()
+        time.sleep(self._seconds * unit_interval("delay", digest))
+        return Judgement(item=item.number, values={name: measured(unit_interval(name, digest)) for name in self.dimensions})
+
+
+class PeopleRater:
+    """Judges like people: answers stand in a JSON file (sample id to number) once they have come; until then, pending."""
+
+    place: Place = "main"
+    wants_bytes = False
+    preparations: tuple[Preparation, ...] = ()
+
+    def __init__(self, file: CardFile, settings: Settings) -> None:
+        self.dimensions = tuple(file.card.dimensions)
+        self._answers = Path(str(file.card.args["answers"]))
+
+    def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
+        answers = json.loads(self._answers.read_text()) if self._answers.exists() else {}
+        pending = Value(status=Status.PENDING)
+        for item in items:
+            answer = answers.get(item.samples[0].id)
+            value = pending if answer is None else measured(answer)
+            yield Judgement(item=item.number, values=dict.fromkeys(self.dimensions, value))
+
+    def close(self) -> None:
+        return None
+
+
+class FragileRater(BatchRater):
+    """Lives in decode workers, and takes its process down (`crash`) or never returns (`hang`) for the prompts its card names."""
+
+    place: Place = "worker"
+
+    def __init__(self, file: CardFile, settings: Settings) -> None:
+        self.dimensions = tuple(file.card.dimensions)
+        self._crash = file.card.args.get("crash")
+        self._hang = file.card.args.get("hang")
+        self._once = file.card.args.get("once")
+        """A file: the crash happens only while it does not exist, and leaves it behind."""
+
+    def score(self, batch: Sequence[Item]) -> Sequence[Judgement]:
+        for item in batch:
+            prompt = item.samples[0].prompt
+            if prompt == self._crash and not (self._once and Path(self._once).exists()):
+                if self._once:
+                    Path(self._once).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            if prompt == self._hang:
+                time.sleep(3600)
+        return [Judgement(item=item.number, values=dict.fromkeys(self.dimensions, measured(1.0))) for item in batch]

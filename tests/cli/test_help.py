@@ -1,0 +1,43 @@
+"""Help that teaches: every command has an example that parses, every option a sentence."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+import typer
+
+from curate.cli.app import app
+
+GROUP = typer.main.get_command(app)
+COMMANDS = sorted(GROUP.commands)
+
+
+def test_the_commands_are_the_ones_promised() -> None:
+    """A new command is a decision: add it here, to docs/guide.md and to the README where it belongs."""
+    assert COMMANDS == ["check", "demo", "export", "filter", "pair", "rank", "rate", "raters", "show"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_parameter_says_what_it_is(name: str) -> None:
+    for parameter in GROUP.commands[name].params:
+        text = getattr(parameter, "help", None)
+        assert text, f"{name}: {parameter.name} has no help"
+        assert text.rstrip(")").endswith((".", "…")), f"{name} {parameter.name}: '{text}' is no sentence"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_that_parses(name: str) -> None:
+    command = GROUP.commands[name]
+    example = re.search(r"Example: \[bold\](.+?)\[/bold\]", command.help or "", re.DOTALL)
+    assert example is not None, f"{name} has no example"
+    words = shlex.split(example[1])
+    assert words[:2] == ["curate", name]
+    command.make_context(name, words[2:])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_can_be_quiet_speak_json_and_log(name: str) -> None:
+    options = {option for parameter in GROUP.commands[name].params for option in parameter.opts}
+    assert {"--quiet", "--json", "--log"} <= options

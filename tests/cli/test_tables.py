@@ -1,0 +1,50 @@
+"""Tables: numbers to the right, nothing interpreted, sums that are there."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console, RenderableType
+
+from curate.cli.tables import funnel_table, reasons, spell, status_table, table
+from curate.records import Funnel
+
+
+def printed(one: RenderableType) -> str:
+    out = io.StringIO()
+    Console(file=out, width=140).print(one)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), (True, "yes"), (False, "no"), (1_234_567, "1,234,567"), (0.123456, "0.1235"), (12.0, "12"), ("a", "a")],
+)
+def test_cells(value: object, text: str) -> None:
+    assert spell(value) == text
+
+
+def test_texts_are_not_markup() -> None:
+    assert "[red]a[/red] [/] :smile:" in printed(table("", ("prompt",), [("[red]a[/red] [/] :smile:",)]))
+
+
+def test_a_column_of_numbers_stands_to_the_right() -> None:
+    made = table("", ("name", "count"), [("a", 1), ("b", None), ("c", 1000)])
+    assert [column.justify for column in made.columns] == ["left", "right"]
+
+
+def test_a_funnel_is_one_row_that_adds_up() -> None:
+    funnel = Funnel(step="pair", unit="groups", taken=10, kept=4, dropped={"one_sample": 1, "too_close": 5})
+    row = next(line for line in printed(funnel_table([funnel])).splitlines() if "pair" in line)
+    assert row.split() == ["pair", "groups", "10", "4", "6", "too_close", "5,", "one_sample", "1"]
+
+
+def test_reasons_come_in_order_of_size_then_name() -> None:
+    assert reasons({"b": 1, "a": 1, "c": 7}) == "c 7, a 1, b 1"
+
+
+def test_statuses_stand_beside_each_other_with_their_sum() -> None:
+    lines = printed(status_table({"x": {"ok": 3, "nan": 2}, "y": {"ok": 4, "oom": 1}})).splitlines()
+    assert next(line for line in lines if "rater" in line).split() == ["rater", "ok", "nan", "oom", "samples"]
+    assert next(line for line in lines if line.lstrip().startswith("x")).split() == ["x", "3", "2", "0", "5"]

@@ -1,0 +1,543 @@
+"""The two towers: parity with the formula written out, on tiny random weights of the true architecture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+torch = pytest.importorskip("torch")
+for needed in ("transformers", "open_clip", "safetensors"):
+    if find_spec(needed) is None:
+        pytest.skip(f"needs {needed}", allow_module_level=True)
+
+from curate.cards import CardFile, load_card, parse_card  # noqa: E402
+from curate.errors import CardError, CurateError, WeightsError  # noqa: E402
+from curate.raters import Item, Settings, load_rater  # noqa: E402
+from curate.records import Status  # noqa: E402
+from curate.scorers import clip  # noqa: E402
+from curate.scorers.libraries import import_open_clip, import_transformers  # noqa: E402
+
+SIDE, WIDTH, SHARED, HEADS, LAYERS = 32, 32, 16, 4, 2
+ARCHITECTURE = "curate-tiny"
+PROMPTS = ["a red cat on a mat", "Two DOGS, running!", "naïve café 雪"]
+LONG = "a very long story about " * 30
+
+Make = Callable[..., Item]
+
+
+# Tiny towers of the true architecture, saved and loaded as the real ones are.
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    """CLIP's real tokenizer, rebuilt from the merges that OpenCLIP ships."""
+    import gzip
+
+    import_open_clip()
+    from open_clip.tokenizer import bytes_to_unicode, default_bpe
+
+    with gzip.open(default_bpe(), "rt", encoding="utf-8") as file:
+        merges = [tuple(line.split()) for line in file.read().split("\n")[1:48895]]
+    letters = list(bytes_to_unicode().values())
+    words = [*letters, *(letter + "</w>" for letter in letters), *map("".join, merges), "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {word: number for number, word in enumerate(words)}
+    return import_transformers().CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
+
+
+def save_transformers(folder: Path, tokenizer: Any, *, activation: str = "quick_gelu", eos: int = 49407) -> None:
+    transformers = import_transformers()
+    shared = {"hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS}
+    shared |= {"hidden_act": activation, "projection_dim": SHARED}
+    config = transformers.CLIPConfig(
+        text_config={**shared, "vocab_size": 49408, "eos_token_id": eos, "bos_token_id": 49406},
+        vision_config={**shared, "image_size": SIDE, "patch_size": 8},
+        projection_dim=SHARED,
+        logit_scale_init_value=3.7,
+    )
+    torch.manual_seed(1)
+    model = transformers.CLIPModel(config)
+    randomise(model)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def save_openclip(folder: Path, *, quick_gelu: bool = False) -> str:
+    open_clip = import_open_clip()
+    name = f"{ARCHITECTURE}-quickgelu" if quick_gelu else ARCHITECTURE
+    vision = {"image_size": SIDE, "layers": LAYERS, "width": WIDTH, "patch_size": 8, "head_width": WIDTH // HEADS}
+    text = {"context_length": 77, "vocab_size": 49408, "width": WIDTH, "heads": HEADS, "layers": LAYERS}
+    config = {"embed_dim": SHARED, "quick_gelu": quick_gelu, "vision_cfg": vision, "text_cfg": text}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(config))
+    open_clip.add_model_config(folder / f"{name}.json")
+    from safetensors.torch import save_file
+
+    torch.manual_seed(2)
+    model = open_clip.create_model(name)
+    randomise(model)
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    return name
+
+
+def randomise(model: Any) -> None:
+    """Initial weights leave embeddings nearly alike; larger ones make every part of the formula count."""
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name != "logit_scale":
+                weight.add_(torch.randn(weight.shape) * 0.15)
+            else:
+                weight.fill_(3.7)
+
+
+def write_card(folder: Path, weights: dict[str, Any], name: str = "tiny", **args: Any) -> CardFile:
+    card = {
+        "name": name,
+        "version": 1,
+        "about": "tiny",
+        "target": "curate.scorers.clip:Similarity",
+        "args": {"preprocess": {"size": SIDE, "rounding": "floor"}, **args},
+        "takes": {"prompt": "required"},
+        "dimensions": {"fit": {}},
+        "main": "fit",
+        "weights": weights,
+        "extra": "rewards",
+        "licence": "made up",
+    }
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(card))
+    return load_card(str(path))
+
+
+@pytest.fixture(scope="module")
+def hf_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
+    folder = tmp_path_factory.mktemp("hf")
+    save_transformers(folder / "model", tokenizer)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def oc_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("oc")
+    save_openclip(folder / "gelu")
+    save_openclip(folder / "quick", quick_gelu=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[np.ndarray]:
+    data = pytest.importorskip("skimage.data")
+    return [data.astronaut()[:256, 100:400], data.coffee()[100:, 200:500], data.chelsea()]
+
+
+def judge(rater: Any, make: Make, pairs: list[tuple[np.ndarray, str | None]]) -> list[Any]:
+    items = [
+        make(number=number, prompt=prompt, pixels={"response": picture}, preparations=rater.preparations)
+        for number, (picture, prompt) in enumerate(pairs)
+    ]
+    judged = {judgement.item: judgement.values[rater.dimensions[0]] for judgement in rater.judge(items)}
+    return [judged[number] for number in range(len(pairs))]
+
+
+# The formula, written out from the papers and independent of both libraries.
+
+
+def layer_norm(x: torch.Tensor, weights: dict[str, torch.Tensor], name: str) -> torch.Tensor:
+    return torch.nn.functional.layer_norm(x, x.shape[-1:], weights[f"{name}.weight"], weights[f"{name}.bias"], 1e-5)
+
+
+def encoder(x: torch.Tensor, weights: dict[str, torch.Tensor], *, quick: bool, causal: bool) -> torch.Tensor:
+    """Pre-norm transformer blocks over (tokens, width); weights by OpenCLIP's names."""
+    for layer in range(LAYERS):
+        block = f"resblocks.{layer}"
+        y = layer_norm(x, weights, f"{block}.ln_1")
+        q, k, v = (y @ weights[f"{block}.attn.in_proj_weight"].T + weights[f"{block}.attn.in_proj_bias"]).chunk(3, dim=-1)
+        q, k, v = (part.reshape(len(x), HEADS, -1).transpose(0, 1) for part in (q, k, v))
+        logits = q @ k.transpose(1, 2) / (WIDTH / HEADS) ** 0.5
+        if causal:
+            logits = logits + torch.full((len(x), len(x)), -torch.inf).triu(1)
+        mixed = (logits.softmax(-1) @ v).transpose(0, 1).reshape(len(x), -1)
+        x = x + mixed @ weights[f"{block}.attn.out_proj.weight"].T + weights[f"{block}.attn.out_proj.bias"]
+        y = layer_norm(x, weights, f"{block}.ln_2")
+        y = y @ weights[f"{block}.mlp.c_fc.weight"].T + weights[f"{block}.mlp.c_fc.bias"]
+        y = y * torch.sigmoid(1.702 * y) if quick else torch.nn.functional.gelu(y)
+        x = x + y @ weights[f"{block}.mlp.c_proj.weight"].T + weights[f"{block}.mlp.c_proj.bias"]
+    return x
+
+
+def below(weights: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
+
+
+def formula_image(square: np.ndarray, weights: dict[str, torch.Tensor], *, quick: bool) -> torch.Tensor:
+    pixels = torch.from_numpy(square).float() / 255
+    pixels = ((pixels - torch.tensor(clip.CLIP_MEAN)) / torch.tensor(clip.CLIP_STD)).permute(2, 0, 1)
+    patches = torch.nn.functional.unfold(pixels[None], 8, stride=8)[0].T @ weights["visual.conv1.weight"].reshape(WIDTH, -1).T
+    x = torch.cat([weights["visual.class_embedding"][None], patches]) + weights["visual.positional_embedding"]
+    x = encoder(layer_norm(x, weights, "visual.ln_pre"), below(weights, "visual.transformer."), quick=quick, causal=False)
+    return layer_norm(x[0], weights, "visual.ln_post") @ weights["visual.proj"]
+
+
+def formula_text(ids: list[int], weights: dict[str, torch.Tensor], *, quick: bool) -> torch.Tensor:
+    x = weights["token_embedding.weight"][ids] + weights["positional_embedding"][: len(ids)]
+    x = layer_norm(encoder(x, below(weights, "transformer."), quick=quick, causal=True), weights, "ln_final")
+    return x[ids.index(49407)] @ weights["text_projection"]
+
+
+def as_openclip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights of a CLIPModel under OpenCLIP's names."""
+    named = {
+        "visual.class_embedding": state["vision_model.embeddings.class_embedding"],
+        "visual.conv1.weight": state["vision_model.embeddings.patch_embedding.weight"],
+        "visual.positional_embedding": state["vision_model.embeddings.position_embedding.weight"],
+        "visual.proj": state["visual_projection.weight"].T,
+        "token_embedding.weight": state["text_model.embeddings.token_embedding.weight"],
+        "positional_embedding": state["text_model.embeddings.position_embedding.weight"],
+        "text_projection": state["text_projection.weight"].T,
+    }
+    norms = {"vision_model.pre_layrnorm": "visual.ln_pre", "vision_model.post_layernorm": "visual.ln_post"}
+    norms["text_model.final_layer_norm"] = "ln_final"
+    for tower, prefix in (("vision_model", "visual.transformer"), ("text_model", "transformer")):
+        for layer in range(LAYERS):
+            old, new = f"{tower}.encoder.layers.{layer}", f"{prefix}.resblocks.{layer}"
+            norms |= {f"{old}.layer_norm1": f"{new}.ln_1", f"{old}.layer_norm2": f"{new}.ln_2"}
+            norms |= {f"{old}.mlp.fc1": f"{new}.mlp.c_fc", f"{old}.mlp.fc2": f"{new}.mlp.c_proj"}
+            norms[f"{old}.self_attn.out_proj"] = f"{new}.attn.out_proj"
+            for kind in ("weight", "bias"):
+                parts = [state[f"{old}.self_attn.{part}_proj.{kind}"] for part in "qkv"]
+                named[f"{new}.attn.in_proj_{kind}"] = torch.cat(parts)
+    for old, new in norms.items():
+        named |= {f"{new}.{kind}": state[f"{old}.{kind}"] for kind in ("weight", "bias")}
+    return named
+
+
+def expected(square: np.ndarray, ids: list[int], weights: dict[str, torch.Tensor], *, quick: bool) -> float:
+    image, text = formula_image(square, weights, quick=quick), formula_text(ids, weights, quick=quick)
+    return float(torch.dot(image / image.norm(), text / text.norm()))
+
+
+def token_ids(prompt: str) -> list[int]:
+    """By OpenCLIP's tokenizer, cut to 77 with the end token kept."""
+    import_open_clip()
+    from open_clip.tokenizer import _tokenizer
+
+    return [*[49406, *_tokenizer.encode(prompt)][:76], 49407]
+
+
+@pytest.mark.parametrize(("activation", "eos"), [("quick_gelu", 2), ("gelu", 49407)], ids=["OpenAI", "LAION"])
+def test_transformers_towers_follow_the_formula(
+    activation: str, eos: int, tmp_path: Path, tokenizer: Any, pictures: list[np.ndarray], sample_item: Make
+) -> None:
+    from safetensors.torch import load_file
+
+    save_transformers(tmp_path / "model", tokenizer, activation=activation, eos=eos)
+    state = load_file(tmp_path / "model" / "model.safetensors")
+    weights = {"model": {"path": "model"}}
+    scaled = load_rater(write_card(tmp_path, weights, library="transformers", score="scaled"))
+    cosine = load_rater(write_card(tmp_path, weights, library="transformers"))
+    pairs = list(zip(pictures, [*PROMPTS[:2], LONG], strict=True))
+    wanted = [
+        expected(scaled.preparations[0].make(picture), token_ids(prompt), as_openclip(state), quick=activation == "quick_gelu")
+        for picture, prompt in pairs
+    ]
+    assert np.ptp(wanted) > 0.02, "the pairs differ enough for parity to mean something"
+    assert [value.value for value in judge(cosine, sample_item, pairs)] == pytest.approx(wanted, abs=1e-5)
+    factor = float(state["logit_scale"].exp())
+    assert [value.value for value in judge(scaled, sample_item, pairs)] == pytest.approx(
+        [factor * one for one in wanted], abs=1e-4
+    )
+
+
+@pytest.mark.parametrize("quick", [False, True], ids=["gelu", "quick_gelu"])
+def test_openclip_towers_follow_the_formula(quick: bool, oc_folder: Path, pictures: list[np.ndarray], sample_item: Make) -> None:
+    from safetensors.torch import load_file
+
+    kind = "quick" if quick else "gelu"
+    name = f"{ARCHITECTURE}-quickgelu" if quick else ARCHITECTURE
+    weights = {"model": {"path": kind, "file": "open_clip_model.safetensors"}}
+    rater = load_rater(write_card(oc_folder, weights, library="open_clip", model=name, quick_gelu=quick))
+    state = load_file(oc_folder / kind / "open_clip_model.safetensors")
+    pairs = list(zip(pictures, [*PROMPTS[:2], LONG], strict=True))
+    wanted = [expected(rater.preparations[0].make(picture), token_ids(prompt), state, quick=quick) for picture, prompt in pairs]
+    assert np.ptp(wanted) > 0.02
+    assert [value.value for value in judge(rater, sample_item, pairs)] == pytest.approx(wanted, abs=1e-5)
+
+
+def test_pixels_are_those_of_the_original_processor(pictures: list[np.ndarray], hf_folder: Path, sample_item: Make) -> None:
+    """transformers' own Pillow processor, on odd margins as well."""
+    processor_class = getattr(import_transformers(), "CLIPImageProcessorPil", None)
+    if processor_class is None:
+        pytest.skip("this transformers has no Pillow processor of that name")
+    from PIL import Image
+
+    rater: Any = load_rater(write_card(hf_folder, {"model": {"path": "model"}}, library="transformers"))
+    processor = processor_class(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
+    for picture in [*pictures, pictures[0][:333, :77], pictures[1][:45, :400]]:
+        wanted = processor(Image.fromarray(picture), return_tensors="np")["pixel_values"][0]
+        made = rater._pixels([rater.preparations[0].make(picture)])[0].numpy()
+        np.testing.assert_allclose(made, wanted, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def rater(hf_folder: Path) -> Any:
+    return load_rater(write_card(hf_folder, {"model": {"path": "model"}}, name="shared", library="transformers", score="scaled"))
+
+
+def test_batches_change_nothing(
+    rater: Any, pictures: list[np.ndarray], sample_item: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [(picture, prompt) for prompt in [*PROMPTS, LONG] for picture in pictures]
+    together = [value.value for value in judge(rater, sample_item, pairs)]
+    rater._texts.clear()
+    monkeypatch.setattr(rater, "batch_size", 1)
+    alone = [value.value for value in judge(rater, sample_item, pairs)]
+    assert together == pytest.approx(alone, abs=1e-5 * rater._factor)
+
+
+def test_a_cut_prompt_keeps_its_value_and_says_so(rater: Any, pictures: list[np.ndarray], sample_item: Make) -> None:
+    short, long = judge(rater, sample_item, [(pictures[0], "a cat"), (pictures[0], LONG)])
+    assert (short.status, short.detail) == (Status.OK, None)
+    assert long.status is Status.OK
+    assert long.value is not None
+    assert long.detail == "the prompt was cut to 77 tokens"
+    exact = " ".join(["cat"] * 75)  # 75 words and the two marks are 77 tokens
+    assert judge(rater, sample_item, [(pictures[0], exact)])[0].detail is None
+    assert judge(rater, sample_item, [(pictures[0], exact + " cat")])[0].detail is not None
+
+
+def test_without_a_prompt_there_is_no_value_and_the_others_keep_theirs(
+    rater: Any, pictures: list[np.ndarray], sample_item: Make
+) -> None:
+    values = judge(rater, sample_item, [(pictures[0], None), (pictures[0], "a cat"), (pictures[1], "")])
+    assert [value.status for value in values] == [Status.MISSING_PROMPT, Status.OK, Status.MISSING_PROMPT]
+
+
+def test_a_prompt_goes_through_the_text_tower_once(
+    rater: Any, pictures: list[np.ndarray], sample_item: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rater._texts.clear()
+    asked: list[str] = []
+    embed = rater._towers.embed_texts
+    monkeypatch.setattr(rater._towers, "embed_texts", lambda texts: asked.extend(texts) or embed(texts))
+    monkeypatch.setattr(rater, "batch_size", 2)
+    values = judge(rater, sample_item, [(picture, prompt) for prompt in ("one", "two", "one") for picture in pictures])
+    assert asked == ["one", "two"]
+    assert [value.value for value in values[:3]] == pytest.approx([value.value for value in values[6:]], abs=1e-4)
+    monkeypatch.setattr(clip, "REMEMBERED_TEXTS", 1)
+    judge(rater, sample_item, [(pictures[0], "three"), (pictures[0], "two")])
+    assert len(rater._texts) == 1
+
+
+def test_out_of_memory_halves_the_batch_and_loses_nothing(
+    rater: Any, pictures: list[np.ndarray], sample_item: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [(picture, prompt) for prompt in PROMPTS for picture in pictures]
+    wanted = [value.value for value in judge(rater, sample_item, pairs)]
+    embed = rater._towers.embed_images
+
+    def little_memory(pixels: torch.Tensor) -> torch.Tensor:
+        if len(pixels) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return embed(pixels)
+
+    monkeypatch.setattr(rater._towers, "embed_images", little_memory)
+    monkeypatch.setattr(rater, "batch_size", 8)
+    assert [value.value for value in judge(rater, sample_item, pairs)] == pytest.approx(wanted, abs=1e-3)
+    assert rater.batch_size == 2
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_near_and_keeps_the_scale(
+    dtype: str, hf_folder: Path, rater: Any, pictures: list[np.ndarray], sample_item: Make
+) -> None:
+    card = write_card(hf_folder, {"model": {"path": "model"}}, name="half", library="transformers", score="scaled", dtype=dtype)
+    half: Any = load_rater(card)
+    assert half._factor == rater._factor
+    pairs = list(zip(pictures, PROMPTS, strict=True))
+    near = [value.value for value in judge(half, sample_item, pairs)]
+    assert near == pytest.approx([value.value for value in judge(rater, sample_item, pairs)], abs=0.02 * rater._factor)
+
+
+def test_the_fast_backend_is_near_and_is_another_card(
+    hf_folder: Path, rater: Any, pictures: list[np.ndarray], sample_item: Make
+) -> None:
+    fast_file = write_card(
+        hf_folder,
+        {"model": {"path": "model"}},
+        name="fast",
+        library="transformers",
+        score="scaled",
+        preprocess={"size": SIDE, "rounding": "floor", "backend": "fast"},
+    )
+    fast = load_rater(fast_file)
+    pairs = list(zip(pictures, PROMPTS, strict=True))
+    values = [value.value for value in judge(fast, sample_item, pairs)]
+    assert values == pytest.approx([value.value for value in judge(rater, sample_item, pairs)], abs=0.1)
+
+
+# Weights from the hub, and everything that can be wrong with weights.
+
+
+def hub_cache(root: Path, repository: str, revision: str, files: Path) -> None:
+    """A cache as the hub's client lays it out."""
+    folder = root / f"models--{repository.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(revision)
+    (folder / "snapshots").mkdir()
+    (folder / "snapshots" / revision).symlink_to(files)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, hf_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    import huggingface_hub.constants
+
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    hub_cache(tmp_path / "hub", "someone/tiny", revision, hf_folder / "model")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return revision
+
+
+def test_weights_of_the_hub_come_from_the_cache_without_a_network(
+    tmp_path: Path, cache: str, rater: Any, pictures: list[np.ndarray], sample_item: Make
+) -> None:
+    card = write_card(tmp_path, {"model": {"hub": "someone/tiny", "revision": cache}}, library="transformers", score="scaled")
+    cached = load_rater(card, Settings(offline=True))
+    pairs = [(pictures[0], PROMPTS[0])]
+    assert judge(cached, sample_item, pairs)[0].value == pytest.approx(judge(rater, sample_item, pairs)[0].value)
+
+
+def test_an_unpinned_revision_is_said_aloud(tmp_path: Path, cache: str, caplog: pytest.LogCaptureFixture) -> None:
+    card = write_card(tmp_path, {"model": {"hub": "someone/tiny", "revision": "unpinned"}}, library="transformers")
+    load_rater(card, Settings(offline=True))
+    assert "the revision of someone/tiny is not pinned" in caplog.text
+
+
+def test_missing_weights_are_one_sentence_with_two_ways_out(tmp_path: Path, cache: str) -> None:
+    other = "f" * 40
+    card = write_card(tmp_path, {"model": {"hub": "someone/tiny", "revision": other}}, library="transformers")
+    with pytest.raises(WeightsError) as raised:
+        load_rater(card, Settings(offline=True))
+    said = str(raised.value)
+    assert "\n" not in said
+    for part in ("this run is offline", "licence: made up", f"hf download someone/tiny --revision {other}", "weights.model.path"):
+        assert part in said
+
+
+def test_an_unreachable_hub_is_the_same_sentence(tmp_path: Path, cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    real = huggingface_hub.snapshot_download
+
+    def no_network(*args: Any, local_files_only: bool, **options: Any) -> str:
+        if not local_files_only:
+            raise OfflineModeIsEnabled("Cannot reach the hub: offline mode is enabled.")
+        return real(*args, local_files_only=True, **options)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", no_network)
+    card = write_card(tmp_path, {"model": {"hub": "nobody/nothing", "revision": "f" * 40}}, library="transformers")
+    with pytest.raises(WeightsError, match=r"Cannot reach the hub.*hf download nobody/nothing"):
+        load_rater(card)
+
+
+@pytest.mark.parametrize(
+    ("weights", "args", "said"),
+    [
+        ({"model": {"path": "nowhere"}}, {"library": "transformers"}, "does not hold config.json and model"),
+        ({}, {"library": "transformers"}, "needs 'weights.model'"),
+        ({"model": {"path": "model"}}, {"library": "transformer"}, "args.library"),
+        ({"model": {"path": "model"}}, {"library": "transformers", "dtipe": "float16"}, "Did you mean 'dtype'"),
+        ({"model": {"path": "model"}}, {"library": "transformers", "model": "ViT-B-32"}, "transformers takes none"),
+        ({"model": {"path": "model"}}, {"library": "open_clip"}, "open_clip needs 'model'"),
+        ({"model": {"path": "model"}}, {"library": "open_clip", "model": "ViT-B-33"}, "no architecture 'ViT-B-33'.*ViT-B-32"),
+        ({"model": {"path": "model"}}, {"library": "open_clip", "model": "ViT-B-16-SigLIP"}, "own tokenizer"),
+        ({"model": {"path": "model"}}, {"library": "open_clip", "model": "ViT-H-14", "quick_gelu": True}, "want QuickGELU"),
+        ({"model": {"path": "model"}}, {"library": "open_clip", "model": "ViT-B-32"}, "no file"),
+        ({"model": {"path": "model", "file": "../../x"}}, {"library": "open_clip", "model": "ViT-B-32"}, "does not hold"),
+        ({"model": {"path": "model"}}, {"library": "transformers", "preprocess": {"size": 64}}, "takes 32"),
+        ({"model": {"path": "model"}}, {"library": "transformers", "preprocess": {"sise": 32}}, "no field 'sise'.*'size'"),
+    ],
+)
+def test_mistakes_in_a_card_are_sentences(weights: Any, args: dict[str, Any], said: str, hf_folder: Path) -> None:
+    with pytest.raises(CurateError, match=said) as raised:
+        load_rater(write_card(hf_folder, weights, name="wrong", **args))
+    assert "wrong.yaml" in str(raised.value)
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path, tokenizer: Any) -> None:
+    from safetensors.torch import load_file, save_file
+
+    save_transformers(tmp_path / "model", tokenizer)
+    path = tmp_path / "model" / "model.safetensors"
+    state = load_file(path)
+    card = write_card(tmp_path, {"model": {"path": "model"}}, library="transformers")
+    save_file({name: weight for name, weight in state.items() if name != "visual_projection.weight"}, path, {"format": "pt"})
+    with pytest.raises(WeightsError, match=r"visual_projection\.weight"):
+        load_rater(card)
+    save_file(state | {"head.weight": torch.zeros(2)}, path, {"format": "pt"})
+    with pytest.raises(WeightsError, match=r"head\.weight"):
+        load_rater(card)
+    path.write_bytes(b"not safetensors at all")
+    with pytest.raises((WeightsError, CardError), match="cannot load the weights"):
+        load_rater(card)
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path, tokenizer: Any) -> None:
+    save_transformers(tmp_path / "model", tokenizer, eos=49000)
+    with pytest.raises(WeightsError, match="does not belong to the text tower"):
+        load_rater(write_card(tmp_path, {"model": {"path": "model"}}, library="transformers"))
+
+
+def test_a_file_of_weights_that_would_run_code_is_refused(tmp_path: Path, oc_folder: Path) -> None:
+    import pickle
+
+    class Runs:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "ran",))
+
+    (tmp_path / "evil.pt").write_bytes(pickle.dumps(Runs(), protocol=2))
+    torch.save({"logit_scale": Runs()}, tmp_path / "evil.bin")
+    for name in ("evil.pt", "evil.bin"):
+        card = write_card(tmp_path, {"model": {"path": name}}, library="open_clip", model=ARCHITECTURE)
+        with pytest.raises(WeightsError, match="cannot load"):
+            load_rater(card)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_other_bytes_than_the_card_says_are_refused(oc_folder: Path) -> None:
+    weights = {"model": {"path": "gelu", "file": "open_clip_model.safetensors", "sha256": "0" * 64}}
+    with pytest.raises(WeightsError, match="it is another file"):
+        load_rater(write_card(oc_folder, weights, library="open_clip", model=ARCHITECTURE))
+
+
+def test_a_device_that_is_not_there_is_a_sentence(hf_folder: Path) -> None:
+    card = write_card(hf_folder, {"model": {"path": "model"}}, library="transformers")
+    with pytest.raises(CurateError, match="no device 'cuda:99' here: use auto or cpu"):
+        load_rater(card, Settings(device="cuda:99"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_gpu_gives_the_values_of_the_cpu(hf_folder: Path, rater: Any, pictures: list[np.ndarray], sample_item: Make) -> None:
+    card = write_card(hf_folder, {"model": {"path": "model"}}, name="gpu", library="transformers", score="scaled")
+    pairs = list(zip(pictures, PROMPTS, strict=True))
+    on_gpu = [value.value for value in judge(load_rater(card, Settings(device="cuda")), sample_item, pairs)]
+    on_cpu = [value.value for value in judge(load_rater(card, Settings(device="cpu")), sample_item, pairs)]
+    assert on_gpu == pytest.approx(on_cpu, abs=1e-2)
+
+
+def test_shipped_cards_name_engines_and_squares_that_hold_together() -> None:
+    for name in ("clip-l14", "clip-h14", "pickscore"):
+        file = load_card(name)
+        args = clip.arguments(file, clip.ClipArguments)
+        assert args.preprocess["size"] == 224
+        assert args.score == ("scaled" if name == "pickscore" else "cosine")
+        if args.library == "open_clip":
+            assert import_open_clip().get_model_config(args.model)["vision_cfg"]["image_size"] == 224
+        assert parse_card(Path(file.where).read_text(encoding="utf-8"), where=name) == file.card

@@ -1,0 +1,104 @@
+"""Imports point one way, heavy packages load only where they are used, and the command line answers at once."""
+
+from __future__ import annotations
+
+import ast
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "curate"
+
+BASE = {"errors", "records", "content"}
+
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "records": set(),
+    "progress": set(),
+    "files": {"errors"},
+    "content": {"errors", "records"},
+    "cards": {"errors", "records", "content"},
+    "raters": BASE | {"cards"},
+    "shards": BASE | {"files"},
+    "store": BASE | {"files"},
+    "scorers": BASE | {"cards", "raters", "shards"},
+    "rate": BASE | {"cards", "raters", "progress", "shards", "store"},
+    "select": {"errors", "records", "files"},
+    "export": BASE | {"files", "select", "shards"},
+    "check": BASE | {"files", "export", "shards"},
+    "api": BASE | {"cards", "raters", "progress", "files", "shards", "store", "rate", "select", "export", "check"},
+    "demo": {"errors", "records", "api", "shards"},
+    "cli": {"errors", "records", "cards", "progress", "api", "rate", "demo"},
+}
+"""What each part of curate may import of curate. The public verbs, the entry points and `testing` may import all of it."""
+
+FREE = {"__init__", "__main__", "testing"}
+
+TORCH = {"torch", "torchvision", "transformers", "open_clip", "timm"}
+
+
+def part_of(path: Path) -> str:
+    """The part that a module belongs to: `select` for curate/select/rank.py, `cards` for curate/cards.py."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file imports, anywhere in it, by full name."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            assert node.module is not None
+            names.update(f"{node.module}.{alias.name}" if node.module == "curate" else node.module for alias in node.names)
+    return names
+
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path: Path) -> None:
+    part = part_of(path)
+    if part in FREE:
+        return
+    assert part in ALLOWED, f"curate/{part} is new: say in ALLOWED what it may import"
+    parts = {name.split(".")[1] for name in imported(path) if name.startswith("curate.")} - {part, "__version__"}
+    assert parts <= ALLOWED[part], f"{part} must not import {', '.join(sorted(parts - ALLOWED[part]))}"
+
+
+def test_only_scorers_import_torch() -> None:
+    guilty = {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        if part_of(path) != "scorers" and {name.split(".")[0] for name in imported(path)} & TORCH
+    }
+    assert guilty == set()
+
+
+def run_python(*arguments: str) -> str:
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONWARNINGS": "default"}
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True, env=environment).stdout
+
+
+@pytest.mark.parametrize("start", ["import curate", "import curate.cli.app", "import curate.errors, curate.records"])
+def test_nothing_heavy_is_imported_at_the_start(start: str) -> None:
+    heavy = {"torch", "duckdb", "pyarrow", "numpy", "PIL", "transformers", "yaml", "webdataset", "fsspec"}
+    loaded = run_python("-c", f"{start}; import sys; print(*sys.modules)").split()
+    assert heavy.isdisjoint(loaded)
+
+
+def test_help_answers_at_once() -> None:
+    def seconds() -> float:
+        started = time.perf_counter()
+        assert "rate" in run_python("-m", "curate", "--help")
+        return time.perf_counter() - started
+
+    seconds()  # compiles what has changed
+    assert statistics.median(seconds() for _ in range(3)) < 0.5
