@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO_VENV := .venv-demo
 BIN := $(VENV)/bin
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input --constraint constraints.txt
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check --no-input --constraint constraints.txt
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help

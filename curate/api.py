@@ -252,22 +252,20 @@ class _Selecting:
         verb: str,
     ) -> ExportReport:
         """Write the selection as a dataset."""
-        from curate.bridge import StoreSource
+        from curate.bridge import open_source
         from curate.export import Options
         from curate.export import export as write
 
-        source = StoreSource(self.store, self.view)
         told = {name: value for name, value in recipe.items() if value not in (None, (), "")}
         options = Options(
             recipe={"verb": verb, "store": self.store.path.name, **told},
             command=_command(verb, self.store.path, told, format_name, out),
             funnels=list(funnels),
         )
-        written = write(selection, source, out, format=format_name, options=options)
-        forbidden = sorted({card.name for card in source.cards() if card.commercial is False})
-        warnings = [
-            f"the licence of {name} forbids commercial use, and it took part in choosing these data" for name in forbidden
-        ]
+        with open_source(self.store, self.view, selection) as source:
+            written = write(selection, source, out, format=format_name, options=options)
+            forbidden = sorted({card.name for card in source.cards() if card.commercial is False})
+        warnings = [f"the licence of {name} forbids commercial use, and its ratings chose these data" for name in forbidden]
         return ExportReport(out=str(out), format=format_name, funnels=[*funnels, *written], warnings=warnings)
 
 

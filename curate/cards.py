@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -130,6 +130,14 @@ class Card(_Strict):
             raise ValueError(f"main is '{self.main}', which is not among the dimensions {', '.join(self.dimensions)}")
         return self
 
+    @model_validator(mode="after")
+    def _is_plain_data(self) -> Card:
+        try:
+            self.fingerprint  # noqa: B018
+        except (TypeError, ValueError) as problem:
+            raise ValueError(f"it holds what is neither text nor number nor list nor mapping of them ({problem})") from problem
+        return self
+
     @cached_property
     def fingerprint(self) -> str:
         """16 hex characters over all that decides a number. Weights count by repository, revision and hash, not by path."""
@@ -169,11 +177,29 @@ def parse_card(text: str, *, where: str) -> Card:
     try:
         return Card.model_validate(fields)
     except ValidationError as problem:
-        first = problem.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "card"
-        more = f" (and {problem.error_count() - 1} more)" if problem.error_count() > 1 else ""
-        hint = f" {nearest(str(first['loc'][-1]), Card.model_fields)}" if first["type"] == "extra_forbidden" else ""
-        raise CardError(f"{where}, field '{place}': {first['msg']}{more}.{hint}") from problem
+        raise CardError(complaint(problem, Card, where=where)) from problem
+
+
+def complaint(problem: ValidationError, model: type[BaseModel], *, where: str, under: tuple[str, ...] = ()) -> str:
+    """What pydantic found wrong, as one sentence: the file, the field (below `under`), why, and the nearest to an unknown one."""
+    first = problem.errors(include_url=False)[0]
+    path = first["loc"]
+    place = ".".join((*under, *map(str, path))) or "card"
+    more = f" (and {problem.error_count() - 1} more)" if problem.error_count() > 1 else ""
+    hint = f" {nearest(str(path[-1]), _fields_at(model, path[:-1]))}" if first["type"] == "extra_forbidden" else ""
+    return f"{where}, field '{place}': {first['msg'].removeprefix('Value error, ')}{more}.{hint}".rstrip()
+
+
+def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """Names of the fields that may stand at `path`: through sub-models, and mappings of them."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        kinds = [field.annotation, *get_args(field.annotation)] if field else [model]
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not inner:
+            return []
+        model = inner[0]
+    return list(model.model_fields)
 
 
 def shipped_cards() -> dict[str, CardFile]:

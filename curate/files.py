@@ -28,6 +28,24 @@ def is_temporary(path: Path) -> bool:
     return _TEMPORARY.search(path.name) is not None
 
 
+class AsideFile:
+    """A file on its way to `target`: written and closed at `path` by the caller, then committed or discarded."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.path = _aside(target)
+
+    def commit(self) -> None:
+        """Make it `target`, replacing what was there; it is on the disk when this returns."""
+        sync_file(self.path)
+        self.path.replace(self.target)
+        fsync_folder(self.target.parent)
+
+    def discard(self) -> None:
+        """Remove it; `target` stays as it was."""
+        self.path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`: write it, close it, and on leaving it becomes `path`, replacing what was there.
@@ -35,15 +53,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
     An exception inside removes the temporary file and leaves `path` as it was. A full disk, a quota and missing rights are
     raised as `OutputError`. The folder of `path` has to exist.
     """
-    aside = _aside(path)
+    aside = AsideFile(path)
     with output_errors(path):
         try:
-            yield aside
-            sync_file(aside)
-            aside.replace(path)
-            fsync_folder(path.parent)
+            yield aside.path
+            aside.commit()
         except BaseException:
-            aside.unlink(missing_ok=True)
+            aside.discard()
             raise
 
 

@@ -195,7 +195,7 @@ def load_rater(file: CardFile, settings: Settings | None = None) -> Rater:
     settings = settings or Settings()
     card = file.card
     module_name, factory_name = card.target.split(":")
-    if not file.shipped and not settings.trust and not f"{module_name}.".startswith("curate."):
+    if not file.shipped and not settings.trust and not _is_ours(module_name):
         raise CardError(
             f"{file.where}: the target {card.target} is code outside curate; pass --trust if you know it and want it run"
         )
@@ -206,8 +206,10 @@ def load_rater(file: CardFile, settings: Settings | None = None) -> Rater:
             raise MissingExtra(f"the rater '{card.name}'", card.extra, problem) from problem
         raise CardError(f"{file.where}: the target module {module_name} cannot be imported ({problem})") from problem
     factory = getattr(module, factory_name, None)
-    if factory is None:
-        raise CardError(f"{file.where}: {module_name} has no '{factory_name}'")
+    # What curate's modules import from elsewhere is code from elsewhere, and no card reaches it through them.
+    borrowed = _is_ours(module_name) and not _is_ours(str(getattr(factory, "__module__", "")))
+    if not callable(factory) or borrowed:
+        raise CardError(f"{file.where}: {module_name} has no engine '{factory_name}'")
     try:
         rater = factory(file, settings)
     except ModuleNotFoundError as problem:
@@ -218,3 +220,7 @@ def load_rater(file: CardFile, settings: Settings | None = None) -> Rater:
     if missing:
         raise CardError(f"{file.where}: the engine gives {', '.join(rater.dimensions)}, not {', '.join(sorted(missing))}")
     return rater
+
+
+def _is_ours(module: str) -> bool:
+    return f"{module}.".startswith("curate.")

@@ -193,3 +193,23 @@ class FragileRater(BatchRater):
             if prompt == self._hang:
                 time.sleep(3600)
         return [Judgement(item=item.number, values=dict.fromkeys(self.dimensions, measured(1.0))) for item in batch]
+
+
+class HashJudge(BatchRater):
+    """Compares two samples by the numbers that `HashRater` would give them, and says how sure it is."""
+
+    def __init__(self, file: CardFile, settings: Settings) -> None:
+        self.dimensions = tuple(file.card.dimensions)
+        self.preparations = (Preparation(name="mean-pixel", make=MeanPixel()),)  # type: ignore[arg-type]
+        self._log = file.card.args.get("log")
+
+    def score(self, batch: Sequence[Item]) -> Sequence[Judgement]:
+        if self._log:
+            with Path(self._log).open("a") as log:
+                log.writelines("{}-{}\n".format(*(sample.id for sample in item.samples)) for item in batch)
+        return [self._judge(item) for item in batch]
+
+    def _judge(self, item: Item) -> Judgement:
+        first, second = (unit_interval("hash", "overall", sample.id) for sample in item.samples)
+        value = Value(value=0.5 + (first - second) / 2, orders_agree=True)
+        return Judgement(item=item.number, values=dict.fromkeys(self.dimensions, value))

@@ -31,8 +31,9 @@ ALLOWED: dict[str, set[str]] = {
     "select": {"errors", "records", "files"},
     "export": BASE | {"files", "select", "shards"},
     "check": BASE | {"files", "export", "shards"},
-    "api": BASE | {"cards", "raters", "progress", "files", "shards", "store", "rate", "select", "export", "check"},
-    "demo": {"errors", "records", "api", "shards"},
+    "bridge": BASE | {"cards", "shards", "store", "export"},
+    "api": BASE | {"cards", "raters", "progress", "files", "shards", "store", "rate", "select", "bridge", "export", "check"},
+    "demo": {"errors", "records", "files", "progress", "api", "shards"},
     "cli": {"errors", "records", "cards", "progress", "api", "rate", "demo"},
 }
 """What each part of curate may import of curate. The public verbs, the entry points and `testing` may import all of it."""

@@ -120,12 +120,12 @@ def _stored_values(row: dict[str, Any], place: Place) -> Iterator[Finding]:
     label = row.get("label_0")
     winner = row.get("image_0_uid") if label == 1 else row.get("image_1_uid") if label == 0 else None
     best = row.get("best_image_uid")
-    known = {row.get("image_0_uid"), row.get("image_1_uid")}
+    known = [row.get("image_0_uid"), row.get("image_1_uid")]
     if winner and best in known and winner != best:
         yield place.error(
             "label-flip", "label_0 names one image as the winner and best_image_uid the other", "Look at the values."
         )
-    chosen, rejected, margin = row.get("chosen_value"), row.get("rejected_value"), row.get("margin")
+    chosen, rejected, margin = (_number(row.get(name)) for name in ("chosen_value", "rejected_value", "margin"))
     difference = chosen - rejected if chosen is not None and rejected is not None else margin
     if (difference is not None and difference < 0) or (margin is not None and margin < 0):
         yield place.error(
@@ -133,3 +133,7 @@ def _stored_values(row: dict[str, Any], place: Place) -> Iterator[Finding]:
         )
     elif difference == 0 or margin == 0:
         yield place.error("tie", "both images have the same value", "Leave the row out: DPO takes no ties.")
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) else None

@@ -13,7 +13,7 @@ _MOST_BYTES = 64 << 20
 _LONGEST_NAME = 1024
 
 
-class Problem(Exception):  # noqa: N818 — carries a finding out of a helper; never leaves this package
+class Problem(Exception):
     """A file that cannot be had, as the finding to report."""
 
     def __init__(self, finding: Finding) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.check.files import Problem, json_rows, read_named
+from curate.check.files import Problem, json_rows
 from curate.check.findings import Finding, Place
-from curate.check.images import Look, Looker, competing_findings, image_findings
+from curate.check.images import Looker
 from curate.check.ledger import Ledger, prompt_findings, too_few_rows
+from curate.check.named import named_images
 from curate.check.schema import row_findings, row_schema
 
 _UNEQUAL = "each is resized and cropped by itself"
@@ -53,8 +54,9 @@ def _one_table(rows: Sequence[tuple[Place, Any]], place: Place) -> Iterator[Find
 
 
 def _training_row(folder: Path, row: dict[str, Any], place: Place, ledger: Ledger, looker: Looker) -> Iterator[Finding]:
-    looks: list[Look] = []
-    yield from _images(folder, "train", row["file_path"], row["prompt"], place, looker, looks)
+    looks, wrong = named_images(folder, "train", row["file_path"], place, looker, unequal_sizes=_UNEQUAL)
+    yield from wrong
+    yield from prompt_findings(row["prompt"], place)
     yield from ledger.prompt(row["prompt"], "train", place)
     first, second = row["human_preference"]
     if first == second:
@@ -68,13 +70,14 @@ def _training_row(folder: Path, row: dict[str, Any], place: Place, ledger: Ledge
         yield place.error(
             "label-flip", f"the preferred image has the smaller of the values {values}", "Turn the preference around."
         )
-    if len(looks) == 2:
+    if looks is not None:
         yield from ledger.preference(row["prompt"], looks[winner].digest, looks[1 - winner].digest, place)
 
 
 def _ranking_row(folder: Path, row: dict[str, Any], place: Place, ledger: Ledger, looker: Looker) -> Iterator[Finding]:
-    looks: list[Look] = []
-    yield from _images(folder, "test", row["image_path"], row["prompt"], place, looker, looks)
+    looks, wrong = named_images(folder, "test", row["image_path"], place, looker, unequal_sizes=_UNEQUAL)
+    yield from wrong
+    yield from prompt_findings(row["prompt"], place)
     yield from ledger.prompt(row["prompt"], "test", place)
     ranks, values = row["rank"], row.get("values")
     if len(ranks) != len(row["image_path"]):
@@ -87,20 +90,5 @@ def _ranking_row(folder: Path, row: dict[str, Any], place: Place, ledger: Ledger
         yield place.error(
             "label-flip", "the image of the best rank has a smaller value than the last", "The smallest rank is best."
         )
-    if len(looks) == len(ranks) and best != worst:
+    if looks is not None and best != worst:
         yield from ledger.preference(row["prompt"], looks[best].digest, looks[worst].digest, place)
-
-
-def _images(
-    folder: Path, base: str, names: Sequence[str], prompt: str, place: Place, looker: Looker, looks: list[Look]
-) -> Iterator[Finding]:
-    """Findings about a row's prompt and images; those that can be read are added to `looks`."""
-    yield from prompt_findings(prompt, place)
-    for name in names:
-        try:
-            looks.append(looker.look(read_named(folder, base, name, place)))
-            yield from image_findings(looks[-1], name, place)
-        except Problem as problem:
-            yield problem.finding
-    if len(looks) == len(names):
-        yield from competing_findings(looks, names, place, _UNEQUAL)

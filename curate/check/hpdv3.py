@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from curate.check.files import Problem, files_below, json_rows, read_named, relative
+from curate.check.files import Problem, files_below, json_rows, relative
 from curate.check.findings import Finding, Place
-from curate.check.images import Look, Looker, competing_findings, image_findings
+from curate.check.images import Looker
 from curate.check.ledger import Ledger, prompt_findings, too_few_rows
+from curate.check.named import named_images
 from curate.check.schema import row_findings, row_schema
 from curate.check.tables import split_of
 
@@ -38,19 +39,12 @@ def check(folder: Path) -> Iterator[Finding]:
 
 
 def _row(folder: Path, row: dict[str, Any], split: str, place: Place, ledger: Ledger, looker: Looker) -> Iterator[Finding]:
-    looks: list[Look] = []
-    names = [row["path1"], row["path2"]]
+    looks, wrong = named_images(folder, ".", [row["path1"], row["path2"]], place, looker, unequal_sizes=_UNEQUAL)
+    yield from wrong
     yield from prompt_findings(row["prompt"], place)
     yield from ledger.prompt(row["prompt"], split, place)
-    for name in names:
-        try:
-            looks.append(looker.look(read_named(folder, ".", name, place)))
-            yield from image_findings(looks[-1], name, place)
-        except Problem as problem:
-            yield problem.finding
     yield from _label(row, place)
-    if len(looks) == 2:
-        yield from competing_findings(looks, names, place, _UNEQUAL)
+    if looks is not None:
         yield from ledger.preference(row["prompt"], looks[0].digest, looks[1].digest, place)
 
 

@@ -24,7 +24,7 @@ def check(folder: Path) -> Iterator[Finding]:
             yield from column_findings(table.schema(), row_schema("ids"), table.place)
             for place, row in table.rows(["sample"]):
                 sample = row.get("sample")
-                if not sample:
+                if not isinstance(sample, str) or not sample:
                     yield place.error("wrong-type", "it has no id", "Leave the row out.")
                     continue
                 if sample in seen:

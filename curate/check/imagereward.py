@@ -11,10 +11,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from curate.check.files import Problem, json_rows, read_named
+from curate.check.files import Problem, json_rows
 from curate.check.findings import Finding, Place
-from curate.check.images import Look, Looker, competing_findings, image_findings
+from curate.check.images import Look, Looker
 from curate.check.ledger import Ledger, prompt_findings, too_few_rows
+from curate.check.named import named_images
 from curate.check.schema import row_findings, row_schema
 
 _UNEQUAL = "each is resized by its short side and cropped from its own middle"
@@ -42,20 +43,14 @@ def _row(folder: Path, row: dict[str, Any], split: str, place: Place, ledger: Le
     names, ranking = row["generations"], row["ranking"]
     yield from prompt_findings(row["prompt"], place)
     yield from ledger.prompt(row["prompt"], split, place)
-    looks: list[Look] = []
-    for name in names:
-        try:
-            looks.append(looker.look(read_named(folder, "images", name, place)))
-            yield from image_findings(looks[-1], name, place)
-        except Problem as problem:
-            yield problem.finding
+    looks, wrong = named_images(folder, "images", names, place, looker, unequal_sizes=_UNEQUAL)
+    yield from wrong
     if len(names) != len(ranking):
         yield place.error("wrong-length", f"{len(names)} generations and {len(ranking)} ranks", "Write one rank for each.")
         return
     if len(set(ranking)) == 1:
         yield place.warning("tie", "all its images tie, so no pair is made of it", "Leave the row out.")
-    if len(looks) == len(names):
-        yield from competing_findings(looks, names, place, _UNEQUAL)
+    if looks is not None:
         yield from _preferences(row, looks, place, ledger)
     yield from _against_values(ranking, row.get("values"), place)
 

@@ -54,7 +54,8 @@ def _row(row: dict[str, Any], pictures: list[str], place: Place, looker: Looker)
         yield from image_findings(looker.look(data), name, place)
     if "prompt" in row and row["prompt"] is not None:
         yield from prompt_findings(row["prompt"], place)
-    for rating in row.get("ratings") or ():
+    ratings = row.get("ratings")
+    for rating in [one for one in ratings if isinstance(one, dict)] if isinstance(ratings, list) else []:
         if (rating.get("value") is not None) != (rating.get("status") == "ok"):
             yield place.error(
                 "failure-as-number",

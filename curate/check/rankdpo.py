@@ -51,7 +51,7 @@ def _row(row: dict[str, Any], split: str, place: Place, ledger: Ledger, looker: 
         yield place.error("wrong-length", "a list of fewer than two images ranks nothing", "Leave the row out.")
         return
     names = [f"images[{number}]" for number in range(lengths["images"])]
-    looks = [looker.look(data or b"") for data in lists["images"]]
+    looks = [looker.look(data if isinstance(data, bytes) else b"") for data in lists["images"]]
     for look, name in zip(looks, names, strict=True):
         yield from image_findings(look, name, place)
     yield from competing_findings(looks, names, place, _UNEQUAL)

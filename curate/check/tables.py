@@ -81,8 +81,11 @@ def missing_parts(folder: Path) -> Iterator[Finding]:
 
 def picture_columns(folder: Path, columns: pa.Schema) -> set[str]:
     """Columns that `datasets` would decode into pictures, by the file's own metadata, its type, or the README."""
-    features = json.loads((columns.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    said = {name for name, feature in features.items() if isinstance(feature, dict) and feature.get("_type") == "Image"}
+    try:
+        features = json.loads((columns.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        said = {name for name, feature in features.items() if feature["_type"] == "Image"}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        said = set()  # none, or none that `datasets` would understand either
     shaped = {field.name for field in columns if str(field.type) == "struct<bytes: binary, path: string>"}
     return (said | shaped | _pictures_in_readme(folder)) & set(columns.names)
 

@@ -33,7 +33,9 @@ def check(folder: Path) -> Iterator[Finding]:
                 message = f"there is no image called {stem} in {prefix}{side}"
                 yield Place(file=alone).error("missing-file", message, "Put it back, or remove this one.")
         both = [stem for stem in wins if stem in loses]
-        yield from _extensions(sum(Path(wins[stem]).suffix != Path(loses[stem]).suffix for stem in both), Place(file=f"{prefix}win"))
+        yield from _extensions(
+            sum(Path(wins[stem]).suffix != Path(loses[stem]).suffix for stem in both), Place(file=f"{prefix}win")
+        )
         if not prefix:
             yield from too_few_rows(len(both), 1, "the trainer", Place())
     yield from _unlisted(folder, listed)
@@ -83,10 +85,13 @@ def _listed(folder: Path) -> tuple[dict[str, dict[str, Any]], list[Finding]]:
         for number, line in enumerate((folder / _LISTING).read_text(encoding="utf-8", errors="replace").splitlines()):
             try:
                 row = json.loads(line)
+            except (ValueError, RecursionError):
+                row = None
+            if isinstance(row, dict) and isinstance(row.get("win"), str):
                 rows[row["win"]] = row
-            except (ValueError, TypeError, KeyError) as problem:
+            else:
                 place = Place(file=_LISTING, row=number)
-                problems.append(place.error("not-json", f"the line is no row of a pair ({problem})", "Write the export again."))
+                problems.append(place.error("not-json", "the line is no row of a pair", "Write the export again."))
     return rows, problems
 
 

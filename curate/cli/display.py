@@ -77,7 +77,9 @@ def bar(progress: Progress) -> RenderableType:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the two units that a person would use: '1 h 05 min', '3 min 20 s', '12 s'."""
+    """Seconds as a person would say them: '1 h 05 min', '3 min 20 s', '12 s', '0.4 s'."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole >= 3600:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -82,7 +82,7 @@ def rank(
     ],
     format: Annotated[  # noqa: A002
         str | None,
-        typer.Option("--format", metavar="F", help="Write a dataset instead: rankdpo, imagereward, hpdv2 …", show_default=False),
+        typer.Option("--format", metavar="F", help="Write a dataset instead: rankdpo, imagereward …", show_default=False),
     ] = None,
     where: options.Where = None,
     tie: options.Tie = 0.0,
@@ -110,10 +110,10 @@ def pair(
     by: options.By,
     out: options.Out,
     format: Annotated[  # noqa: A002
-        str, typer.Option("--format", metavar="F", help="Who will read it: diffusers-dpo, rankdpo, imagereward, hpdv3, parquet …")
+        str, typer.Option("--format", metavar="F", help="Who will read it: diffusers-dpo, hpdv2, hpdv3, win-lose-folders …")
     ] = "diffusers-dpo",
     strategy: Annotated[
-        str, typer.Option("--strategy", metavar="NAME", help="best-worst, adjacent, all …", rich_help_panel=_PAIRS)
+        str, typer.Option("--strategy", metavar="NAME", help="best-worst, adjacent, top-vs-rest or all.", rich_help_panel=_PAIRS)
     ] = "best-worst",
     min_margin: Annotated[
         str, typer.Option("--min-margin", metavar="X", help="The least by which chosen is better.", rich_help_panel=_PAIRS)

@@ -7,6 +7,6 @@ the pairs are the right way round, and draws some of them.
 
 from __future__ import annotations
 
-from curate.demo.story import run_demo
+from curate.demo.story import DemoReport, Step, Verdict, run_demo
 
-__all__ = ["run_demo"]
+__all__ = ["DemoReport", "Step", "Verdict", "run_demo"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -75,7 +76,7 @@ def _card_size() -> tuple[int, int]:
 def _draw_card(sheet: Image.Image, draw: ImageDraw, card: Card, corner: tuple[int, int]) -> None:
     x, y = corner
     width, height = _card_size()
-    draw.rounded_rectangle((x, y, x + width, y + height), 10, CARD)
+    draw.rounded_rectangle((x, y, x + width - 1, y + height - 1), 10, CARD)
     font = _font(18)
     for number, text in enumerate(_wrapped(card.prompt, font, width - 2 * GAP, lines=2)):
         draw.text((x + GAP, y + GAP + number * 24), text, INK, font)
@@ -118,9 +119,8 @@ def _fitted(text: str, font: Font, room: int) -> str:
     """The text, or as much of its start as fits into `room` pixels with an ellipsis."""
     if font.getlength(text) <= room:
         return text
-    while text and font.getlength(text + "…") > room:
-        text = text[:-1]
-    return text.rstrip() + "…"
+    length = bisect_left(range(len(text)), True, key=lambda end: font.getlength(f"{text[: end + 1]}…") > room)
+    return text[:length].rstrip() + "…"
 
 
 def _wrapped(text: str, font: Font, room: int, *, lines: int) -> list[str]:

@@ -17,7 +17,7 @@ import json
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class Step:
     command: str
     """The command line that does the same."""
     funnels: list[Funnel]
-    tables: list[tuple[str, Sequence[str], Sequence[Sequence[object]]]] = field(default_factory=list)
+    tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[object]]]] = ()
     """Title, columns and rows of what there is to see."""
 
 
@@ -164,16 +164,15 @@ def _make_shards(folder: Path) -> None:
 
     if folder.is_dir():
         return
+    pictures = list(photographs())  # before the folder is made, so that a missing package leaves nothing behind
     answers = {}
-    with atomic_folder(folder) as aside:
-        writer = ShardWriter(aside, max_samples=SHARD_SAMPLES)
-        for photo, picture in photographs():
+    with atomic_folder(folder) as aside, ShardWriter(aside, max_samples=SHARD_SAMPLES) as writer:
+        for photo, picture in pictures:
             for one in candidates(picture, photo.name):
                 made = {"photo": photo.name, "defect": one.defect, "severity": one.severity, "credit": photo.credit}
                 members = {"jpg": one.data, "txt": photo.prompt.encode(), "json": json.dumps(made).encode()}
                 writer.write(f"{photo.name}-{one.defect}-{one.severity}", members)
                 answers[hashlib.sha256(one.data).hexdigest()] = made
-        writer.close()
         (aside / "answers.json").write_text(json.dumps(answers, indent=1), encoding="utf-8")
 
 

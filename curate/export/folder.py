@@ -172,8 +172,9 @@ def writing_folder(out: str | Path) -> Iterator[Folder]:
             with contextlib.closing(Folder(aside)) as folder:
                 yield folder
     except OSError as problem:
-        if problem.errno in {errno.ENOTEMPTY, errno.EEXIST}:
-            raise OutputError(f"something else was written to {out} meanwhile; choose another folder") from problem
+        if problem.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+            why = "something else was written to it meanwhile" if out.parent.is_dir() else f"{out.parent} is not a folder"
+            raise OutputError(f"{out} cannot be made: {why}; choose another folder") from problem
         raise
 
 

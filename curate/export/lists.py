@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -99,6 +100,8 @@ class ListReader:
     def _response(self, row: RankedRow, known: Mapping[str, SampleInfo], before: list[Response]) -> Response:
         if row.sample not in known:
             raise MediaProblem("sample is not in the store")
+        if not math.isfinite(row.value):
+            raise MediaProblem("value is not a finite number")
         info = known[row.sample]
         if any(info.sample.digest == response.image.digest for response in before):
             raise MediaProblem("image stands twice in one list")

@@ -48,7 +48,7 @@ class Image:
         return f"{self.digest[:2]}/{self.digest}.{self.extension}"
 
 
-class MediaProblem(Exception):  # noqa: N818 — not an error of the run: one sample's problem, counted
+class MediaProblem(Exception):
     """Why a sample's image cannot be part of an export; the reason is a line of the funnel."""
 
     def __init__(self, reason: str) -> None:
@@ -60,10 +60,9 @@ def read_member(source: Source, shard: str, member: Member) -> bytes:
     """The bytes of a member. Raises `MediaProblem` where they cannot be had; a machine out of space or files still raises."""
     try:
         return source.read(shard, member)
-    except CurateError as problem:
-        raise MediaProblem("media cannot be read") from problem
-    except OSError as problem:
-        if problem.errno in _OURS:
+    except (CurateError, OSError) as problem:
+        cause = problem if isinstance(problem, OSError) else problem.__cause__
+        if isinstance(cause, OSError) and cause.errno in _OURS:
             raise
         raise MediaProblem("media cannot be read") from problem
 

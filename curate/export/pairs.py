@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -116,6 +117,8 @@ def _refusal(pair: Pair, known: Mapping[str, SampleInfo]) -> str | None:
     if pair.chosen not in known or pair.rejected not in known:
         return "sample is not in the store"
     chosen, rejected = known[pair.chosen].sample, known[pair.rejected].sample
+    if not all(map(math.isfinite, (pair.margin, pair.chosen_value, pair.rejected_value))):
+        return "value is not a finite number"
     if pair.margin < 0 or pair.chosen_value < pair.rejected_value:
         return "chosen is not the better one"
     if not (pair.margin > 0 and pair.chosen_value > pair.rejected_value):

@@ -89,9 +89,7 @@ def _commercial(allowed: bool | None) -> str:
 
 def _repeat(command: str) -> str:
     text = ", ".join(f"{name} {version}" for name, version in versions().items())
-    made = (
-        f"## Repeat it\n\nMade with {text}. `curate.json` lists every file with its SHA-256."
-    )
+    made = f"## Repeat it\n\nMade with {text}. `curate.json` lists every file with its SHA-256."
     return f"{made}\n\n{_fenced('sh', command)}" if command else made
 
 

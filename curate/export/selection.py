@@ -79,10 +79,10 @@ class Selection:
                 group=row["group"],
                 chosen=row["chosen"],
                 rejected=row["rejected"],
-                margin=row["margin"],
-                chosen_value=row["chosen_value"],
-                rejected_value=row["rejected_value"],
-                confidence=row["confidence"],
+                margin=self._number(row, "margin"),
+                chosen_value=self._number(row, "chosen_value"),
+                rejected_value=self._number(row, "rejected_value"),
+                confidence=_finite(row["confidence"]),
                 split=_split(row["split"]),
             )
             for row in self._rows(scratch)
@@ -97,7 +97,7 @@ class Selection:
                 group=row["group"],
                 sample=row["sample"],
                 rank=int(row["rank"]),
-                value=row["value"],
+                value=self._number(row, "value"),
                 spread=_finite(row["spread"]),
                 wins=_finite(row["wins"]),
                 split=_split(row["split"]),
@@ -111,6 +111,12 @@ class Selection:
         """The ids of the samples kept, in the order of the selection."""
         for row in self._rows(scratch):
             yield row["sample"]
+
+    def _number(self, row: Mapping[str, Any], name: str) -> float:
+        """A value as a float, whatever numeric type an expression gave its column."""
+        if row[name] is None:
+            raise CurateError(f"{self.path} has a row without a value in '{name}'; make the selection again")
+        return float(row[name])
 
     def _rows(self, scratch: Path) -> Iterator[dict[str, Any]]:
         names = _NEEDED[self.kind] + _MAY_HAVE[self.kind]
@@ -156,7 +162,7 @@ def _split(name: str | None) -> str:
 
 
 def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _columns(path: str) -> tuple[frozenset[str], int]:

@@ -49,19 +49,20 @@ A record may hold several samples (candidates of one prompt). It is copied whole
         samples = Funnel(step="export", unit="samples")
         records = Funnel(step="copy", unit="records")
         _write_plan(selection, source, folder, samples)
-        writer = ShardWriter(folder.path, max_samples=min(options.file_rows, 100_000), max_bytes=options.file_bytes)
-        for record in _kept_records(source, folder):
-            records.taken += 1
-            try:
-                fields = {member.field: read_member(source, record.shard, member) for member in record.members}
-            except MediaProblem as problem:
-                records.drop(problem.reason)
-                samples.drop(problem.reason, len(record.samples))
-                continue
-            fields[_free_field(fields)] = _ratings_json(record.samples, source.ratings([one.sample.id for one in record.samples]))
-            writer.write(record.key, fields)
-            records.kept += 1
-            samples.kept += len(record.samples)
+        with ShardWriter(folder.path, max_samples=options.file_rows, max_bytes=options.file_bytes) as writer:
+            for record in _kept_records(source, folder):
+                records.taken += 1
+                try:
+                    fields = {member.field: read_member(source, record.shard, member) for member in record.members}
+                except MediaProblem as problem:
+                    records.drop(problem.reason)
+                    samples.drop(problem.reason, len(record.samples))
+                    continue
+                ratings = source.ratings([info.sample.id for info in record.samples])
+                fields[_free_field(fields)] = _ratings_json(record.samples, ratings)
+                writer.write(record.key, fields)
+                records.kept += 1
+                samples.kept += len(record.samples)
         for name in writer.close():
             folder.adopt(name)
         return Exported(funnels=[samples, records], splits={"train": records.kept} if records.kept else {})

@@ -64,13 +64,13 @@ def unfit(sample: Sample, card: Card) -> tuple[Status, str] | None:
     return None
 
 
-def task_for(number: int, sample: Sample, seats: Sequence[Seat]) -> Task:
-    """What the decode workers do for a sample, given who will be asked about it."""
+def task_for(number: int, sample: Sample, seats: Sequence[Seat], *, probe: bool = True) -> Task:
+    """What the decode workers do for a sample, given who will be asked about it; `probe` asks for its size as well."""
     images = {role for seat in seats for role in seat.decodes if _is_image(sample, role)}
     workers = tuple(seat.worker for seat in seats if seat.worker is not None)
     return Task(
         number=number,
-        probe="response" if _is_image(sample, "response") else None,
+        probe="response" if probe and _is_image(sample, "response") else None,
         media={},
         decode=frozenset(images),
         prepare=tuple(sorted({position for seat in seats for position in seat.preparations})),

@@ -53,6 +53,8 @@ class RateReport:
     seconds: float = 0.0
     notices: list[str] = field(default_factory=list)
     """What the user should know: the layout that was guessed, licences, unpinned weights."""
+    compared: dict[str, Counter[str]] = field(default_factory=dict)
+    """By name of a rater of pairs, the pairs it was asked about in this run, by status."""
     samples: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
     statuses: dict[str, Counter[str]] = field(default_factory=dict)
@@ -73,15 +75,9 @@ class RateReport:
         read = Funnel(step="read", unit="samples", taken=self.samples + self.rejects.total(), kept=self.samples)
         for reason, count in sorted(self.rejects.items()):
             read.drop(reason, count)
-        funnels = [read]
-        for name in self.raters:
-            statuses = self.statuses.get(name, Counter())
-            funnel = Funnel(step=f"rate {name}", unit="samples", taken=self.samples, kept=statuses.get(str(Status.OK), 0))
-            for status, count in sorted(statuses.items()):
-                if status != Status.OK:
-                    funnel.drop(status, count)
-            funnels.append(funnel)
-        return funnels
+        rated = [_judged(f"rate {name}", "samples", self.samples, self.statuses.get(name, Counter())) for name in self.raters]
+        compared = [_judged(f"compare {name}", "pairs", one.total(), one) for name, one in self.compared.items()]
+        return [read, *rated, *compared]
 
     def as_dict(self) -> dict[str, object]:
         return {
@@ -96,3 +92,11 @@ class RateReport:
             "funnels": [funnel.as_dict() for funnel in self.funnels],
             "notices": self.notices,
         }
+
+
+def _judged(step: str, unit: str, taken: int, statuses: Counter[str]) -> Funnel:
+    funnel = Funnel(step=step, unit=unit, taken=taken, kept=statuses.get(str(Status.OK), 0))
+    for status, count in sorted(statuses.items()):
+        if status != Status.OK:
+            funnel.drop(status, count)
+    return funnel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import Counter
@@ -13,6 +14,7 @@ from typing import Any, cast
 from curate.cards import CardFile, load_card
 from curate.errors import CardError, CurateError, ShardError, nearest
 from curate.progress import Meter, Progress
+from curate.rate.comparing import compare_into
 from curate.rate.engine import Engine, FailureLimit, Options
 from curate.rate.report import RateReport, UnitCounts
 from curate.rate.sources import ShardUnit, stream_units
@@ -59,13 +61,19 @@ def rate_into(store: Store, shards: Sequence[str] | Stream, raters: Sequence[str
     files = _cards(raters)
     retry = _statuses(options.retry)
     _failure_limit(options.max_failures)
-    report = RateReport(store=str(store.path), raters={file.card.name: file.card.fingerprint for file in files})
+    pointwise = [file for file in files if file.card.judges == "samples"]
+    pairwise = [file for file in files if file.card.judges == "pairs"]
+    report = RateReport(store=str(store.path), raters={file.card.name: file.card.fingerprint for file in pointwise})
     with store.writing():
         for file in files:
             store.add_card(file.card.fingerprint, file.card.name, file.card.model_dump_json())
         plan = _plan(store, shards, frozenset(report.raters.values()), options, report)
         if plan is not None:
-            _rate_units(store, plan, files, retry, options, report)
+            _rate_units(store, plan, pointwise, retry, options, report)
+        for file in pairwise:
+            report.compared[file.card.name] = compare_into(
+                store, file, load_rater(file, options.settings), _engine_options(options)
+            )
     report.seconds = time.perf_counter() - started
     return report
 
@@ -248,7 +256,7 @@ def _failure_limit(text: str | None) -> FailureLimit:
         value = float(number) if text.endswith("%") else int(number)
     except ValueError:
         value = -1
-    if value < 0 or (text.endswith("%") and value > 100):
+    if not 0 <= value <= (100 if text.endswith("%") else math.inf):
         raise CurateError(f"--max-failures takes a number of ratings or a share such as 5%, not '{text}'")
     return FailureLimit(share=value / 100) if text.endswith("%") else FailureLimit(count=int(value))
 

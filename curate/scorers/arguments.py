@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from curate.cards import CardFile
-from curate.errors import CardError, nearest
+from curate.cards import CardFile, complaint
+from curate.errors import CardError
 
 
 class Arguments(BaseModel):
@@ -28,20 +28,4 @@ def arguments(file: CardFile, model: type[A]) -> A:
     try:
         return model.model_validate(dict(file.card.args))
     except ValidationError as problem:
-        first = problem.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in ("args", *first["loc"]))
-        hint = ""
-        if first["type"] == "extra_forbidden":
-            hint = f" {nearest(str(first['loc'][-1]), _fields(model, first['loc'][:-1]))}".rstrip()
-        raise CardError(f"{file.where}, field '{place}': {first['msg']}.{hint}") from problem
-
-
-def _fields(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields that may stand at `path`, as far as it leads through plain sub-models."""
-    for part in path:
-        field = model.model_fields.get(str(part))
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return list(model.model_fields)
+        raise CardError(complaint(problem, model, where=file.where, under=("args",))) from problem

@@ -10,8 +10,8 @@ import hashlib
 import importlib.util
 import logging
 from collections.abc import Sequence
-from fnmatch import fnmatch
-from pathlib import Path
+from glob import escape
+from pathlib import Path, PurePath
 
 from curate.cards import CardFile, Weights
 from curate.errors import CardError, MissingExtra, WeightsError
@@ -45,7 +45,7 @@ def weights_file(file: CardFile, role: str, *, offline: bool = False) -> Path:
     elif not weights.file:
         raise CardError(f"{file.where}, field 'weights.{role}.file': say which file holds the weights")
     else:
-        found = _inside(weights_folder(file, role, (weights.file,), offline=offline), weights.file, file.where)
+        found = weights_folder(file, role, (escape(weights.file),), offline=offline) / weights.file
     _check_digest(found, weights, file.where, role)
     return found
 
@@ -79,17 +79,14 @@ def _package_folder(file: CardFile, package: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _inside(folder: Path, name: str, where: str) -> Path:
-    found = folder / name
-    # Files of the hub's cache are links out of the folder, so what is checked is the name and not where it leads.
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise CardError(f"{where}: the weights' file '{name}' leaves its folder")
-    return found
-
-
 def _holds(folder: Path, patterns: Sequence[str]) -> bool:
-    names = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
-    return all(any(fnmatch(name, pattern) for name in names) for pattern in patterns)
+    """Whether each pattern matches a file in the folder; one that would leave it matches none."""
+    return all(
+        not PurePath(pattern).is_absolute()
+        and ".." not in PurePath(pattern).parts
+        and any(found.is_file() for found in folder.glob(pattern))
+        for pattern in patterns
+    )
 
 
 def _from_hub(file: CardFile, role: str, weights: Weights, choices: Sequence[Sequence[str]], *, offline: bool) -> Path:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import cast
 
 from curate.errors import ExpressionError, nearest
 from curate.records import View
 from curate.select import syntax
 from curate.select.fragments import Fragment, combined, finite_or_null
-from curate.select.functions import ALL_NAMES, FUNCTIONS, GROUP_FUNCTIONS, Function, count_in_group
+from curate.select.functions import ALL_NAMES, FUNCTIONS, GROUP_FUNCTIONS, count_in_group
 from curate.select.names import Column, Type, quoted, resolve
 from curate.select.tokens import problem_at
 
@@ -24,19 +23,21 @@ TYPE_NAMES = {"number": "a number", "text": "a text", "boolean": "true or false"
 class Compiler:
     """Builds the SQL of an expression, or of several that go into one, and notes what they read."""
 
-    def __init__(self, view: View, what: str) -> None:
-        """`what` names the expression in complaints, and its parameters in the query."""
+    def __init__(self, view: View, what: str, *, lenient: bool = False) -> None:
+        """`what` names the expression in complaints, and its parameters in the query; `lenient` requires no rating."""
         self.parameters: dict[str, float | str] = {}
         """Literals, by the name they have in the SQL."""
-        self.columns: set[str] = set()
-        """Columns of the view that are read."""
+        self.raters: dict[str, None] = {}
+        """Raters that are named, in order."""
         self.required: dict[str, str] = {}
         """Value columns that have to be there, and their raters."""
+        self.windows: dict[str, str] = {}
+        """Window functions, and the columns that they become."""
         self._view = view
         self._what = what
         self._prefix = re.sub(r"\W", "_", what)
         self._text = ""
-        self._tolerant = 0
+        self._tolerant = int(lenient)
         self._builders: dict[type[syntax.Node], Callable[..., Fragment]] = {
             syntax.Constant: self._constant,
             syntax.Name: self._name,
@@ -57,6 +58,10 @@ class Compiler:
         """The SQL of one tree, which was parsed from `text`. Raises `ExpressionError` with the position."""
         self._text = text
         return self._build(tree)
+
+    def window(self, sql: str) -> str:
+        """The column of a window function, which is computed once however often it is used."""
+        return self.windows.setdefault(sql, f"_{self._prefix}_w{len(self.windows)}")
 
     def _build(self, node: syntax.Node) -> Fragment:
         fragment = self._builders[type(node)](node)
@@ -117,10 +122,10 @@ class Compiler:
         return self._column(resolve(node, self._view, self._what))
 
     def _column(self, column: Column) -> Fragment:
-        self.columns.add(column.name)
-        if column.part in ("value", "spread") and not self._tolerant:
-            self.columns.add(cast(str, column.value))
-            self.required[cast(str, column.value)] = cast(str, column.rater)
+        if column.rater is not None:
+            self.raters[column.rater] = None
+            if column.value is not None and not self._tolerant:
+                self.required[column.value] = column.rater
         sql = quoted(column.name)
         if column.part == "field" and column.type == "number":
             sql = f"CAST({sql} AS DOUBLE)"
@@ -198,9 +203,12 @@ class Compiler:
         if name not in ALL_NAMES:
             raise self._problem(node, f"there is no function '{name[:80]}'. {nearest(name, ALL_NAMES)}")
         if name in FUNCTIONS:
-            return FUNCTIONS[name].build(self._arguments(node, FUNCTIONS[name]))
+            function = FUNCTIONS[name]
+            return function.build(self._arguments(node, function.takes, repeats=function.repeats))
         if name in GROUP_FUNCTIONS:
-            return GROUP_FUNCTIONS[name].build(self._of_group(node, self._arguments(node, GROUP_FUNCTIONS[name])))
+            group_function = GROUP_FUNCTIONS[name]
+            parts = self._arguments(node, ("number",), repeats=group_function.repeats)
+            return group_function.build(self._not_nested(node, parts), self.window)
         special = {
             "coalesce": self._coalesce,
             "round": self._round,
@@ -210,9 +218,9 @@ class Compiler:
         }
         return special[name](node)
 
-    def _arguments(self, node: syntax.Call, function: Function) -> list[Fragment]:
-        self._check_count(node, len(function.takes), None if function.repeats else len(function.takes))
-        types = [*function.takes, *[function.takes[-1]] * len(node.arguments)]
+    def _arguments(self, node: syntax.Call, takes: Sequence[Type], *, repeats: bool) -> list[Fragment]:
+        self._check_count(node, len(takes), None if repeats else len(takes))
+        types = [*takes, *[takes[-1]] * len(node.arguments)]
         return [self._typed(argument, type_) for argument, type_ in zip(node.arguments, types, strict=False)]
 
     def _check_count(self, node: syntax.Call, least: int, most: int | None) -> None:
@@ -221,7 +229,7 @@ class Compiler:
             takes = f"{least}" if most == least else f"{least} or more" if most is None else f"{least} to {most}"
             raise self._problem(node, f"{node.function}() takes {takes} argument{'' if takes == '1' else 's'}, not {count}")
 
-    def _of_group(self, node: syntax.Call, parts: list[Fragment]) -> list[Fragment]:
+    def _not_nested(self, node: syntax.Call, parts: list[Fragment]) -> list[Fragment]:
         for argument, part in zip(node.arguments, parts, strict=True):
             if part.grouped:
                 raise self._problem(argument, f"a group function cannot stand inside another, as here in {node.function}()")
@@ -271,7 +279,7 @@ class Compiler:
     def _count_in_group(self, node: syntax.Call) -> Fragment:
         self._check_count(node, 0, 1)
         parts = [self._typed(argument, "number", "boolean") for argument in node.arguments]
-        return count_in_group(self._of_group(node, parts))
+        return count_in_group(self._not_nested(node, parts), self.window)
 
 
 def _negated(negated: bool) -> str:

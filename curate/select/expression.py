@@ -26,33 +26,29 @@ class Expression:
 
     text: str
     sql: str
-    """Over the view's columns; a DOUBLE that is finite or null, or a BOOLEAN."""
+    """Over the view's columns and `windows`; a DOUBLE that is finite or null, or a BOOLEAN."""
+    windows: Mapping[str, str]
+    """SQL of its window functions, and the names under which `sql` uses them; they need whole groups."""
     parameters: Mapping[str, float | str]
     """For the `$names` in `sql`. Different expressions of one query have different names."""
-    columns: frozenset[str]
-    """Columns of the view that it reads."""
+    raters: tuple[str, ...]
+    """Raters that it names anywhere."""
     required: Mapping[str, str]
     """Value columns that have to be there, and their raters: those named outside coalesce() and 'is null'."""
-    grouped: bool
-    """Holds group functions, so it needs whole groups."""
     total: bool
     """Has a value wherever the required ones are there."""
     spread: str | None
     """The spread column, where the expression is one rater's value and the rater gives its spread."""
 
-    @property
-    def raters(self) -> tuple[str, ...]:
-        """The raters that have to be ok, in the order in which they are named."""
-        return tuple(dict.fromkeys(self.required.values()))
 
-
-def parse(text: str, view: View, *, what: str, wanted: Type = "number") -> Expression:
+def parse(text: str, view: View, *, what: str, wanted: Type = "number", lenient: bool = False) -> Expression:
     """Check an expression against a view.
 
-    `what` names it in complaints (`where`, `by` …); `wanted` is the type it must have. Raises `ExpressionError`.
+    `what` names it in complaints (`where`, `by` …); `wanted` is the type it must have. A `lenient` expression requires no
+    rating: it is null for a sample without one. Raises `ExpressionError`.
     """
     tree = parse_tree(text, what)
-    compiler = Compiler(view, what)
+    compiler = Compiler(view, what, lenient=lenient)
     fragment = compiler.compile(text, tree)
     if fragment.type != wanted:
         hint = "; compare it with something, as in pickscore > 0.2" if wanted == "boolean" else ""
@@ -75,17 +71,17 @@ def wins_of(texts: Sequence[str], view: View, *, what: str) -> Expression:
         if part.type != "number" or part.grouped:
             raise ExpressionError(f"{what} takes a number of each sample, without group functions, and not: {text.strip()[:200]}")
         parts.append(part)
-    return _expression(f"wins({', '.join(texts)})", compiler, wins(parts), None)
+    return _expression(f"wins({', '.join(texts)})", compiler, wins(parts, compiler.window), None)
 
 
 def _expression(text: str, compiler: Compiler, fragment: Fragment, spread: str | None) -> Expression:
     return Expression(
         text=text,
         sql=fragment.sql,
+        windows=compiler.windows,
         parameters=compiler.parameters,
-        columns=frozenset(compiler.columns),
+        raters=tuple(compiler.raters),
         required=compiler.required,
-        grouped=fragment.grouped,
         total=fragment.total,
         spread=spread,
     )

@@ -92,64 +92,75 @@ SPECIAL = frozenset({"coalesce", "round", "regexp_matches", "spread", "count_in_
 """Functions with rules of their own about their arguments: `expression` builds them."""
 
 
-def _in_group(aggregate: str) -> Callable[[Sequence[Fragment]], Fragment]:
+Window = Callable[[str], str]
+"""Has a window function computed once, before the expression, and gives the name of its column."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupFunction:
+    """A function of a sample's place in its group."""
+
+    build: Callable[[Sequence[Fragment], Window], Fragment]
+    repeats: bool = False
+    """Takes one number; where it repeats, any further ones."""
+
+
+def _in_group(aggregate: str) -> Callable[[Sequence[Fragment], Window], Fragment]:
     """An aggregate over the group's samples that have a value."""
 
-    def build(parts: Sequence[Fragment]) -> Fragment:
+    def build(parts: Sequence[Fragment], window: Window) -> Fragment:
         value = finite_or_null(parts[0])
-        return _of_group(f"{aggregate}({value.sql}) OVER {_WHOLE_GROUP}", [value])
+        column = window(f"{aggregate}({value.sql}) OVER {_WHOLE_GROUP}")
+        return _of_group(column, [value], finite=aggregate != "avg")  # a sum of large numbers overflows
 
     return build
 
 
-def _z(parts: Sequence[Fragment]) -> Fragment:
+def _z(parts: Sequence[Fragment], window: Window) -> Fragment:
     """(x - mean) / population standard deviation of the group; 0 in a group without spread."""
     value = finite_or_null(parts[0])
-    mean, deviation = (f"{aggregate}({value.sql}) OVER {_WHOLE_GROUP}" for aggregate in ("avg", "stddev_pop"))
-    sql = f"(CASE WHEN {value.sql} IS NULL THEN NULL WHEN {deviation} > 0 THEN ({value.sql} - {mean}) / {deviation} ELSE 0.0 END)"
-    return _of_group(sql, [value], finite=False)
+    mean, deviation = (window(f"{aggregate}({value.sql}) OVER {_WHOLE_GROUP}") for aggregate in ("avg", "stddev_pop"))
+    standard = f"CASE WHEN {deviation} > 0 THEN ({value.sql} - {mean}) / {deviation} ELSE 0.0 END"
+    return _of_group(_where_there([value], standard), [value], finite=False)
 
 
-def _rank(parts: Sequence[Fragment]) -> Fragment:
+def _rank(parts: Sequence[Fragment], window: Window) -> Fragment:
     """1 for the best; equal values share the better rank."""
     value = finite_or_null(parts[0])
-    rank = f"CAST(rank() OVER (PARTITION BY group_no ORDER BY {value.sql} DESC NULLS LAST) AS DOUBLE)"
+    rank = window(f"CAST(rank() OVER (PARTITION BY group_no ORDER BY {value.sql} DESC NULLS LAST) AS DOUBLE)")
     return _of_group(_where_there([value], rank), [value])
 
 
-def _percentile(parts: Sequence[Fragment]) -> Fragment:
+def _percentile(parts: Sequence[Fragment], window: Window) -> Fragment:
     """Share of the group's values that are not above this one: 1 for the best, 1/k for the worst of k."""
     value = finite_or_null(parts[0])
-    up_to = f"(PARTITION BY group_no ORDER BY {value.sql} ASC NULLS LAST RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
-    share = f"(count({value.sql}) OVER {up_to}) / CAST(count({value.sql}) OVER {_WHOLE_GROUP} AS DOUBLE)"
+    frame = "ASC NULLS LAST RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+    not_above = window(f"count({value.sql}) OVER (PARTITION BY group_no ORDER BY {value.sql} {frame})")
+    share = f"{not_above} / CAST({window(f'count({value.sql}) OVER {_WHOLE_GROUP}')} AS DOUBLE)"
     return _of_group(_where_there([value], share), [value])
 
 
-def wins(parts: Sequence[Fragment]) -> Fragment:
+def wins(parts: Sequence[Fragment], window: Window) -> Fragment:
     """RankDPO's φ: C / (n (k - 1)), where C counts strict wins over n judges and the k - 1 others of the group.
 
     In [0, 1]. Integers are divided once, so that equal counts give equal values and ties stay ties. 0 in a group of one.
     Samples without a value from every judge neither win nor are beaten.
     """
     values = [finite_or_null(part) for part in parts]
-    there = " AND ".join(f"{value.sql} IS NOT NULL" for value in values if not value.total)
-    if there:
-        compared = [f"(CASE WHEN {there} THEN {value.sql} END)" for value in values]
-    else:
-        compared = [value.sql for value in values]
-    below = [f"(rank() OVER (PARTITION BY group_no ORDER BY {sql} ASC NULLS LAST) - 1)" for sql in compared]
-    group = f"count({compared[0]}) OVER {_WHOLE_GROUP}"
-    share = f"CAST({' + '.join(below)} AS DOUBLE) / ({len(values)} * ({group} - 1))"
-    return _of_group(_where_there(values, f"CASE WHEN {group} > 1 THEN {share} ELSE 0.0 END"), values)
+    compared = [_where_there(values, value.sql) for value in values]
+    below = [window(f"rank() OVER (PARTITION BY group_no ORDER BY {sql} ASC NULLS LAST) - 1") for sql in compared]
+    others = window(f"count({compared[0]}) OVER {_WHOLE_GROUP} - 1")
+    share = f"CAST({' + '.join(below)} AS DOUBLE) / ({len(values)} * {others})"
+    return _of_group(_where_there(values, f"CASE WHEN {others} > 0 THEN {share} ELSE 0.0 END"), values)
 
 
-def count_in_group(parts: Sequence[Fragment]) -> Fragment:
+def count_in_group(parts: Sequence[Fragment], window: Window) -> Fragment:
     """How many samples the group has; of a number: that have one; of a condition: for which it holds."""
-    if not parts:
-        return _of_group(f"CAST(count(*) OVER {_WHOLE_GROUP} AS DOUBLE)", [])
-    value = finite_or_null(parts[0])
-    what = f"count({value.sql})" if value.type == "number" else f"count(CASE WHEN {value.sql} THEN 1 END)"
-    return _of_group(f"CAST({what} OVER {_WHOLE_GROUP} AS DOUBLE)", [])
+    counted = "*"
+    if parts:
+        value = finite_or_null(parts[0])
+        counted = value.sql if value.type == "number" else f"CASE WHEN {value.sql} THEN 1 END"
+    return _of_group(window(f"CAST(count({counted}) OVER {_WHOLE_GROUP} AS DOUBLE)"), [])
 
 
 def _where_there(values: Sequence[Fragment], sql: str) -> str:
@@ -158,20 +169,19 @@ def _where_there(values: Sequence[Fragment], sql: str) -> str:
     return f"(CASE WHEN {there} THEN {sql} END)" if there else f"({sql})"
 
 
-def _of_group(sql: str, parts: list[Fragment], *, finite: bool = True) -> Fragment:
-    total = all(part.total for part in parts)
-    return Fragment(sql=f"({sql})", type="number", total=total, finite=finite, grouped=True)
+def _of_group(sql: str, parts: Sequence[Fragment], *, finite: bool = True) -> Fragment:
+    return Fragment(sql=sql, type="number", total=all(part.total for part in parts), finite=finite, grouped=True)
 
 
-GROUP_FUNCTIONS: Mapping[str, Function] = {
-    "z": Function(takes=("number",), build=_z),
-    "rank_in_group": Function(takes=("number",), build=_rank),
-    "percentile_in_group": Function(takes=("number",), build=_percentile),
-    "wins": Function(takes=("number",), build=wins, repeats=True),
-    "mean_in_group": Function(takes=("number",), build=_in_group("avg")),
-    "std_in_group": Function(takes=("number",), build=_in_group("stddev_pop")),
-    "min_in_group": Function(takes=("number",), build=_in_group("min")),
-    "max_in_group": Function(takes=("number",), build=_in_group("max")),
+GROUP_FUNCTIONS: Mapping[str, GroupFunction] = {
+    "z": GroupFunction(build=_z),
+    "rank_in_group": GroupFunction(build=_rank),
+    "percentile_in_group": GroupFunction(build=_percentile),
+    "wins": GroupFunction(build=wins, repeats=True),
+    "mean_in_group": GroupFunction(build=_in_group("avg")),
+    "std_in_group": GroupFunction(build=_in_group("stddev_pop")),
+    "min_in_group": GroupFunction(build=_in_group("min")),
+    "max_in_group": GroupFunction(build=_in_group("max")),
 }
 """Functions of a sample's place in its group: over the samples of the group that are still there at this step."""
 

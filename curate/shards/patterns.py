@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from curate.shards.kinds import IMAGES, TEXTS, VIDEOS
@@ -83,6 +83,7 @@ def captured(match: re.Match[str]) -> str | None:
     return match["capture"] if "capture" in match.re.groupindex else None
 
 
+@lru_cache(maxsize=4096)
 def parse_pointer(text: str) -> Pointer:
     """Read one pattern; raises `ValueError` that says what is wrong with it."""
     field, colon, path = text.partition(":")
@@ -102,7 +103,7 @@ def parse_pointer(text: str) -> Pointer:
     return Pointer(text, field, steps)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _compiled(field: str, capture: str | None) -> re.Pattern[str]:
     parts = _WORD.split(field)  # literal, word, literal, word …
     for position, part in enumerate(parts):

@@ -45,7 +45,7 @@ class Places:
         ids = {"sample": UUID, "place": pa.int64()}
         workspace.feed("places", pa.schema(list(ids.items())), self.batches(ids))
         workspace.run(
-            "CREATE OR REPLACE TEMP TABLE repeated AS SELECT sample, min(place) AS first FROM places GROUP BY sample HAVING count(*) > 1"
+            "CREATE TEMP TABLE repeated AS SELECT sample, min(place) AS first FROM places GROUP BY sample HAVING count(*) > 1"
         )
         if workspace.run("SELECT 1 FROM repeated LIMIT 1"):
             workspace.feed("places", pa.schema(list(ids.items())), self.batches(ids))

@@ -34,8 +34,11 @@ class LiveRows:
         self._replaced_keys, self._replaced_seqs = self._replaced()
 
     def batches(self, part: Part, columns: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        """A part's rows, ordered by key, with the key columns and `columns`. Raises `StoreError` where it is damaged."""
-        for batch in self._read(part, dict.fromkeys((*KEYS[self.kind], *columns))):
+        """A part's rows, ordered by key: the key columns and `columns`, in the table's order.
+
+        Raises `StoreError` where the file is damaged.
+        """
+        for batch in self._read(part, {*KEYS[self.kind], *columns}):
             yield batch.filter(pa.array(self._stands(batch, part.file.seq))) if len(self._replaced_keys) else batch
 
     def every(self, columns: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
@@ -45,7 +48,9 @@ class LiveRows:
 
     def _read(self, part: Part, columns: Collection[str]) -> Iterator[pa.RecordBatch]:
         file, groups = part.file, range(part.first_group, part.first_group + part.groups)
-        yield from read_batches(self._folder / file.name, SCHEMAS[file.kind], file.rows, columns=list(columns), groups=groups)
+        schema = SCHEMAS[file.kind]
+        ordered = [name for name in schema.names if name in columns]
+        yield from read_batches(self._folder / file.name, schema, file.rows, columns=ordered, groups=groups)
 
     def _stands(self, batch: pa.RecordBatch, seq: int) -> NDArray[np.bool_]:
         """Whether rows of commit `seq` are the latest of their keys."""

@@ -119,7 +119,7 @@ class Snapshot:
 
 
 @contextlib.contextmanager
-def _sqlite_errors(path: Path) -> Iterator[None]:
+def sqlite_errors(path: Path) -> Iterator[None]:
     """Raise what SQLite cannot do as what the user can do about it."""
     try:
         yield
@@ -146,7 +146,7 @@ class Manifest:
         self._turn = threading.RLock()
         if not create and not path.is_file():
             raise StoreError(f"{path} is missing, so the store cannot be read; restore it from a copy, or rate into a new store")
-        with _sqlite_errors(path):
+        with sqlite_errors(path):
             self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode = DELETE")
             # FULL would let a power cut undo the last commit, whose replaced files may be gone by then.
@@ -161,7 +161,7 @@ class Manifest:
     @contextlib.contextmanager
     def transaction(self, *, write: bool = True) -> Iterator[None]:
         """All or nothing of what the block does; other connections see it at its end."""
-        with self._turn, _sqlite_errors(self._path):
+        with self._turn, sqlite_errors(self._path):
             self._db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             try:
                 yield
@@ -174,7 +174,7 @@ class Manifest:
     def unit_state(self, shard: str) -> UnitState | None:
         """What is stored of a unit; None where nothing is."""
         name = unit_name(shard)
-        with self._turn, _sqlite_errors(self._path):
+        with self._turn, sqlite_errors(self._path):
             row = self._db.execute(
                 "SELECT shard, signature, layout, complete, present, counts FROM units WHERE unit = ?", (name,)
             ).fetchone()
@@ -207,12 +207,12 @@ class Manifest:
 
     def file_names(self) -> set[str]:
         """Paths below the store of every file it consists of."""
-        with self._turn, _sqlite_errors(self._path):
+        with self._turn, sqlite_errors(self._path):
             return {name for (name,) in self._db.execute("SELECT name FROM files")}
 
     def next_seq(self) -> int:
         """A commit number larger than all stored ones."""
-        with self._turn, _sqlite_errors(self._path):
+        with self._turn, sqlite_errors(self._path):
             return int(self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM files").fetchone()[0])
 
     def put_unit(self, state: UnitState) -> None:
@@ -235,10 +235,7 @@ class Manifest:
         )
         self._db.executemany(
             "INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (one.file.name, one.card, one.first_group, one.groups, one.replaced, canonical_json(one.spreads))
-                for one in parts
-            ],
+            [(one.file.name, one.card, one.first_group, one.groups, one.replaced, canonical_json(one.spreads)) for one in parts],
         )
 
     def put_card(self, fingerprint: str, name: str, text: str) -> None:
@@ -272,7 +269,7 @@ class Manifest:
 
     def cards(self) -> list[StoredCard]:
         """Every card, later ones last."""
-        with self._turn, _sqlite_errors(self._path):
+        with self._turn, sqlite_errors(self._path):
             return self._cards()
 
     def damage(self) -> list[str]:

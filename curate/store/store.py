@@ -124,8 +124,18 @@ class Store:
                         known.add(rows.keys, rows.codes)
 
     def add_card(self, fingerprint: str, name: str, card_json: str) -> None:
-        """Remember a card that rates; from now on it is what its bare name means."""
+        """Remember a card that rates; from now on it is what its bare name means.
+
+        `card_json` names at least its `dimensions` (a mapping) and which of them is `main`; `ValueError` otherwise.
+        """
         self._check_writing()
+        card = json.loads(card_json)
+        if (
+            not isinstance(card, dict)
+            or not isinstance(card.get("dimensions"), dict)
+            or card.get("main") not in card["dimensions"]
+        ):
+            raise ValueError(f"the card '{name}' does not say its dimensions and its main one")
         for text in (fingerprint, name, card_json):
             check_name("card", text)
         self._manifest.put_card(fingerprint, name, card_json)
@@ -222,9 +232,12 @@ class Store:
 
     def _next_state(self, unit: Unit) -> UnitState:
         stored = self._manifest.unit_state(unit.shard)
-        unchanged = stored is not None and (stored.signature, stored.layout) == (unit.signature, unit.layout)
+        # An empty signature tells nothing, so its unit is never known to be unchanged.
+        unchanged = (
+            stored is not None and unit.signature != "" and (stored.signature, stored.layout) == (unit.signature, unit.layout)
+        )
         if unit.samples is None and not unchanged:
-            raise ValueError(f"{unit.shard} has other samples than those stored, or none; a commit has to bring them")
+            raise ValueError(f"{unit.shard} may have other samples than those stored, or none are; a commit has to bring them")
         before = stored.asked if stored is not None and unchanged else frozenset()
         return UnitState(
             shard=unit.shard,
@@ -276,4 +289,3 @@ def _check_mark(path: Path) -> None:
         raise StoreError(f"{path / _MARK} is damaged ({problem}); restore it from a copy, or rate into a new store") from problem
     if version > FORMAT:
         raise StoreError(f"{path} was made by a newer version of curate (format {version}, known is {FORMAT}); update curate")
-

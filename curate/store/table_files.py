@@ -48,7 +48,9 @@ def write_table(path: Path, parts: Sequence[pa.Table]) -> Written:
     return Written(rows=sum(part.num_rows for part in parts), bytes=data.size, sha256=hashlib.sha256(data).hexdigest())
 
 
-def parquet_options(schema: pa.Schema, *, floats: Sequence[str] = FLOATS, unrepeated: Sequence[str] = UNREPEATED) -> dict[str, Any]:
+def parquet_options(
+    schema: pa.Schema, *, floats: Sequence[str] = FLOATS, unrepeated: Sequence[str] = UNREPEATED
+) -> dict[str, Any]:
     """Settings of every Parquet file curate writes: zstd-1, checksums on pages, floats split into byte streams.
 
     Plain dictionaries for the rest: ids and prompts repeat within a group, names of raters and shards within a file.
@@ -86,4 +88,3 @@ def read_batches(
     except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as problem:
         reason = str(problem).split("\n")[0]
         raise StoreError(f"{path} is damaged ({reason}); restore it from a copy, or rate into a new store") from problem
-

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from curate.errors import StoreError
 from curate.records import Comparison, Media, Member, Rating, Reject, Sample
-from curate.store.ids import ID_BYTES, to_bytes
+from curate.store.ids import ID_BYTES, hex_bytes, to_bytes
 from curate.store.unit import SampleRow
 
 Kind = Literal["samples", "rejects", "ratings", "comparisons"]
@@ -170,6 +170,14 @@ def _judgements_table(
         "replaces": pa.array(replaces, pa.bool_()),
     }
     return pa.table({name: columns[name] for name in SCHEMAS[kind].names}, schema=SCHEMAS[kind])
+
+
+def hex_column(column: pa.Array) -> pa.Array:
+    """A column of fixed-size bytes, none of them null, as hex text."""
+    width = column.type.byte_width
+    raw = np.frombuffer(column.buffers()[1], dtype=np.uint8)[column.offset * width : (column.offset + len(column)) * width]
+    ends = pa.py_buffer(np.arange(len(column) + 1, dtype=np.int32) * 2 * width)
+    return pa.StringArray.from_buffers(len(column), ends, pa.py_buffer(hex_bytes(raw)))
 
 
 def check_name(what: str, text: str) -> None:

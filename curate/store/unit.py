@@ -37,7 +37,7 @@ class Unit:
     shard: str
     """Path or URL of the shard; names the unit."""
     signature: str
-    """Identity of the shard's contents, as cheap as it comes; equal while it is unchanged."""
+    """Identity of the shard's contents, as cheap as it comes; equal while it is unchanged, empty where that cannot be told."""
     layout: str
     """How the shard's records were made into samples."""
     complete: bool

@@ -11,17 +11,15 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from curate.errors import StoreError, nearest
 from curate.records import RaterColumns, View, canonical_json
 from curate.store.feeds import UUID, Places, card_batches, card_schema
-from curate.store.ids import hex_bytes
 from curate.store.judgements import LiveRows
 from curate.store.known import STATUSES
 from curate.store.manifest import Snapshot
+from curate.store.tables import DIGEST, hex_column
 from curate.store.unit import StoredCard
 from curate.store.view_table import read_view, view_schema, write_view_table
 from curate.store.workspace import Workspace, open_workspace
@@ -45,7 +43,7 @@ _WIDE = {
     "width": pa.int64(),
     "height": pa.int64(),
     "bytes": pa.int64(),
-    "digest": pa.binary(32),
+    "digest": DIGEST,
 }
 
 
@@ -57,12 +55,12 @@ def build_view(
     state = canonical_json([VIEW_FORMAT, snapshot.digest, [[name, one.card] for name, one in columns.items()]])
     path = cache / f"view-{hashlib.sha256(state.encode()).hexdigest()[:16]}.parquet"
     if (view := read_view(path)) is not None:
-        _touch(path)
+        path.touch()
         return view
     with open_workspace(cache, memory=memory, threads=threads) as workspace:
         # Another process may have made it while this one waited for the workspace.
         view = read_view(path) or write_view_table(path, _rows(workspace, folder, snapshot, columns), columns)
-        _touch(path)
+        path.touch()
         _remove_old_views(cache)
     return view
 
@@ -76,7 +74,9 @@ def chosen_cards(snapshot: Snapshot, raters: Mapping[str, str] | None) -> dict[s
     for name, fingerprint in raters.items():
         if fingerprint not in by_fingerprint:
             known = [card.fingerprint for card in snapshot.cards if card.name == name] or list(by_fingerprint)
-            raise StoreError(f"the store has no ratings by '{name}' with the fingerprint {fingerprint}. {nearest(fingerprint, known)}")
+            raise StoreError(
+                f"the store has no ratings by '{name}' with the fingerprint {fingerprint}. {nearest(fingerprint, known)}"
+            )
     return {name: by_fingerprint[fingerprint] for name, fingerprint in sorted(raters.items())}
 
 
@@ -96,9 +96,7 @@ def rater_columns(snapshot: Snapshot, card: StoredCard) -> RaterColumns:
     )
 
 
-def _rows(
-    workspace: Workspace, folder: Path, snapshot: Snapshot, raters: Mapping[str, RaterColumns]
-) -> Iterator[pa.RecordBatch]:
+def _rows(workspace: Workspace, folder: Path, snapshot: Snapshot, raters: Mapping[str, RaterColumns]) -> Iterator[pa.RecordBatch]:
     """The rows of the view, in order, with the columns of `view_schema` but for those that number them."""
     places = Places(folder, snapshot)
     places.find_repeated(workspace)
@@ -127,26 +125,14 @@ class _Names:
     def batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         units = pa.array(Places.unit_numbers(batch.column("place").to_numpy()))
         columns = {name: batch.column(name) for name in _WIDE if name != "place"}
-        columns |= {name: _hex(columns[name].storage, 16) for name in ("sample", "group")}
-        columns |= {"digest": _hex(columns["digest"], 32)}
+        columns |= {name: hex_column(columns[name].storage) for name in ("sample", "group")}
+        columns |= {"digest": hex_column(columns["digest"].cast(DIGEST))}
         columns |= {"shard": self._shards.take(units), "layout": self._layouts.take(units)}
         # The raters' columns follow the samples', in the order of the schema.
         values = [name for name in self._schema.names if name not in columns and name not in {"row", "group_no"}]
         for name, column in zip(values, batch.columns[len(_WIDE) :], strict=True):
             columns[name] = self._statuses.take(column) if pa.types.is_integer(column.type) else column
         return pa.RecordBatch.from_arrays([columns[name] for name in self._schema.names[2:]], names=self._schema.names[2:])
-
-
-def _hex(column: pa.Array, width: int) -> pa.Array:
-    """A column of `width` bytes a row, as hex text."""
-    raw: NDArray[np.uint8] = np.frombuffer(column.cast(pa.binary(width)).buffers()[1], dtype=np.uint8)
-    raw = raw[column.offset * width : (column.offset + len(column)) * width] if column.offset else raw[: len(column) * width]
-    ends = pa.py_buffer(np.arange(len(column) + 1, dtype=np.int32) * 2 * width)
-    return pa.StringArray.from_buffers(len(column), ends, pa.py_buffer(hex_bytes(raw)))
-
-
-def _touch(path: Path) -> None:
-    path.touch()
 
 
 def _remove_old_views(cache: Path) -> None:

@@ -49,13 +49,12 @@ def write_view_table(path: Path, batches: Iterable[pa.RecordBatch], raters: Mapp
     floats = [one.name for one in schema if pa.types.is_floating(one.type)]
     options = parquet_options(schema, floats=floats, unrepeated=_UNREPEATED)
     rows = groups = 0
-    with atomic_file(path) as aside:
-        with pq.ParquetWriter(aside, schema, **options) as writer:
-            for table in _regrouped(_numbered(batches, schema)):
-                writer.write_table(table, row_group_size=ROWS_PER_GROUP)
-                rows, groups = rows + table.num_rows, table["group_no"][-1].as_py() + 1
-            about = {"rows": rows, "groups": groups, "raters": {name: asdict(one) for name, one in raters.items()}}
-            writer.add_key_value_metadata({_FOOTER: json.dumps(about)})
+    with atomic_file(path) as aside, pq.ParquetWriter(aside, schema, **options) as writer:
+        for table in _regrouped(_numbered(batches, schema)):
+            writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+            rows, groups = rows + table.num_rows, table["group_no"][-1].as_py() + 1
+        about = {"rows": rows, "groups": groups, "raters": {name: asdict(one) for name, one in raters.items()}}
+        writer.add_key_value_metadata({_FOOTER: json.dumps(about)})
     return View(path=str(path), rows=rows, groups=groups, raters=dict(raters))
 
 
@@ -66,9 +65,7 @@ def read_view(path: Path) -> View | None:
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
         return None
     raters = {
-        name: RaterColumns(
-            card=one["card"], main=one["main"], dimensions=tuple(one["dimensions"]), spreads=tuple(one["spreads"])
-        )
+        name: RaterColumns(card=one["card"], main=one["main"], dimensions=tuple(one["dimensions"]), spreads=tuple(one["spreads"]))
         for name, one in about["raters"].items()
     }
     return View(path=str(path), rows=about["rows"], groups=about["groups"], raters=raters)

@@ -9,7 +9,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from curate.errors import CurateError, OutputError, StoreError
 from curate.files import is_temporary, output_errors
@@ -35,7 +35,7 @@ class Workspace:
 
         self._db.register(name, pa.RecordBatchReader.from_batches(schema, self._watched(batches)))
 
-    def run(self, sql: str) -> list[tuple[object, ...]]:
+    def run(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a small result."""
         with self._errors():
             return self._db.execute(sql).fetchall()
@@ -64,9 +64,13 @@ class Workspace:
             if self._problem is not None:
                 raise self._problem from None
             if os.strerror(errno.ENOSPC) in str(problem):
-                raise OutputError("no space left in the store's cache folder; free some and run the same command again") from problem
+                raise OutputError(
+                    "no space left in the store's cache folder; free some and run the same command again"
+                ) from problem
             if isinstance(problem, duckdb.OutOfMemoryException):
-                raise StoreError(f"the work does not fit into the memory it may use ({_first_line(problem)}); allow more") from problem
+                raise StoreError(
+                    f"the work does not fit into the memory it may use ({_first_line(problem)}); allow more"
+                ) from problem
             raise
 
 

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from curate.check import Finding, Severity, check, checked_formats
@@ -556,3 +558,65 @@ def test_pick_a_pic_as_others_publish_it(world: World, tmp_path: Path) -> None:
     rows[4] |= {"label_0": 0}
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "data.parquet")
     assert {(one.rule, one.row) for one in findings(tmp_path)} == {("winner-side", 4)}
+
+
+def test_every_rule_is_told_in_the_documentation() -> None:
+    import ast
+
+    import curate.check
+
+    folder = Path(curate.check.__file__).parent
+    documentation = (folder.parent.parent / "docs" / "formats.md").read_text(encoding="utf-8")
+    said = set()
+    for path in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            is_finding = isinstance(node, ast.Call) and getattr(node.func, "attr", "") in {"error", "warning", "note"}
+            if is_finding and isinstance(node.args[0], ast.Constant):
+                said.add(node.args[0].value)
+    assert len(said) > 30
+    assert {rule for rule in said if rule not in documentation} == set()
+
+
+# Whatever a folder holds, a check ends with findings and not with a traceback -----------------------------------------
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("imagereward", "dataset/train.json"), ("hpdv2", "train.json"), ("hpdv2", "test.json"), ("hpdv3", "train.json")],
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_json_is_checked_without_a_traceback(
+    name: str, file: str, exports: Path, tmp_path: Path, data: st.DataObject
+) -> None:
+    rows = json.loads((exports / name / file).read_text())[:2]
+    field = data.draw(st.sampled_from(sorted(rows[0])))
+    rows[0][field] = data.draw(JSON_VALUES)
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(json.dumps(rows))
+    assert all(isinstance(found, Finding) for found in check(tmp_path, format=name))
+
+
+@pytest.mark.parametrize("name", ["diffusers-dpo", "rankdpo", "parquet", "ids"])
+def test_columns_of_any_type_are_checked_without_a_traceback(name: str, dataset: Callable[[str], Path]) -> None:
+    folder = dataset(name)
+    (path,) = folder.glob("train-*")
+    table = pq.read_table(path).slice(0, 3)
+    nothing = pa.array([None, None, None])
+    others = [
+        nothing,
+        pa.array(["a", "", None]),
+        pa.array([1, 2, None]),
+        pa.array([[], ["a"], None]),
+        pa.array([{"bytes": 1}, None, {}]),
+    ]
+    for number, column in enumerate(table.column_names):
+        for other in others:
+            pq.write_table(table.set_column(number, column, other), path)
+            assert all(isinstance(found, Finding) for found in check(folder, format=name))

@@ -36,8 +36,9 @@ def test_a_line_leaves_out_what_is_not_known() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0 s"),
-        (0.4, "0 s"),
+        (0, "0.0 s"),
+        (0.42, "0.4 s"),
+        (9.97, "10 s"),
         (59.4, "59 s"),
         (59.6, "1 min 00 s"),
         (200, "3 min 20 s"),

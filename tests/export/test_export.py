@@ -161,9 +161,14 @@ def _twice(world: World, rows: list[dict[str, Any]]) -> None:
     rows[0] = dict(rows[1])
 
 
+def _nan(world: World, rows: list[dict[str, Any]]) -> None:
+    rows[0] |= {"chosen_value": float("nan"), "margin": float("nan")}
+
+
 LEFT_OUT: list[tuple[str, Callable[[World, list[dict[str, Any]]], None]]] = [
     ("tie", _tie),
     ("chosen is not the better one", _reversed),
+    ("value is not a finite number", _nan),
     ("sample is not in the store", _unknown),
     ("no prompt", _no_prompt),
     ("prompts of one group differ", _other_prompt),
@@ -294,6 +299,12 @@ def test_a_folder_that_holds_something_is_refused_and_left_alone(world: World, t
         exported(world, "ids", tmp_path / "done")
 
 
+def test_a_folder_below_a_file_is_refused(world: World, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="is not a folder"):
+        exported(world, "ids", tmp_path / "file" / "out")
+
+
 def test_an_empty_folder_is_taken(world: World, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     exported(world, "ids", tmp_path / "out")
@@ -317,7 +328,6 @@ def test_wrong_selections_and_names_are_one_sentence(world: World, tmp_path: Pat
         export(world.selection("pairs"), world.source, tmp_path / "out", format="rankdpo")
     with pytest.raises(CurateError, match="is not a selection"):
         export(world.shard, world.source, tmp_path / "out", format="rankdpo")
-    (tmp_path / "strange").mkdir()
     exported(world, "rankdpo", tmp_path / "list")
     with pytest.raises(CurateError, match="neither those of pairs"):
         export(next((tmp_path / "list").glob("*.parquet")), world.source, tmp_path / "out", format="ids")
@@ -380,7 +390,7 @@ def test_the_folder_of_an_export_that_still_runs_is_not_touched(world: World, tm
             assert folder.path.is_dir(), "the other export did not take this one for a dead one"
             folder.finish({})
 
-    with pytest.raises(OutputError, match="something else was written"):
+    with pytest.raises(OutputError, match="written to it meanwhile"):
         slow_export()
     assert json.loads((tmp_path / "out" / "curate.json").read_text())["format"] == "ids"
 

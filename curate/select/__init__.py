@@ -1,0 +1,10 @@
+"""Selecting: filter, rank and pair as queries over a view of what is stored. No rater is called, no media are read."""
+
+from __future__ import annotations
+
+from curate.select.expression import Expression, parse
+from curate.select.filter import Filtered, filter
+from curate.select.pair import Pairs, pair
+from curate.select.rank import Rankings, rank
+
+__all__ = ["Expression", "Filtered", "Pairs", "Rankings", "filter", "pair", "parse", "rank"]

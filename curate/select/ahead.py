@@ -1,0 +1,69 @@
+"""Work done ahead on another thread, so that reading, pairing and writing overlap."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator
+from queue import Empty, Full, Queue
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_LOOK_UP = 0.1
+"""Seconds after which a thread that waits for room looks whether anybody still wants its work."""
+
+_END = object()
+
+
+class _Failure:
+    def __init__(self, problem: BaseException) -> None:
+        self.problem = problem
+
+
+def ahead(items: Iterable[T], *, depth: int = 1) -> Iterator[T]:
+    """The same items in the same order, made on a thread of their own, at most `depth` of them in waiting.
+
+    An exception of the maker is raised here, after the items before it. When the consumer stops early, the maker stops at
+    its next item, and its generator is closed on its own thread before this one goes on.
+    """
+    queue: Queue[Any] = Queue(maxsize=depth)
+    unwanted = threading.Event()
+
+    def put(item: object) -> None:
+        while not unwanted.is_set():
+            with contextlib.suppress(Full):
+                queue.put(item, timeout=_LOOK_UP)
+                return
+
+    def make() -> None:
+        iterator = iter(items)
+        try:
+            for item in iterator:
+                put(item)
+                if unwanted.is_set():
+                    return
+            put(_END)
+        except BaseException as problem:
+            put(_Failure(problem))
+        finally:
+            if hasattr(iterator, "close"):
+                iterator.close()
+
+    maker = threading.Thread(target=make, daemon=True)
+    maker.start()
+    try:
+        while (item := queue.get()) is not _END:
+            if isinstance(item, _Failure):
+                raise item.problem
+            yield item
+    finally:
+        unwanted.set()
+        _drain(queue)
+        maker.join()
+
+
+def _drain(queue: Queue[Any]) -> None:
+    with contextlib.suppress(Empty):
+        while True:
+            queue.get_nowait()

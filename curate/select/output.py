@@ -1,0 +1,71 @@
+"""Results as Parquet: one file, complete when it exists, the same bytes for the same result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.files import atomic_file
+from curate.select.ahead import ahead
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+METADATA_KEY = "curate"
+"""Under which a result says, in JSON, how it was made."""
+
+_REPEATING = ("group", "split")
+_DICTIONARY_BYTES = 16 << 20
+
+
+def write_result(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], made: Callable[[], Mapping[str, Any]]) -> int:
+    """Write batches of rows, each as a row group, and how the file was `made`, which is asked for at the end. Counts the rows.
+
+    Numbers are stored by delta or by byte streams, and checksums with every page. The folder of
+    `path` has to exist. Raises `OutputError` where the file cannot be written.
+    """
+    import pyarrow.parquet as pq
+
+    rows = 0
+    with atomic_file(path) as aside, pq.ParquetWriter(aside, schema, **_settings(schema)) as writer:
+        for batch in ahead(batches):
+            if batch.num_rows:
+                writer.write_batch(batch, row_group_size=batch.num_rows)
+                rows += batch.num_rows
+        writer.add_key_value_metadata({METADATA_KEY: json.dumps(made(), ensure_ascii=False, sort_keys=True)})
+    return rows
+
+
+def known(numbers: NDArray[np.float64]) -> pa.Array:
+    """Numbers as a column, with null for NaN."""
+    import pyarrow as pa
+
+    return pa.array(numbers, mask=np.isnan(numbers))
+
+
+def _settings(schema: pa.Schema) -> dict[str, Any]:
+    import pyarrow as pa
+
+    encodings = {}
+    for column in schema:
+        if pa.types.is_integer(column.type):
+            encodings[column.name] = "DELTA_BINARY_PACKED"
+        elif pa.types.is_floating(column.type):
+            encodings[column.name] = "BYTE_STREAM_SPLIT"
+        elif column.name not in _REPEATING:
+            encodings[column.name] = "PLAIN"
+    return {
+        "compression": "zstd",
+        "compression_level": 1,
+        "column_encoding": encodings,
+        "use_dictionary": [column.name for column in schema if column.name in _REPEATING],
+        "dictionary_pagesize_limit": _DICTIONARY_BYTES,
+        "write_statistics": [name for name, encoding in encodings.items() if encoding == "DELTA_BINARY_PACKED"],
+        "write_page_checksum": True,
+        "store_schema": False,
+    }

@@ -1,0 +1,161 @@
+"""Rankings: the samples of every group in order, best first, with ties as ties."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.records import Funnel, View
+from curate.select.ahead import ahead
+from curate.select.engine import Engine
+from curate.select.expression import Expression, wins_of
+from curate.select.names import quoted
+from curate.select.options import Limits, check_tie
+from curate.select.output import known, write_result
+from curate.select.run import engine_for, how_made, parse_by, parse_where
+from curate.select.samples import Samples
+from curate.select.slices import Slice, read_slices
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SPREAD, _WINS = "_spread", "_wins"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rankings:
+    """Rankings on disk."""
+
+    path: Path
+    """Parquet with the columns of `rank_schema`, ordered by group, rank, value and sample id."""
+    groups: int
+    rows: int
+    funnels: list[Funnel]
+    """Of samples and of groups."""
+
+
+def rank(
+    view: View,
+    *,
+    by: str,
+    out: str | Path,
+    where: str | None = None,
+    tie: float = 0.0,
+    wins: Sequence[str] = (),
+    memory: str | int = "2GB",
+    threads: int | None = None,
+    timeout: float | None = None,
+) -> Rankings:
+    """Put the samples of every group in order by an expression, and write the rankings as Parquet.
+
+    A value not more than `tie` below the best of its rank shares that rank, so ranks run 1, 2, 2, 4. `wins` are expressions, each
+    a judge, from which RankDPO's φ is computed. Samples without a rating for any of them take no part, nor do those for which
+    `where` does not hold.
+
+    `memory`, `threads` and `timeout` (seconds) change no result: the file's bytes are the same. Raises `ExpressionError`,
+    `CurateError` for other options, `OutputError` where `out` cannot be written.
+    """
+    check_tie(tie)
+    limits = Limits(memory=memory, threads=threads, timeout=timeout)
+    judges = wins_of(wins, view, what="wins") if wins else None
+    samples = Samples(view=view, where=parse_where(where, view), by=parse_by(by, view), also=judges)
+    ranking = _Ranking(samples=samples, judges=judges, tie=tie)
+    funnels: list[Funnel] = []
+
+    def made() -> dict[str, Any]:
+        funnels.extend(ranking.funnels(engine))
+        asked = {"by": by, "where": where, "tie": tie, "wins": list(wins)}
+        return how_made("rank", view, asked, [samples.where, samples.by, judges], funnels)
+
+    out = Path(out)
+    with engine_for(view, out, limits) as engine:
+        rows = write_result(out, rank_schema(), ranking.batches(engine), made)
+    return Rankings(path=out, groups=ranking.groups, rows=rows, funnels=funnels)
+
+
+def rank_schema() -> pa.Schema:
+    """The columns of rankings. `k` is the size of the ranking, `row` the position in the view; null spreads and wins are not known."""
+    import pyarrow as pa
+
+    columns: dict[str, pa.DataType] = {
+        "group": pa.dictionary(pa.int32(), pa.string()),
+        "sample": pa.string(),
+        "rank": pa.int64(),
+        "value": pa.float64(),
+        "spread": pa.float64(),
+        "k": pa.int64(),
+        "wins": pa.float64(),
+        "row": pa.int64(),
+    }
+    return pa.schema(list(columns.items()))
+
+
+def ranks(values: NDArray[np.float64], starts: NDArray[np.int64], sizes: NDArray[np.int64], tie: float) -> NDArray[np.int64]:
+    """The ranks of groups whose values lie side by side and fall, as (samples,) integers from 1.
+
+    The best value opens rank 1; the first that is more than `tie` below it opens the next rank, numbered by its place, and so
+    on. So a rank holds nothing further apart than `tie`, and a long row of small steps does not become one tie.
+    """
+    places = np.arange(len(values)) - np.repeat(starts, sizes)
+    opens = places == 0
+    if tie == 0:
+        opens[1:] |= values[1:] != values[:-1]
+    else:
+        best_of_rank = values[starts]
+        # One place of every group at a time, and only of groups that have so many.
+        for place in range(1, int(sizes.max(initial=0))):
+            groups = np.flatnonzero(sizes > place)
+            here = starts[groups] + place
+            below = groups[best_of_rank[groups] - values[here] > tie]
+            best_of_rank[below] = values[starts[below] + place]
+            opens[starts[below] + place] = True
+    opened_at = np.maximum.accumulate(np.where(opens, np.arange(len(values)), 0))
+    return places[opened_at] + 1 if len(values) else places
+
+
+@dataclass(kw_only=True)
+class _Ranking:
+    """Makes the rankings of one selection, and counts them."""
+
+    samples: Samples
+    judges: Expression | None
+    tie: float
+    groups: int = field(default=0, init=False)
+    rows: int = field(default=0, init=False)
+
+    def batches(self, engine: Engine) -> Iterator[pa.RecordBatch]:
+        by = self.samples.by
+        columns = {_SPREAD: quoted(by.spread)} if by is not None and by.spread is not None else {}
+        expressions = {_WINS: self.judges} if self.judges is not None else {}
+        for one in ahead(read_slices(engine, self.samples, columns=columns, expressions=expressions)):
+            engine.check_time()
+            self.groups += len(one.starts)
+            self.rows += len(one.values)
+            yield self._batch(one)
+
+    def funnels(self, engine: Engine) -> list[Funnel]:
+        groups = Funnel(step="rank", unit="groups", taken=self.samples.view.groups, kept=self.groups)
+        groups.drop("no_sample", groups.taken - groups.kept)
+        return [self.samples.funnel(engine, "rank", self.rows), groups]
+
+    def _batch(self, one: Slice) -> pa.RecordBatch:
+        import pyarrow as pa
+
+        everything = np.arange(len(one.values))
+        unknown = pa.nulls(len(one.values), pa.float64())
+        columns = {
+            "group": one.groups_of(one.segments),
+            "sample": one.ids_of(everything),
+            "rank": pa.array(ranks(one.values, one.starts, one.sizes, self.tie)),
+            "value": pa.array(one.values),
+            "spread": known(one.extra[_SPREAD]) if _SPREAD in one.extra else unknown,
+            "k": pa.array(np.repeat(one.sizes, one.sizes)),
+            "wins": known(one.extra[_WINS]) if _WINS in one.extra else unknown,
+            "row": pa.array(one.rows),
+        }
+        return pa.RecordBatch.from_pydict(columns, schema=rank_schema())

@@ -1,0 +1,9 @@
+"""The store: Parquet tables of samples, ratings and comparisons, committed a shard at a time, and one manifest."""
+
+from __future__ import annotations
+
+from curate.store.known import Known
+from curate.store.store import Store
+from curate.store.unit import SampleRow, StoredCard, Unit, UnitState
+
+__all__ = ["Known", "SampleRow", "Store", "StoredCard", "Unit", "UnitState"]

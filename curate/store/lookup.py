@@ -1,0 +1,87 @@
+"""Finding samples and their ratings by id, in any order, without holding them in memory.
+
+Rows lie by shard, and whoever exports asks by group. So one pass over the store puts the rows asked for into a database
+on disk that finds each in microseconds; it has no name from the moment it is open, so nothing of it is left behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from curate.files import output_errors
+from curate.records import Rating
+from curate.store.ids import find, order, pack, unpack_bytes
+from curate.store.judgements import LiveRows, id_bytes
+from curate.store.manifest import Snapshot, sqlite_errors
+from curate.store.reading import rating, sample_batches, sample_row
+from curate.store.tables import SCHEMAS
+from curate.store.unit import SampleRow
+
+
+class Lookup:
+    """Some samples of a store, and ratings of them, found by id. For one thread."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        """Use `Store.lookup`."""
+        self._db = db
+
+    def samples(self, ids: Iterable[str]) -> Iterator[SampleRow | None]:
+        """One answer for each id, in the order asked; None for one that was not among those looked up, or is not stored."""
+        for one in ids:
+            found = self._db.execute("SELECT row FROM samples WHERE id = ?", (one,)).fetchone()
+            yield None if found is None else sample_row(json.loads(found[0]))
+
+    def ratings(self, ids: Iterable[str]) -> dict[str, list[Rating]]:
+        """The ratings of some samples, by sample; those without any are missing. Ordered by card and dimension."""
+        found = {}
+        for one in ids:
+            rows = self._db.execute("SELECT row FROM ratings WHERE id = ? ORDER BY rowid", (one,)).fetchall()
+            if rows:
+                found[one] = [rating(json.loads(text)) for (text,) in rows]
+        return found
+
+
+@contextlib.contextmanager
+def open_lookup(folder: Path, cache: Path, snapshot: Snapshot, ids: Collection[str], cards: Collection[str]) -> Iterator[Lookup]:
+    """A lookup of some samples and of the ratings that some cards (fingerprints) gave them."""
+    path = cache / f"lookup-{secrets.token_hex(8)}.sqlite"
+    with output_errors(path):
+        cache.mkdir(exist_ok=True)
+    with sqlite_errors(path), contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        # Nothing in it has to outlive the process: no journal, no syncing, and no name once the file is open.
+        db.execute("PRAGMA journal_mode = OFF")
+        db.execute("PRAGMA synchronous = OFF")
+        db.execute("CREATE TABLE samples (id TEXT, row TEXT)")
+        db.execute("CREATE TABLE ratings (id TEXT, row TEXT)")
+        path.unlink()
+        db.execute("BEGIN")
+        for batch in sample_batches(folder, snapshot, ids):
+            _insert(db, "samples", batch)
+        for card in sorted(set(cards)):
+            for batch in _ratings_of(folder, snapshot, ids, card):
+                _insert(db, "ratings", batch)
+        db.execute("CREATE UNIQUE INDEX sample_ids ON samples (id)")
+        db.execute("CREATE INDEX rating_ids ON ratings (id)")
+        db.execute("COMMIT")
+        yield Lookup(db)
+
+
+def _ratings_of(folder: Path, snapshot: Snapshot, ids: Collection[str], card: str) -> Iterator[pa.RecordBatch]:
+    wanted = pack(list(ids))
+    wanted = wanted[order(wanted)]
+    columns = [name for name in SCHEMAS["ratings"].names if name != "replaces"]
+    for batch in LiveRows(folder, "ratings", snapshot.parts_of("ratings", card)).every(columns):
+        there = find(wanted, unpack_bytes(id_bytes(batch.column("sample")))) >= 0
+        yield batch.filter(pa.array(there))
+
+
+def _insert(db: sqlite3.Connection, table: str, batch: pa.RecordBatch) -> None:
+    rows = ((row["sample"].hex(), json.dumps(row, default=bytes.hex)) for row in batch.to_pylist())
+    db.executemany(f"INSERT INTO {table} VALUES (?, ?)", rows)

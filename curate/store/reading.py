@@ -1,0 +1,181 @@
+"""From rows back to records, and whole tables for looking at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.records import Comparison, Media, Member, Rating, Sample, Status
+from curate.store.ids import Ids, find, order, pack, unpack_bytes
+from curate.store.judgements import LiveRows, id_bytes
+from curate.store.manifest import FileEntry, Part, Snapshot
+from curate.store.table_files import read_batches
+from curate.store.tables import MEMBER, SCHEMAS, Kind, hex_column
+from curate.store.unit import SampleRow
+
+_SORTED_BY: dict[Kind, tuple[str, ...]] = {
+    "samples": ("sample", "key", "index", "group", "generator", "meta", "shard"),
+    "rejects": ("key", "reason", "detail", "shard"),
+    "ratings": ("sample", "card", "dimension"),
+    "comparisons": ("first", "second", "card", "dimension"),
+}
+
+_RECORD: dict[Kind, list[str]] = {
+    "ratings": [name for name in SCHEMAS["ratings"].names if name != "replaces"],
+    "comparisons": [name for name in SCHEMAS["comparisons"].names if name != "replaces"],
+}
+
+
+def samples(folder: Path, snapshot: Snapshot, ids: Collection[str] | None) -> Iterator[SampleRow]:
+    """The samples, or those of some ids, each once and at the place that a view names, shard by shard.
+
+    Of a file that holds none of the ids, only the ids are read.
+    """
+    for batch in sample_batches(folder, snapshot, ids):
+        for row in batch.to_pylist():
+            yield sample_row(row)
+
+
+def sample_batches(folder: Path, snapshot: Snapshot, ids: Collection[str] | None) -> Iterator[pa.RecordBatch]:
+    """As `samples`, as rows of the samples table."""
+    wanted = _every_id(folder, snapshot) if ids is None else pack(list(ids))
+    wanted = wanted[order(wanted)]
+    missing = np.ones(len(wanted), dtype=np.bool_)
+    for _, file in snapshot.files_of("samples"):
+        found = _positions(folder, file, wanted)
+        # Units come in the order of places, so the first place of a sample is the one that counts.
+        _, firsts = np.unique(found, return_index=True)
+        fresh = np.zeros(len(found), dtype=np.bool_)
+        fresh[firsts] = True
+        fresh &= (found >= 0) & missing[found]
+        missing[found[fresh]] = False
+        if fresh.any():
+            yield from _chosen_rows(folder, file, fresh)
+
+
+def _every_id(folder: Path, snapshot: Snapshot) -> Ids:
+    batches = [
+        unpack_bytes(id_bytes(batch.column("sample")))
+        for _, file in snapshot.files_of("samples")
+        for batch in _read(folder, file, ["sample"])
+    ]
+    return np.unique(np.concatenate([np.empty((0, 2), dtype=np.uint64), *batches]), axis=0)
+
+
+def _positions(folder: Path, file: FileEntry, wanted: Ids) -> NDArray[np.int64]:
+    """For each row of a file of samples, its position among the wanted ids, -1 where it is not wanted."""
+    parts = [find(wanted, unpack_bytes(id_bytes(batch.column("sample")))) for batch in _read(folder, file, ["sample"])]
+    return np.concatenate(parts)
+
+
+def _chosen_rows(folder: Path, file: FileEntry, chosen: NDArray[np.bool_]) -> Iterator[pa.RecordBatch]:
+    row = 0
+    for batch in _read(folder, file):
+        mine = chosen[row : row + batch.num_rows]
+        row += batch.num_rows
+        if mine.any():
+            yield batch.filter(pa.array(mine))
+
+
+def ratings(folder: Path, parts: Sequence[Part], cards: Iterable[str] | None) -> Iterator[Rating]:
+    """The ratings that stand, of some cards or of all, card by card."""
+    for batch in _live(folder, "ratings", parts, cards):
+        for row in batch.select(_RECORD["ratings"]).to_pylist():
+            yield rating(row)
+
+
+def comparisons(folder: Path, parts: Sequence[Part], cards: Iterable[str] | None) -> Iterator[Comparison]:
+    """The comparisons that stand, of some cards or of all, card by card."""
+    for batch in _live(folder, "comparisons", parts, cards):
+        for row in batch.select(_RECORD["comparisons"]).to_pylist():
+            names = {name: row[name].hex() for name in ("group", "first", "second")}
+            yield Comparison(**{**row, **names, "status": Status(row["status"])})
+
+
+def rating(row: Mapping[str, Any]) -> Rating:
+    """The rating that a row says, its sample as bytes or as hex."""
+    return Rating(**{**row, "sample": _hex(row["sample"]), "status": Status(row["status"])})
+
+
+def sample_row(row: Mapping[str, Any]) -> SampleRow:
+    """The sample that a row says, ids and digests as bytes or as hex."""
+    members = tuple(Member(**member) for member in row["members"])
+    sample = Sample(
+        id=_hex(row["sample"]),
+        group=_hex(row["group"]),
+        shard=row["shard"],
+        key=row["key"],
+        index=row["index"],
+        prompt=row["prompt"],
+        response=tuple(_medium(medium, members) for medium in row["response"]),
+        conditions={medium["role"]: _medium(medium, members) for medium in row["conditions"]},
+        generator=row["generator"],
+        labels=dict(row["labels"]),
+        meta=json.loads(row["meta"]),
+        members=members,
+    )
+    return SampleRow(
+        sample=sample,
+        width=row["width"],
+        height=row["height"],
+        format=row["format"],
+        status=Status(row["status"]),
+        detail=row["detail"],
+    )
+
+
+def rows(folder: Path, snapshot: Snapshot, kind: Kind, *, places: bool) -> pa.Table:
+    """Every row of a kind as one ordered table in memory, ids and digests as hex; see `Store.export_rows`."""
+    if kind in ("samples", "rejects"):
+        batches = [batch for _, file in snapshot.files_of(kind) for batch in _read(folder, file)]
+    else:
+        parts = [part for part in snapshot.parts if part.file.kind == kind]
+        batches = list(_live(folder, kind, parts, None))
+    table = pa.Table.from_batches(batches, schema=SCHEMAS[kind])
+    table = table.sort_by([(name, "ascending") for name in _SORTED_BY[kind] if places or name != "shard"])
+    columns = {name: _readable(table[name].combine_chunks(), places) for name in table.column_names}
+    hidden = {"replaces"} if places else {"replaces", "shard", "layout"}
+    return pa.table({name: column for name, column in columns.items() if name not in hidden})
+
+
+def _live(folder: Path, kind: Kind, parts: Sequence[Part], cards: Iterable[str] | None) -> Iterator[pa.RecordBatch]:
+    known = sorted({part.card for part in parts})
+    for card in known if cards is None else cards:
+        mine = [part for part in parts if part.card == card]
+        yield from LiveRows(folder, kind, mine).every(SCHEMAS[kind].names)
+
+
+def _read(folder: Path, file: FileEntry, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    return read_batches(folder / file.name, SCHEMAS[file.kind], file.rows, columns=columns)
+
+
+def _medium(row: Mapping[str, Any], members: Sequence[Member]) -> Media:
+    member = None if row["member"] is None else members[row["member"]]
+    return Media(kind=row["kind"], digest=_hex(row["digest"]), member=member, text=row["text"])
+
+
+def _hex(value: bytes | str) -> str:
+    return value if isinstance(value, str) else value.hex()
+
+
+def _readable(column: pa.Array, places: bool) -> pa.Array:
+    """A column with hex for bytes, also inside lists, and without the offsets of members unless `places`."""
+    kind = column.type
+    if pa.types.is_fixed_size_binary(kind):
+        return hex_column(column)
+    if pa.types.is_list(kind):
+        return pa.ListArray.from_arrays(column.offsets, _readable(column.values, places), mask=column.is_null())
+    if pa.types.is_struct(kind):
+        names = [kind.field(i).name for i in range(kind.num_fields)]
+        # Flattened columns respect the slice that a filter may have left.
+        columns = dict(zip(names, (_readable(one, places) for one in column.flatten()), strict=True))
+        if set(names) == {MEMBER.field(i).name for i in range(MEMBER.num_fields)} and not places:
+            del columns["offset"]
+        return pa.StructArray.from_arrays(list(columns.values()), names=list(columns))
+    return column

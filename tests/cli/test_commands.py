@@ -1,0 +1,266 @@
+"""The commands from shards to datasets, as a person would type them."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+from typer.testing import Result
+
+from curate.testing import card_yaml, write_shard
+
+Curate = Callable[..., Result]
+
+GROUPS = 3
+CANDIDATES = 3
+
+
+def picture(seed: int, blur: int) -> bytes:
+    """A PNG with detail; the more blur, the worse."""
+    values = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    image = Image.fromarray(values).resize((96, 96), Image.Resampling.BICUBIC).filter(ImageFilter.GaussianBlur(2 * blur))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two shards: three prompts with three candidates each, and a picture that is none."""
+    folder = tmp_path_factory.mktemp("shards")
+    records: list[tuple[str, dict[str, bytes]]] = [
+        (f"g{group}-{blur}", {"png": picture(group, blur), "txt": f"prompt {group}".encode()})
+        for group in range(GROUPS)
+        for blur in range(CANDIDATES)
+    ]
+    write_shard(folder / "a.tar", records[:5])
+    write_shard(folder / "b.tar", [*records[5:], ("broken", {"png": b"no picture", "txt": b"prompt 0"})])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def store(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shards, rated; tests only read it."""
+    folder = tmp_path_factory.mktemp("rated") / "store"
+    command = [sys.executable, "-m", "curate", "rate", f"{shards}/*.tar", "--rater", "signal", "--store", str(folder), "--quiet"]
+    subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    return folder
+
+
+def document(result: Result) -> dict[str, Any]:
+    """The JSON that a command printed; it must be all that is on stdout."""
+    assert result.exit_code in {0, 1}, result.stderr
+    found = json.loads(result.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_rating_counts_every_sample_and_computes_nothing_twice(curate: Curate, shards: Path) -> None:
+    first = document(curate("rate", f"{shards}/*.tar", "--rater", "signal", "--store", "store", "--json"))
+    assert first["computed"] == GROUPS * CANDIDATES + 1
+    rated = first["funnels"][-1]
+    assert (rated["in"], rated["out"], rated["dropped"]) == (10, 9, {"decode_error": 1})
+    assert "decode_error" in curate("rate", f"{shards}/*.tar", "--rater", "signal", "--store", "store").stdout
+    assert document(curate("rate", f"{shards}/*.tar", "--rater", "signal", "--store", "store", "--json"))["computed"] == 0
+
+
+def test_rating_logs_into_the_store(curate: Curate, shards: Path) -> None:
+    curate("rate", f"{shards}/*.tar", "--rater", "signal", "--store", "store", "--quiet")
+    log = Path("store/log.txt").read_text()
+    assert "curate rate" in log
+    assert "computed 10 ratings of 10 samples" in log
+
+
+def test_a_shard_that_cannot_be_read_is_named_and_the_exit_code_says_so(curate: Curate, shards: Path, tmp_path: Path) -> None:
+    (tmp_path / "garbage.tar").write_bytes(b"this is no archive" * 100)
+    result = curate("rate", f"{shards}/a.tar", "garbage.tar", "--rater", "signal", "--store", "store", "--json")
+    assert result.exit_code == 1
+    assert "garbage.tar" in result.stderr
+    assert len(document(result)["unreadable"]) == 1
+
+
+def test_showing_a_store(curate: Curate, store: Path) -> None:
+    assert "signal" in curate("show", store).stdout
+    assert document(curate("show", store, "--json"))
+
+
+def test_filtering(curate: Curate, store: Path) -> None:
+    result = curate("filter", store, "--where", "signal > 0", "--top", "1", "--by", "signal", "--per", "group", "--out", "kept")
+    assert result.exit_code == 0, result.stderr
+    assert "written to kept" in result.stderr
+    assert list(Path("kept").glob("**/*.tar"))
+
+
+def test_ranking_and_exporting_the_ranking(curate: Curate, store: Path) -> None:
+    document(curate("rank", store, "--by", "signal", "--out", "ranking.parquet", "--json"))
+    exported = document(curate("export", store, "ranking.parquet", "--format", "rankdpo", "--out", "lists", "--json"))
+    assert exported["out"] == "lists"
+    assert document(curate("check", "lists", "--json"))["ok"]
+
+
+def test_pairing_and_checking(curate: Curate, store: Path) -> None:
+    report = document(curate("pair", store, "--by", "signal", "--out", "pairs", "--json"))
+    for funnel in report["funnels"]:
+        assert funnel["in"] == funnel["out"] + sum(funnel["dropped"].values())
+    assert document(curate("check", "pairs", "--json"))["ok"]
+
+
+def test_a_damaged_dataset_fails_the_check(curate: Curate, store: Path) -> None:
+    curate("pair", store, "--by", "signal", "--format", "win-lose-folders", "--out", "pairs")
+    victim = next(path for path in sorted(Path("pairs").rglob("win/*")) if path.suffix != ".txt")
+    victim.write_bytes(victim.read_bytes()[:100])
+    result = curate("check", "pairs")
+    assert result.exit_code == 1
+    assert victim.name in result.stdout
+
+
+@pytest.mark.parametrize("verb", ["filter", "rank", "pair"])
+def test_the_command_that_a_dataset_repeats_parses(curate: Curate, store: Path, verb: str) -> None:
+    """Every dataset says which command makes it again; that command has to be one."""
+    options = {
+        "filter": ["--where", "signal > 0", "--top", "50%", "--by", "signal", "--per", "group"],
+        "rank": ["--by", "signal", "--where", "width > 10", "--tie", "0.01", "--format", "rankdpo"],
+        "pair": ["--by", "signal", "--min-margin", "0.01", "--agree", "signal.sharpness", "--seed", "3", "--max-per-group", "2"],
+    }[verb]
+    assert curate(verb, store, *options, "--out", "first").exit_code == 0
+    readme = Path("first/README.md").read_text()
+    line = next(line for line in readme.splitlines() if line.lstrip("`$ ").startswith(f"curate {verb} "))
+    words = shlex.split(line.strip("`$ "))[1:]
+    words[words.index("--out") + 1] = "again"
+    words[1] = str(store)
+    assert curate(*words).exit_code == 0
+    assert {path.name for path in Path("first").rglob("*")} == {path.name for path in Path("again").rglob("*")}
+
+
+def test_shards_may_stand_in_the_place_of_a_store(curate: Curate, shards: Path) -> None:
+    arguments = [f"{shards}/*.tar", "--rater", "signal", "--by", "signal"]
+    result = curate("pair", *arguments, "--out", "pairs")
+    assert result.exit_code == 0, result.stderr
+    assert "computed 10 ratings" in result.stderr
+    assert "computed 0 ratings" in curate("pair", *arguments, "--out", "pairs-2").stderr
+    assert len(list(Path(".curate").iterdir())) == 1
+
+
+def test_shards_are_rated_into_the_store_that_is_named(curate: Curate, shards: Path) -> None:
+    curate("rank", f"{shards}/a.tar", "--rater", "signal", "--store", "mine", "--by", "signal", "--out", "r.parquet")
+    assert Path("mine/store.json").exists()
+    assert not Path(".curate").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["rate", "none/*.tar", "--rater", "signal", "--store", "s"], "none/"),
+        (["rate", "SHARDS", "--rater", "signl", "--store", "s"], "Did you mean 'signal'"),
+        (["rate", "SHARDS", "--rater", "signal", "--store", "s", "--retry", "transint"], "Did you mean 'transient'"),
+        (["rate", "SHARDS", "--rater", "signal", "--store", "s", "--layout", "none-such"], "layout"),
+        (["show", "nowhere"], "nowhere"),
+        (["filter", "nowhere", "--where", "signal > 0", "--out", "o"], "nowhere"),
+        (["filter", "STORE", "--where", "signl > 0", "--out", "o"], "signal"),
+        (["filter", "STORE", "--where", "signal > 0", "--format", "shard", "--out", "o"], "Did you mean 'shards'"),
+        (["rank", "STORE", "--by", "sinal.sharpness", "--out", "o"], "signal"),
+        (["pair", "STORE", "--by", "signal", "--strategy", "best-wrst", "--out", "o"], "best-worst"),
+        (["pair", "a", "b", "--by", "signal", "--out", "o"], "--rater"),
+        (["pair", "STORE", "--store", "s", "--by", "signal", "--out", "o"], "--rater"),
+        (["export", "STORE", "none.parquet", "--format", "rankdpo", "--out", "o"], "none.parquet"),
+        (["check", "nowhere"], "nowhere"),
+        (["raters", "signl"], "Did you mean 'signal'"),
+        (["raters", "./none.yaml"], "none.yaml"),
+    ],
+)
+def test_a_mistake_is_one_sentence(curate: Curate, shards: Path, store: Path, arguments: list[str], sentence: str) -> None:
+    names = {"SHARDS": f"{shards}/*.tar", "STORE": str(store)}
+    result = curate(*[names.get(argument, argument) for argument in arguments])
+    assert result.exit_code == 2
+    last = result.stderr.strip().splitlines()[-1]
+    assert re.match(r"error: ", result.stderr) or last.startswith("error: ")
+    assert sentence in last
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["rate"], ["nonsense"], ["pair", "s", "--by"], ["rate", "a", "--workers", "many"], ["show", "a", "b"]]
+)
+def test_wrong_usage_exits_2(curate: Curate, arguments: list[str]) -> None:
+    result = curate(*arguments)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.stderr
+
+
+def test_an_output_that_is_there_is_not_overwritten(curate: Curate, store: Path) -> None:
+    Path("pairs").mkdir()
+    Path("pairs/mine.txt").write_text("precious")
+    assert curate("pair", store, "--by", "signal", "--out", "pairs").exit_code == 2
+    assert [path.name for path in Path("pairs").iterdir()] == ["mine.txt"]
+
+
+def test_ctrl_c_is_one_line_and_the_same_command_goes_on(shards: Path, tmp_path: Path) -> None:
+    log = tmp_path / "asked.txt"
+    card_yaml(tmp_path / "slow.yaml", name="slow", target="curate.testing:HashRater", args={"seconds": 0.2, "log": str(log)})
+    command = [
+        sys.executable,
+        "-m",
+        "curate",
+        "rate",
+        f"{shards}/a.tar",
+        "--rater",
+        "./slow.yaml",
+        "--store",
+        "store",
+        "--batch-size",
+        "1",
+    ]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 30
+    while not log.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1] == "stopped; run the same command to go on"
+    assert "Traceback" not in said
+    again = subprocess.run(
+        [*command, "--json"], cwd=tmp_path, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
+    )
+    assert json.loads(again.stdout)["funnels"][-1]["out"] == 5
+
+
+@pytest.mark.parametrize("name", ["signal", None])
+def test_raters(curate: Curate, name: str | None) -> None:
+    result = curate("raters", *([name] if name else []))
+    assert result.exit_code == 0
+    assert "signal" in result.stdout
+    listed = document(curate("raters", *([name] if name else []), "--json"))
+    cards = [listed] if name else listed["raters"]
+    assert all(re.fullmatch(r"[0-9a-f]{16}", card["fingerprint"]) for card in cards)
+
+
+def test_a_card_of_ones_own_is_shown_too(curate: Curate, tmp_path: Path) -> None:
+    card_yaml(tmp_path / "mine.yaml", name="mine", target="curate.testing:HashRater", dimensions=("a", "b"))
+    result = curate("raters", "./mine.yaml")
+    assert "mine" in result.stdout
+    assert "curate.testing:HashRater" in result.stdout
+
+
+def test_the_version(curate: Curate) -> None:
+    import curate as package
+
+    assert curate("--version").stdout == f"curate {package.__version__}\n"
+
+
+def test_python_m_curate_is_the_command(curate_process: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    assert "Usage: curate " in curate_process("--help").stdout

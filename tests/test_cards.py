@@ -1,0 +1,195 @@
+"""Cards: the contract that every shipped one keeps, and what is said about one that is wrong."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from curate.cards import Card, CardFile, load_card, parse_card, shipped_cards
+from curate.errors import CardError
+
+ROOT = Path(__file__).parents[1]
+CARDS = shipped_cards()
+
+
+def made(**changes: object) -> str:
+    """A small card as YAML, with changes; a field changed to None is left out."""
+    fields = {
+        "name": "tiny",
+        "version": 1,
+        "about": "a card for tests",
+        "target": "curate.scorers.signal:Signal",
+        "dimensions": {"overall": {"range": [0, 1]}},
+        "main": "overall",
+    } | changes
+    return yaml.safe_dump({name: value for name, value in fields.items() if value is not None})
+
+
+# The contract.
+
+
+@pytest.mark.parametrize("file", CARDS.values(), ids=CARDS)
+class TestEveryShippedCard:
+    def test_says_what_people_must_know(self, file: CardFile) -> None:
+        card = file.card
+        assert card.licence != "unknown", "say the licence, or what is not known about it"
+        assert card.paper or card.source or card.notes, "name the paper or the source, or say in notes that it is our own"
+        assert "\n" not in card.about
+        assert len(card.about) <= 160
+        assert all(dimension.about for dimension in card.dimensions.values())
+        if card.commercial is None:
+            assert card.notes, "say in notes why commercial use is left open"
+
+    def test_lies_in_a_file_of_its_name(self, file: CardFile) -> None:
+        assert Path(file.where).stem == file.card.name
+        assert load_card(file.card.name).card == file.card
+
+    def test_names_an_engine_that_is_there(self, file: CardFile) -> None:
+        module, factory = file.card.target.split(":")
+        spec = importlib.util.find_spec(module)
+        assert spec is not None
+        assert spec.origin is not None
+        source = Path(spec.origin).read_text(encoding="utf-8")
+        assert re.search(rf"^(class|def) {factory}\b", source, re.MULTILINE), "read, not imported: its extra may be missing"
+
+    def test_names_an_extra_that_can_be_installed(self, file: CardFile) -> None:
+        extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+        assert file.card.extra is None or file.card.extra in extras
+
+    def test_pins_its_weights(self, file: CardFile) -> None:
+        for weights in file.card.weights.values():
+            if weights.hub and weights.revision == "unpinned":
+                assert "unpinned" in (file.card.notes or ""), "say in notes why the revision is unpinned"
+            elif weights.hub:
+                assert re.fullmatch(r"[0-9a-f]{40}", weights.revision or ""), "a revision is a commit hash"
+            else:
+                assert weights.sha256, "a file that does not come from the hub is pinned by its SHA-256"
+
+    def test_has_the_golden_numbers_it_names(self, file: CardFile) -> None:
+        if file.card.parity is None:
+            return
+        golden = json.loads((ROOT / "tests" / "golden" / file.card.parity).read_text(encoding="utf-8"))
+        assert golden["card"] == file.card.name
+        assert golden["cases"]
+        assert golden["original"]
+        assert golden["tolerance"] > 0
+
+
+def test_the_schema_is_current() -> None:
+    """`schemas/card.schema.json` is for editors, which check cards while they are written."""
+    current = json.dumps(Card.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+    file = ROOT / "schemas" / "card.schema.json"
+    assert file.read_text(encoding="utf-8") == current, "write `Card.model_json_schema()` to schemas/card.schema.json"
+
+
+# The fingerprint.
+
+
+def test_the_fingerprint_covers_what_decides_a_number_and_nothing_else() -> None:
+    base = parse_card(made(), where="base").fingerprint
+    for change in (
+        {"about": "other words"},
+        {"licence": "MIT"},
+        {"notes": "n", "paper": "p", "trained_on": "t"},
+        {"dimensions": {"overall": {"about": "x", "range": [0, None]}}},
+    ):
+        assert parse_card(made(**change), where="same").fingerprint == base, change
+    for change in (
+        {"version": 2},
+        {"args": {"size": 224}},
+        {"target": "curate.scorers.onnx:OnnxModel"},
+        {"higher_is_better": False},
+        {"takes": {"prompt": "required"}},
+        {"dimensions": {"overall": {}, "other": {}}},
+        {"weights": {"model": {"hub": "a/b", "revision": "unpinned"}}},
+        {"name": "other"},
+    ):
+        assert parse_card(made(**change), where="other").fingerprint != base, change
+
+
+def test_weights_count_by_what_they_are_and_not_by_where_they_lie() -> None:
+    digest = "0" * 64
+    places = [{"model": {"path": place, "sha256": digest}} for place in ("here/model.onnx", "/there/model.onnx")]
+    prints = {parse_card(made(weights=weights), where="w").fingerprint for weights in places}
+    assert len(prints) == 1
+
+
+# What is said about a card that is wrong.
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (made(verson=1), r"field 'verson'.*Did you mean 'version'\?"),
+        (made(weights={"model": {"hubb": "a/b"}}), r"field 'weights\.model\.hubb'.*Did you mean 'hub'\?"),
+        (made(takes={"promt": "required"}), r"field 'takes\.promt'.*Did you mean 'prompt'\?"),
+        (made(version="1"), "field 'version': Input should be a valid integer"),
+        (made(version=True), "field 'version': Input should be a valid integer"),
+        (made(version=0), "field 'version'"),
+        (made(higher_is_better="no"), "field 'higher_is_better'"),
+        (made(name="Über uns"), "field 'name'"),
+        (made(name=None), "field 'name': Field required"),
+        (made(target="os.system"), "field 'target'"),
+        (made(target="curate.scorers.signal:Signal()"), "field 'target'"),
+        (made(main="sharpness"), "main is 'sharpness', which is not among the dimensions overall"),
+        (made(dimensions={}), "at least one dimension"),
+        (made(dimensions={"status": {}}, main="status"), "'status' cannot name a dimension"),
+        (made(dimensions={"overall": {"range": [0, 1, 2]}}), r"field 'dimensions\.overall\.range"),
+        (made(judges="people"), "field 'judges'"),
+        (made(weights={"model": {"hub": "a/b"}}), "weights from the hub need a revision"),
+        (made(weights={"model": {"hub": "a/b", "revision": "x", "path": "y"}}), "exactly one of hub, path, package"),
+        (made(weights={"model": {"path": "y", "sha256": "abc"}}), r"field 'weights\.model\.sha256'"),
+        (made() + "name: again\n", r"line \d+: the key 'name' stands twice"),
+        (made() + "1: one\n", "the key 1 is not text"),
+        (made() + "args: {size: .nan}\n", "neither text nor number"),
+        (made() + "args: {since: 2024-01-01}\n", "neither text nor number"),
+        (made() + "args: {bytes: !!binary aGk=}\n", "neither text nor number"),
+        (made() + 'args: {text: "\\ud800"}\n', "neither text nor number"),
+        (made() + "args: {run: !!python/object/apply:os.system [id]}\n", "could not determine a constructor"),
+        (made() + "args: {run: !!python/name:os.system }\n", "could not determine a constructor"),
+        ("- a\n- list\n", "expected a mapping of fields, found list"),
+        ("", "expected a mapping of fields, found NoneType"),
+        ("name: [unclosed", r"line \d+"),
+        ("a: &a [" + ", ".join(["*a"] * 70) + "]\n", "more than 64 aliases"),
+        ("a: " + "[" * 5000 + "]" * 5000, "deep|recursion"),
+        ("a: " + "x" * (1 << 21), "larger than"),
+    ],
+)
+def test_a_wrong_card_is_one_sentence(text: str, said: str) -> None:
+    with pytest.raises(CardError, match=said) as raised:
+        parse_card(text, where="mine.yaml")
+    assert str(raised.value).startswith("mine.yaml")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_bomb_of_aliases_costs_nothing() -> None:
+    """Nine levels of nine aliases would be 400 million entries."""
+    levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    levels += [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, 10)]
+    with pytest.raises(CardError, match="aliases"):
+        parse_card("\n".join(levels), where="bomb.yaml")
+
+
+def test_an_unknown_name_offers_the_nearest() -> None:
+    with pytest.raises(CardError, match=r"no card is named 'signl'\. Did you mean 'signal'\?.*path of a YAML card"):
+        load_card("signl")
+
+
+def test_a_card_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(CardError, match=r"cannot read the card .*missing\.yaml"):
+        load_card(str(tmp_path / "missing.yaml"))
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CardError, match=r"cannot read the card .*binary\.yaml"):
+        load_card(str(tmp_path / "binary.yaml"))
+
+
+def test_a_card_by_path_is_not_taken_for_a_shipped_one(tmp_path: Path) -> None:
+    (tmp_path / "signal.yaml").write_text(made(name="signal"))
+    assert load_card(str(tmp_path / "signal.yaml")).shipped is False
+    assert load_card("signal").shipped is True
