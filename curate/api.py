@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from curate.check import Finding
     from curate.rate.report import RateReport
     from curate.rate.run import Stream
+    from curate.showing import Shown
 
 Watch = Callable[[Progress], None]
 
@@ -217,6 +218,13 @@ def export(store: str | Path, selection: str | Path, *, format: str, out: str | 
     """Write a selection (a ranking, pairs, kept samples) once more for another reader."""
     desk = _Selecting(store, None)
     return desk.export(Path(selection), [], out, format, {"selection": str(selection)}, "export")
+
+
+def show(path: str | Path) -> Shown:
+    """What is in a store or in an exported dataset: counts, statuses, distributions."""
+    from curate import showing
+
+    return showing.show(path)
 
 
 def check(dataset: str | Path, *, format: str | None = None, most: int = 1000) -> CheckReport:  # noqa: A002

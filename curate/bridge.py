@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from curate.export.source import CardInfo, SampleInfo
 from curate.records import Member, Rating, View
-from curate.shards.fetch import read_member
+from curate.shards.fetch import MemberReader
 
 if TYPE_CHECKING:
     from curate.store import Store
@@ -23,9 +23,10 @@ ID_COLUMNS = ("sample", "chosen", "rejected")
 class StoreSource:
     """The samples of one selection, for `curate.export`."""
 
-    def __init__(self, lookup: Lookup, cards: Sequence[CardInfo]) -> None:
+    def __init__(self, lookup: Lookup, reader: MemberReader, cards: Sequence[CardInfo]) -> None:
         """Use `open_source`."""
         self._lookup = lookup
+        self._reader = reader
         self._cards = cards
 
     def samples(self, ids: Iterable[str]) -> Iterator[SampleInfo | None]:
@@ -36,7 +37,7 @@ class StoreSource:
                 yield SampleInfo(sample=row.sample, width=row.width, height=row.height, format=row.format)
 
     def read(self, shard: str, member: Member) -> bytes:
-        return read_member(shard, member)
+        return self._reader.read(shard, member)
 
     def ratings(self, ids: Sequence[str]) -> Mapping[str, Sequence[Rating]]:
         return self._lookup.ratings(ids)
@@ -50,8 +51,8 @@ def open_source(store: Store, view: View, selection: str | Path) -> Iterator[Sto
     """The source for what a selection names; `view` says which cards' ratings took part."""
     fingerprints = {columns.card for columns in view.raters.values()}
     cards = [_card_info(card.fingerprint, card.name, card.text) for card in store.cards() if card.fingerprint in fingerprints]
-    with store.lookup(_ids(selection), fingerprints) as lookup:
-        yield StoreSource(lookup, cards)
+    with store.lookup(_ids(selection), fingerprints) as lookup, MemberReader() as reader:
+        yield StoreSource(lookup, reader, cards)
 
 
 def _card_info(fingerprint: str, name: str, text: str) -> CardInfo:

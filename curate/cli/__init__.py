@@ -11,4 +11,4 @@ def main() -> None:
     """The entry point of the command `curate`."""
     from curate.cli.app import app
 
-    app()
+    app(prog_name="curate")

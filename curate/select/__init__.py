@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from curate.select.expression import Expression, parse
-from curate.select.filter import Filtered, filter
+from curate.select.filter import Filtered, filter  # noqa: A004 - the verb of the command line
 from curate.select.pair import Pairs, pair
 from curate.select.rank import Rankings, rank
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,28 @@ def write_result(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch
                 rows += batch.num_rows
         writer.add_key_value_metadata({METADATA_KEY: json.dumps(made(), ensure_ascii=False, sort_keys=True)})
     return rows
+
+
+def regrouped(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches of exactly `rows`, the last may have fewer: where a stream breaks off is left to chance."""
+    import pyarrow as pa
+
+    waiting: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        waiting.append(batch)
+        count += batch.num_rows
+        while count >= rows:
+            table = pa.Table.from_batches(waiting)
+            yield _one_batch(table.slice(0, rows))
+            waiting = table.slice(rows).to_batches()
+            count -= rows
+    if count:
+        yield _one_batch(pa.Table.from_batches(waiting))
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    return table.combine_chunks().to_batches()[0]
 
 
 def known(numbers: NDArray[np.float64]) -> pa.Array:

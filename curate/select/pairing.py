@@ -152,8 +152,8 @@ class Pairing:
         if most[largest] > MOST_TO_CHOOSE_AMONG:
             group = one.groups_of(np.array([largest]))[0].as_py()
             raise CurateError(
-                f"the group {group} has {one.sizes[largest]} samples and {most[largest]} candidate pairs, too many to choose among; "
-                "leave out max_per_group and max_per_sample, or use another strategy or where"
+                f"the group {group} has {one.sizes[largest]} samples and {most[largest]} candidate pairs, "
+                "too many to choose among; leave out max_per_group and max_per_sample, or use another strategy"
             )
 
     def _apply_limits(self, one: Slice, better: Places, worse: Places, groups: Places, verdicts: Verdicts) -> None:

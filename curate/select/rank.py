@@ -24,6 +24,9 @@ from curate.select.slices import Slice, read_slices
 if TYPE_CHECKING:
     import pyarrow as pa
 
+BLOCK_ROWS = 1 << 19
+"""Rows that are written together."""
+
 _SPREAD, _WINS = "_spread", "_wins"
 
 
@@ -53,9 +56,9 @@ def rank(
 ) -> Rankings:
     """Put the samples of every group in order by an expression, and write the rankings as Parquet.
 
-    A value not more than `tie` below the best of its rank shares that rank, so ranks run 1, 2, 2, 4. `wins` are expressions, each
-    a judge, from which RankDPO's φ is computed. Samples without a rating for any of them take no part, nor do those for which
-    `where` does not hold.
+    A value not more than `tie` below the best of its rank shares that rank, so ranks run 1, 2, 2, 4. `wins` are expressions,
+    each a judge, from which RankDPO's φ is computed. Samples without a rating for any of them take no part, nor do those for
+    which `where` does not hold.
 
     `memory`, `threads` and `timeout` (seconds) change no result: the file's bytes are the same. Raises `ExpressionError`,
     `CurateError` for other options, `OutputError` where `out` cannot be written.
@@ -79,7 +82,10 @@ def rank(
 
 
 def rank_schema() -> pa.Schema:
-    """The columns of rankings. `k` is the size of the ranking, `row` the position in the view; null spreads and wins are not known."""
+    """The columns of rankings: `k` is the size of the group's ranking, `row` the position in the view.
+
+    A null spread is not known, a null in wins was not asked for.
+    """
     import pyarrow as pa
 
     columns: dict[str, pa.DataType] = {
@@ -136,26 +142,28 @@ class _Ranking:
             engine.check_time()
             self.groups += len(one.starts)
             self.rows += len(one.values)
-            yield self._batch(one)
+            places = ranks(one.values, one.starts, one.sizes, self.tie)
+            for begin in range(0, len(one.values), BLOCK_ROWS):
+                yield self._batch(one, places, slice(begin, begin + BLOCK_ROWS))
 
     def funnels(self, engine: Engine) -> list[Funnel]:
         groups = Funnel(step="rank", unit="groups", taken=self.samples.view.groups, kept=self.groups)
         groups.drop("no_sample", groups.taken - groups.kept)
         return [self.samples.funnel(engine, "rank", self.rows), groups]
 
-    def _batch(self, one: Slice) -> pa.RecordBatch:
+    def _batch(self, one: Slice, places: NDArray[np.int64], part: slice) -> pa.RecordBatch:
         import pyarrow as pa
 
-        everything = np.arange(len(one.values))
-        unknown = pa.nulls(len(one.values), pa.float64())
+        here = np.arange(len(one.values))[part]
+        unknown = pa.nulls(len(here), pa.float64())
         columns = {
-            "group": one.groups_of(one.segments),
-            "sample": one.ids_of(everything),
-            "rank": pa.array(ranks(one.values, one.starts, one.sizes, self.tie)),
-            "value": pa.array(one.values),
-            "spread": known(one.extra[_SPREAD]) if _SPREAD in one.extra else unknown,
-            "k": pa.array(np.repeat(one.sizes, one.sizes)),
-            "wins": known(one.extra[_WINS]) if _WINS in one.extra else unknown,
-            "row": pa.array(one.rows),
+            "group": one.groups_of(one.segments[part]),
+            "sample": one.ids_of(here),
+            "rank": pa.array(places[part]),
+            "value": pa.array(one.values[part]),
+            "spread": known(one.extra[_SPREAD][part]) if _SPREAD in one.extra else unknown,
+            "k": pa.array(np.repeat(one.sizes, one.sizes)[part]),
+            "wins": known(one.extra[_WINS][part]) if _WINS in one.extra else unknown,
+            "row": pa.array(one.rows[part]),
         }
         return pa.RecordBatch.from_pydict(columns, schema=rank_schema())

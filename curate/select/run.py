@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,9 @@ def parse_by(by: str | None, view: View) -> Expression:
     return parse(by, view, what="by")
 
 
-def how_made(step: str, view: View, asked: Mapping[str, Any], used: Sequence[Expression | None], funnels: list[Funnel]) -> dict[str, Any]:
+def how_made(
+    step: str, view: View, asked: Mapping[str, Any], used: Sequence[Expression | None], funnels: list[Funnel]
+) -> dict[str, Any]:
     """How a result was made: what was asked for, the fingerprints of the cards it rests on, and the funnels."""
     raters = sorted({rater for expression in used if expression is not None for rater in expression.raters})
     return {

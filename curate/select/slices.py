@@ -76,7 +76,7 @@ def read_slices(
     names = [*columns, *expressions]
     bound = {**samples.parameters, **parameters(*expressions.values())}
     first_row = 0
-    for groups in _cuts(samples.view):
+    for groups in cuts(samples.view):
         inside = f"group_no >= {groups[0]} AND group_no < {groups[1]}"
         ids = engine.table(f'SELECT sample, "group" FROM samples WHERE {inside}', {})
         entering = samples.entering(groups)
@@ -104,7 +104,7 @@ def runs(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     return starts, np.diff(np.append(starts, len(keys)))
 
 
-def _cuts(view: View) -> Iterator[tuple[int, int]]:
+def cuts(view: View) -> Iterator[tuple[int, int]]:
     """Ranges of group numbers, each about `SLICE_ROWS` rows."""
     step = max(1, SLICE_ROWS * view.groups // max(1, view.rows))
     for first in range(0, view.groups, step):

@@ -6,7 +6,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Callable
-from typing import IO, BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol
 
 import zstandard
 
@@ -29,25 +29,29 @@ class DamagedStreamError(Exception):
     """Compressed bytes that do not decompress. What came before them is sound."""
 
 
-class _Readable(Protocol):
-    def readinto(self, buffer: memoryview, /) -> int | None: ...
+class _Codec(Protocol):
+    def read1(self, size: int, /) -> bytes: ...
+
+    def close(self) -> None: ...
 
 
 class _Decompressed(io.RawIOBase):
     """Decompressed bytes; every way in which a codec says 'damaged' is raised as `DamagedStreamError`."""
 
-    def __init__(self, codec: IO[bytes] | zstandard.ZstdDecompressionReader, source: BinaryIO) -> None:
+    def __init__(self, codec: _Codec, source: BinaryIO) -> None:
         self._codec = codec
         self._source = source
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         try:
-            return cast("_Readable", self._codec).readinto(buffer)
+            data = self._codec.read1(len(buffer))  # one step: an error does not swallow what came before it
         except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as problem:
             raise DamagedStreamError(str(problem)) from problem
+        buffer[: len(data)] = data
+        return len(data)
 
     def close(self) -> None:
         if not self.closed:
@@ -72,9 +76,9 @@ def is_compressed(magic: bytes, *, where: str) -> bool:
     return _codec_for(magic, where) is not None
 
 
-def _codec_for(magic: bytes, where: str) -> Callable[[BinaryIO], IO[bytes]] | None:
+def _codec_for(magic: bytes, where: str) -> Callable[[BinaryIO], _Codec] | None:
     if magic.startswith(GZIP):
-        return lambda source: gzip.GzipFile(fileobj=source)  # type: ignore[return-value]
+        return lambda source: gzip.GzipFile(fileobj=source)
     if magic.startswith((ZSTD, *_SKIPPABLE)):
         return _open_zstd
     for start, name in _OTHERS.items():
@@ -83,7 +87,6 @@ def _codec_for(magic: bytes, where: str) -> Callable[[BinaryIO], IO[bytes]] | No
     return None
 
 
-def _open_zstd(source: BinaryIO) -> IO[bytes]:
+def _open_zstd(source: BinaryIO) -> _Codec:
     decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW)
-    reader = decompressor.stream_reader(source, read_size=BUFFER, read_across_frames=True, closefd=False)
-    return cast("IO[bytes]", reader)
+    return decompressor.stream_reader(source, read_size=BUFFER, read_across_frames=True, closefd=False)

@@ -63,13 +63,17 @@ class ShardEnd:
     rejects: int = 0
     """`Reject`s that came."""
     skipped: Mapping[str, int] = field(default_factory=dict)
-    """Entries that belong to no record, by reason: folder, no_extension, webdataset_metadata."""
+    """Entries that belong to no record, by reason: folder, no_key, webdataset_metadata."""
     fault: str | None = None
     """Why it is not complete, in words."""
 
 
 def split_name(name: str) -> tuple[str, str] | None:
-    """A member's key and field: 'a/img.Final.JPG' -> ('a/img', 'final.jpg'); None for a name without ('README', 'a/.hidden')."""
+    """A member's key and field: 'a/img.Final.JPG' -> ('a/img', 'final.jpg'); None for 'README' and 'a/.hidden'.
+
+    webdataset groups the hidden files of a folder as records with keys such as 'a/'; they are nobody's samples, so here they
+    are passed over and counted.
+    """
     base = name.rfind("/") + 1
     dot = name.find(".", base)
     if dot <= base:
@@ -176,7 +180,7 @@ class _Grouping:
         """An entry that belongs to no record. The open record stays open: such entries may stand between its members."""
         if entry.problem is not None and entry.kind != "folder":
             return self._reject(entry.name, entry.problem)
-        reason = "folder" if entry.kind == "folder" else "no_extension" if parts is None else "webdataset_metadata"
+        reason = "folder" if entry.kind == "folder" else "no_key" if parts is None else "webdataset_metadata"
         self._skipped[reason] = self._skipped.get(reason, 0) + 1
         return None
 
@@ -244,6 +248,6 @@ class _Grouping:
     def _why_empty(self) -> str:
         if self._fault is not None:
             return f"{self._shard} holds no whole record: {self._fault.detail}"
-        if self._skipped.get("no_extension"):
+        if self._skipped.get("no_key"):
             return f"{self._shard} holds no record: none of its members has a name with an extension, as in 0001.jpg"
         return f"{self._shard} is empty: a tar archive without any record"

@@ -57,7 +57,12 @@ def pair_keys(first: Ids, second: Ids) -> Ids:
 
 def order(ids: Ids) -> NDArray[np.int64]:
     """The positions that sort the ids; equal ones keep their order."""
-    return np.lexsort((ids[:, 1], ids[:, 0]))
+    by_high = np.argsort(ids[:, 0], kind="stable")
+    high, low = ids[by_high, 0], ids[by_high, 1]
+    if ((high[1:] == high[:-1]) & (low[1:] < low[:-1])).any():
+        # Different ids with equal high halves: rare, so the sort that is five times slower is kept for them.
+        return np.lexsort((ids[:, 1], ids[:, 0]))
+    return by_high
 
 
 def find(within: Ids, wanted: Ids) -> NDArray[np.int64]:

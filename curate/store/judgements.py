@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from curate.errors import StoreError
 from curate.records import Status
 from curate.store.ids import ID_BYTES, Ids, find, pair_keys, unpack_bytes
-from curate.store.known import CODES, Codes, Known, starts_of_runs, worst_by_key
+from curate.store.known import CODES, Codes, Known, starts_of_runs, worst_by_key, worst_by_run
 from curate.store.manifest import Part
 from curate.store.table_files import read_batches
 from curate.store.tables import SCHEMAS, Kind
@@ -76,16 +76,16 @@ def load_known(folder: Path, kind: Kind, parts: Sequence[Part], retry: Collectio
     """The judgements of one card, without those that have a status of `retry` on any dimension."""
     marks = np.array([code | _AGAIN if status in retry else code for status, code in CODES.items()], dtype=np.uint8)
     runs = [
-        worst_by_key(keys_of(batch, kind), marks[status_codes(batch.column("status"))])
+        worst_by_run(keys_of(batch, kind), marks[status_codes(batch.column("status"))])
         for batch in LiveRows(folder, kind, parts).every(["status"])
         if batch.num_rows
     ]
-    known = Known()
-    if runs:
-        keys, codes = worst_by_key(np.concatenate([keys for keys, _ in runs]), np.concatenate([codes for _, codes in runs]))
-        settled = codes < _AGAIN
-        known.add(keys[settled], codes[settled])
-    return known
+    if not runs:
+        return Known()
+    # A key's rows may be cut between two batches, so its runs are joined once more.
+    keys, codes = worst_by_key(np.concatenate([keys for keys, _ in runs]), np.concatenate([codes for _, codes in runs]))
+    settled = codes < _AGAIN
+    return Known(keys[settled], codes[settled])
 
 
 def id_bytes(column: pa.Array) -> memoryview:

@@ -25,8 +25,9 @@ class Known:
     O(n log n) in all and lookups stay at a few binary searches.
     """
 
-    def __init__(self) -> None:
-        self._runs: list[tuple[Ids, Codes]] = []
+    def __init__(self, keys: Ids | None = None, codes: Codes | None = None) -> None:
+        """Begins with `keys`, distinct and in order, and their codes; or with nothing."""
+        self._runs: list[tuple[Ids, Codes]] = [] if keys is None or codes is None else [(keys, codes)]
 
     def __len__(self) -> int:
         return sum(len(ids) for ids, _ in self._runs)
@@ -66,7 +67,11 @@ class Known:
 def worst_by_key(keys: Ids, codes: Codes) -> tuple[Ids, Codes]:
     """The distinct keys in order, each with the largest of its codes."""
     by_key = order(keys)
-    keys, codes = keys[by_key], codes[by_key]
+    return worst_by_run(keys[by_key], codes[by_key])
+
+
+def worst_by_run(keys: Ids, codes: Codes) -> tuple[Ids, Codes]:
+    """Each run of equal keys as one, with the largest of its codes."""
     starts = np.flatnonzero(starts_of_runs(keys))
     return keys[starts], np.maximum.reduceat(codes, starts)
 

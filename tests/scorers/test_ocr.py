@@ -75,7 +75,7 @@ def test_without_quotes_there_is_no_answer_and_without_a_prompt_neither(rater: A
     assert judge(rater, sample_item, drawn("STOP"), None).status is Status.MISSING_PROMPT
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (2500, 3), (31, 33)])
+@pytest.mark.parametrize("shape", [(1, 1), (2500, 3), (31, 33)])
 def test_odd_sizes_are_read_too(shape: tuple[int, int], rater: Any, sample_item: Make) -> None:
     assert judge(rater, sample_item, np.full((*shape, 3), 200, np.uint8), 'a sign "A1"').value == 0
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import tarfile
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from curate.records import Reject
 from curate.shards.grouping import Record, ShardEnd, read_records
@@ -85,6 +88,17 @@ def read_bytes(folder: Path, data: bytes, limits: ShardLimits = DEFAULT_LIMITS) 
     path = folder / "shard.tar"
     path.write_bytes(data)
     return read_shard(path, limits)
+
+
+def webdataset_samples(path: Path) -> list[dict[str, Any]]:
+    """What webdataset itself reads, without the fields that say where it was."""
+    import webdataset
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # it leaves its file to the garbage collector
+        samples = list(webdataset.WebDataset(str(path), shardshuffle=False))
+        gc.collect()
+    return [{name: value for name, value in sample.items() if name not in ("__url__", "__local_path__")} for sample in samples]
 
 
 def sort_found(found: Sequence[Record | Reject | ShardEnd]) -> Found:

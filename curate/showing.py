@@ -1,0 +1,155 @@
+"""What is in a store or in an exported dataset, as numbers and as tables for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.errors import CurateError
+
+if TYPE_CHECKING:
+    from curate.store.summary import Summary
+
+MANIFEST = "curate.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Rows under named columns."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What `curate show` found."""
+
+    document: Mapping[str, Any]
+    tables: Sequence[Table]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return dict(self.document)
+
+
+def show_store(path: str | Path) -> Shown:
+    """Counts, statuses and distributions of a store."""
+    from curate.store import Store
+
+    with Store.open(path) as store:
+        summary = store.summary()
+    tables = [
+        _contents(summary),
+        _group_sizes(summary),
+        _rejects(summary),
+        _statuses(summary),
+        _dimensions(summary),
+        _compared(summary),
+    ]
+    return Shown(document=_plain(asdict(summary)), tables=[table for table in tables if table.rows])
+
+
+def show_dataset(path: str | Path) -> Shown:
+    """What an export says of itself: its format, its splits, and the funnels it came through."""
+    place = Path(path) / MANIFEST
+    try:
+        manifest = json.loads(place.read_text(encoding="utf-8"))
+        funnels = [(f["step"], f["unit"], f["in"], f["out"], _counts(f["dropped"])) for f in manifest["funnels"]]
+        facts = [("format", manifest["format"]), *((f"rows in {split}", rows) for split, rows in manifest["splits"].items())]
+        cards = [(card["name"], card["fingerprint"], card["licence"]) for card in manifest["cards"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise CurateError(
+            f"{place} cannot be read ({type(problem).__name__}: {problem}); is {path} an export of curate?"
+        ) from problem
+    tables = [
+        Table(title="Dataset", columns=("", ""), rows=facts),
+        Table(title="What became of the input", columns=("step", "counted", "in", "out", "dropped"), rows=funnels),
+        Table(title="Raters", columns=("card", "fingerprint", "licence"), rows=cards),
+    ]
+    return Shown(document=manifest, tables=tables)
+
+
+def show(path: str | Path) -> Shown:
+    """Whatever lies at `path`: a store or an export. Raises `CurateError` for anything else."""
+    place = Path(path)
+    if (place / MANIFEST).is_file():
+        return show_dataset(place)
+    return show_store(place)
+
+
+def _contents(summary: Summary) -> Table:
+    again = summary.places - summary.samples
+    rows: list[tuple[str, object]] = [
+        ("shards", summary.units),
+        ("samples", summary.samples),
+        ("lying in a second place", again),
+        ("groups", summary.groups),
+        ("bytes of their media", summary.media_bytes),
+        ("bytes of tables", summary.bytes),
+    ]
+    rows += [("shard cut short", shard) for shard in summary.truncated]
+    rows += [("shard not there any more", shard) for shard in summary.missing]
+    return Table(title=f"Store {summary.path}", columns=("", ""), rows=rows)
+
+
+def _group_sizes(summary: Summary) -> Table:
+    rows = [(size, count, size * count) for size, count in sorted(summary.group_sizes.items())]
+    return Table(title="Groups by size", columns=("samples in a group", "groups", "samples"), rows=rows)
+
+
+def _rejects(summary: Summary) -> Table:
+    rows = sorted(summary.rejects.items(), key=lambda one: -one[1])
+    return Table(title="Did not become a sample", columns=("reason", "count"), rows=rows)
+
+
+def _statuses(summary: Summary) -> Table:
+    rows = [
+        (
+            rater.name,
+            f"{rater.card}{'' if rater.latest else ' (older)'}",
+            sum(rater.statuses.values()),
+            rater.statuses.get("ok", 0),
+            _counts({status: count for status, count in rater.statuses.items() if status != "ok"}),
+            rater.orphans,
+        )
+        for rater in summary.raters
+    ]
+    return Table(title="Raters", columns=("rater", "card", "asked", "ok", "not ok", "no longer in a shard"), rows=rows)
+
+
+def _dimensions(summary: Summary) -> Table:
+    rows = []
+    for rater in summary.raters:
+        for name, found in rater.dimensions.items():
+            if found is not None:
+                quantiles = [found.quantiles[share] for share in sorted(found.quantiles)]
+                rows.append((f"{rater.name}.{name}", found.count, found.mean, found.low, *quantiles, found.high))
+    columns = ("dimension", "ok", "mean", "min", "5%", "25%", "50%", "75%", "95%", "max")
+    return Table(title="Values (larger is better)", columns=columns, rows=rows)
+
+
+def _compared(summary: Summary) -> Table:
+    rows = [
+        (one.name, one.card, sum(one.statuses.values()), _counts(one.statuses), one.disagreeing) for one in summary.comparisons
+    ]
+    return Table(title="Comparisons", columns=("rater", "card", "pairs", "by status", "orders disagree"), rows=rows)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    """Counts by name, the largest first."""
+    ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{name} {count:,}" for name, count in ordered)
+
+
+def _plain(value: Any) -> Any:
+    """Mappings with text as keys, as JSON wants them."""
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value
