@@ -37,8 +37,8 @@ def _fast() -> Any:
 
 
 def job_curate() -> tuple[float, int]:
-    from curate.rate.pool import Chunk, Decoded, Pool
-    from curate.rate.tasks import Config, Task
+    from curate.rating.pool import Chunk, Decoded, Pool
+    from curate.rating.tasks import Config, Task
     from curate.raters import Settings
     from curate.shards.media import Limits
 

@@ -1,3 +1,33 @@
-"""curate: shards of images, edits, videos and captions in; ratings kept; preference datasets out."""
+"""curate: shards of images, edits, videos and captions in; ratings kept; preference datasets out.
+
+    import curate
+
+    curate.rate("shards/*.tar", raters=["signal"], store="store/")
+    curate.pair("store/", by="signal", format="diffusers-dpo", out="dpo/")
+
+The verbs load what they need when they are first used, so that importing curate is cheap.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from curate.content import content
+from curate.errors import CurateError
+
+if TYPE_CHECKING:
+    from curate.api import check, export, filter, pair, rank, rate, rate_stream, show  # noqa: A004
 
 __version__ = "0.1.0"
+
+_VERBS = ("check", "export", "filter", "pair", "rank", "rate", "rate_stream", "show")
+
+__all__ = ["CurateError", "__version__", "content", *_VERBS]
+
+
+def __getattr__(name: str) -> object:
+    if name in _VERBS:
+        from curate import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'curate' has no attribute {name!r}")

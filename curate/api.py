@@ -24,9 +24,9 @@ from curate.progress import Progress
 from curate.records import Funnel, Rating
 
 if TYPE_CHECKING:
-    from curate.check import Finding
-    from curate.rate.report import RateReport
-    from curate.rate.run import Stream
+    from curate.checking import Finding
+    from curate.rating.report import RateReport
+    from curate.rating.run import Stream
     from curate.showing import Shown
 
 Watch = Callable[[Progress], None]
@@ -98,7 +98,7 @@ def rate(
     `shards` are paths, globs, brace patterns or URLs; or a webdataset pipeline that was not decoded, whose samples then
     cannot be exported, because nobody knows where they lie. Killed at any moment, the same call goes on from there.
     """
-    from curate.rate.run import RateOptions, rate_into
+    from curate.rating.run import RateOptions, rate_into
     from curate.raters import Settings
     from curate.store import Store
 
@@ -117,8 +117,8 @@ def rate_stream(
     samples: Stream, *, raters: Sequence[str], layout: str | None = None, workers: int | None = None
 ) -> Iterator[Rating]:
     """The ratings of a webdataset pipeline as they come, without a store."""
-    from curate.rate.run import RateOptions
-    from curate.rate.run import rate_stream as stream
+    from curate.rating.run import RateOptions
+    from curate.rating.run import rate_stream as stream
 
     return stream(samples, raters, RateOptions(layout=layout, workers=workers))
 
@@ -229,7 +229,7 @@ def show(path: str | Path) -> Shown:
 
 def check(dataset: str | Path, *, format: str | None = None, most: int = 1000) -> CheckReport:  # noqa: A002
     """Read a dataset the way its trainer does, and report what would hurt."""
-    from curate.check import check as find
+    from curate.checking import check as find
 
     counts: Counter[str] = Counter()
     findings = []
@@ -261,8 +261,8 @@ class _Selecting:
     ) -> ExportReport:
         """Write the selection as a dataset."""
         from curate.bridge import open_source
-        from curate.export import Options
-        from curate.export import export as write
+        from curate.exporting import Options
+        from curate.exporting import export as write
 
         told = {name: value for name, value in recipe.items() if value not in (None, (), "")}
         options = Options(

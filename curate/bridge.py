@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curate.export.source import CardInfo, SampleInfo
+from curate.exporting.source import CardInfo, SampleInfo
 from curate.records import Member, Rating, View
 from curate.shards.fetch import MemberReader
 
@@ -21,7 +21,7 @@ ID_COLUMNS = ("sample", "chosen", "rejected")
 
 
 class StoreSource:
-    """The samples of one selection, for `curate.export`."""
+    """The samples of one selection, for `curate.exporting`."""
 
     def __init__(self, lookup: Lookup, reader: MemberReader, cards: Sequence[CardInfo]) -> None:
         """Use `open_source`."""

@@ -88,6 +88,13 @@ def test_the_schema_is_current() -> None:
     assert file.read_text(encoding="utf-8") == current, "write `Card.model_json_schema()` to schemas/card.schema.json"
 
 
+def test_the_cards_in_the_guide_hold_together() -> None:
+    guide = (ROOT / "annotators" / "README.md").read_text(encoding="utf-8")
+    texts = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    assert len({parse_card(text, where="annotators/README.md").name for text in texts}) == len(texts) >= 3
+    assert all(file.card.target in guide for file in CARDS.values() if file.card.target.startswith("curate.scorers."))
+
+
 # The fingerprint.
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import math
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given
@@ -205,3 +207,21 @@ def test_every_shipped_card_becomes_a_rater_or_says_what_it_lacks(file: CardFile
     assert set(file.card.dimensions) <= set(rater.dimensions)
     assert rater.place in {"worker", "main"}
     rater.close()
+
+
+def test_the_engine_in_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = (Path(__file__).parents[1] / "annotators" / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    imports = (
+        "from collections.abc import Sequence\n"
+        "from curate.cards import CardFile\n"
+        "from curate.raters import BatchRater, Item, Judgement, Settings, measured\n"
+        "from curate.scorers.arguments import NoArguments, arguments\n"
+    )
+    (tmp_path / "redness.py").write_text(imports + code)
+    monkeypatch.syspath_prepend(tmp_path)
+    rater = load_rater(write_card(tmp_path, "redness:Redness", dimensions={"red": {}}, main="red"), Settings(trust=True))
+    picture = np.full((4, 4, 3), (51, 0, 0), dtype=np.uint8)
+    (judgement,) = rater.judge([Item(number=7, samples=item(7).samples, pixels=({"response": picture},))])
+    assert judgement.values["red"].value == pytest.approx(0.2)
+    sys.modules.pop("redness")

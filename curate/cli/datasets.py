@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from curate.api import CheckReport
-
-MOST_FINDINGS = 20
-"""Findings printed; `--json` has more of them."""
+    from curate.checking import Finding
 
 
 def export(
@@ -68,11 +66,19 @@ def check(
 
 
 def _findings(report: CheckReport) -> list[RenderableType]:
-    """What was found, by rule, and the first of them in full."""
+    """What was found, one row a rule, with the first place and what to do there."""
     if not report.counts:
         return [f"{report.dataset}: nothing wrong"]
-    counts = table("Findings", ("rule", "rows"), sorted(report.counts.items()))
-    first = [
-        (str(one.severity), one.file or "the folder", one.row, one.message, one.fix) for one in report.findings[:MOST_FINDINGS]
-    ]
-    return [counts, table("The first of them", ("severity", "file", "row", "what", "what to do"), first)]
+    first: dict[str, Finding] = {}
+    for one in report.findings:
+        first.setdefault(f"{one.severity}: {one.rule}", one)
+    rows = [(name, count, *_told(first.get(name))) for name, count in report.counts.items()]
+    return [table("Findings", ("rule", "rows", "first", "what", "what to do"), rows)]
+
+
+def _told(finding: Finding | None) -> tuple[str | None, str | None, str | None]:
+    """Place, message and remedy; nothing for a rule whose findings all came after those that were kept."""
+    if finding is None:
+        return None, None, None
+    place = finding.file or "the folder"
+    return place if finding.row is None else f"{place}, row {finding.row}", finding.message, finding.fix

@@ -17,7 +17,7 @@ from curate.cli.tables import funnel_table, status_table
 from curate.errors import CurateError, StoreError
 
 if TYPE_CHECKING:
-    from curate.rate.report import RateReport
+    from curate.rating.report import RateReport
 
 _RUN = "How it runs"
 _FAILURES = "Failures"

@@ -7,6 +7,7 @@ the pairs are the right way round, and draws some of them.
 
 from __future__ import annotations
 
-from curate.demo.story import DemoReport, Step, Verdict, run_demo
+from curate.demo.answers import Verdict
+from curate.demo.story import DemoReport, Step, run_demo
 
 __all__ = ["DemoReport", "Step", "Verdict", "run_demo"]

@@ -67,11 +67,12 @@ def _flatten(picture: Image.Image, contrast: float, chance: np.random.Generator)
     return _picture(mean + (values - mean) * contrast)
 
 
-def _shrink(picture: Image.Image, scale: float, chance: np.random.Generator) -> Image.Image:
-    """Fewer pixels, the same picture."""
+def _coarsen(picture: Image.Image, scale: float, chance: np.random.Generator) -> Image.Image:
+    """Shrunk, and brought back to its size without the detail."""
     from PIL import Image
 
-    return picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS)
+    small = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BICUBIC)
+    return small.resize(picture.size, Image.Resampling.BICUBIC)
 
 
 DEFECTS: dict[str, tuple[Callable[[Image.Image, float, np.random.Generator], Image.Image], tuple[float, ...]]] = {
@@ -80,7 +81,7 @@ DEFECTS: dict[str, tuple[Callable[[Image.Image, float, np.random.Generator], Ima
     "jpeg": (_compress, (50, 25, 8)),
     "dark": (_darken, (0.65, 0.4, 0.2)),
     "flat": (_flatten, (0.65, 0.4, 0.2)),
-    "small": (_shrink, (0.7, 0.45, 0.25)),
+    "coarse": (_coarsen, (0.5, 0.3, 0.125)),
 }
 """How a picture is made worse, and by how much for severities 1, 2, 3."""
 

@@ -51,12 +51,13 @@ PHOTOS = (
     Photo(
         "rocket", "scikit-image", "rocket.jpg", "A rocket on its launch pad at dawn, lit by floodlights", "SpaceX, public domain"
     ),
+    Photo("flower", "scikit-learn", "flower.jpg", "A flower in bloom against dark green leaves", "vultilion, CC BY 2.0"),
     Photo(
-        "motorcycle",
-        "scikit-image",
-        "motorcycle_left.png",
-        "A red motorcycle parked in a cluttered garage",
-        "Nera Nesic and others, Middlebury 2014 stereo benchmark",
+        "china",
+        "scikit-learn",
+        "china.jpg",
+        "A Chinese tower with red pillars and tiled roofs above a lake",
+        "danielbuechele, CC BY 2.0",
     ),
     Photo(
         "hubble",
@@ -73,6 +74,13 @@ PHOTOS = (
         "Lav Varshney, CC0",
     ),
     Photo(
+        "motorcycle",
+        "scikit-image",
+        "motorcycle_left.png",
+        "A red motorcycle parked in a cluttered garage",
+        "Nera Nesic and others, Middlebury 2014 stereo benchmark",
+    ),
+    Photo(
         "coins",
         "scikit-image",
         "coins.png",
@@ -82,14 +90,6 @@ PHOTOS = (
     Photo("grass", "scikit-image", "grass.png", "Texture of a mown lawn from above, black and white", "linolafett, CC0"),
     Photo("gravel", "scikit-image", "gravel.png", "Texture of grey gravel from above", "CC0Textures, CC0"),
     Photo("brick", "scikit-image", "brick.png", "A weathered brick wall, black and white", "CC0Textures, CC0"),
-    Photo(
-        "china",
-        "scikit-learn",
-        "china.jpg",
-        "A Chinese palace with red pillars and a sweeping tiled roof",
-        "danielbuechele, CC BY 2.0",
-    ),
-    Photo("flower", "scikit-learn", "flower.jpg", "A flower in bloom against dark green leaves", "vultilion, CC BY 2.0"),
 )
 
 

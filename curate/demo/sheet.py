@@ -78,7 +78,8 @@ def _draw_card(sheet: Image.Image, draw: ImageDraw, card: Card, corner: tuple[in
     width, height = _card_size()
     draw.rounded_rectangle((x, y, x + width - 1, y + height - 1), 10, CARD)
     font = _font(18)
-    for number, text in enumerate(_wrapped(card.prompt, font, width - 2 * GAP, lines=2)):
+    lines = _wrapped(card.prompt, font, width - 2 * GAP, lines=2)
+    for number, text in enumerate(lines, start=2 - len(lines)):
         draw.text((x + GAP, y + GAP + number * 24), text, INK, font)
     top = y + GAP + PROMPT
     sides = ((card.chosen, "chosen", CHOSEN), (card.rejected, f"rejected, by {card.margin:.3f}", REJECTED))

@@ -12,19 +12,18 @@ Everything lies below one folder and stays there to play with:
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from curate import api
+from curate.demo.answers import ANSWERS, Answer, JudgedPair, Verdict, digest, judge, read_pairs, worth_showing, write_answers
 from curate.demo.ladder import candidates
-from curate.demo.photos import photographs
-from curate.demo.sheet import Card, Side, contact_sheet
+from curate.demo.photos import PHOTOS, photographs
+from curate.demo.sheet import contact_sheet
 from curate.errors import OutputError
 from curate.files import atomic_file, atomic_folder
 from curate.progress import Progress
@@ -33,7 +32,8 @@ from curate.records import Funnel
 GOOD = "signal > 0.6"
 MARGIN = 0.05
 """Differences of the rater below this are taken for noise."""
-PAIRS_PER_GROUP = 8
+PAIRS_PER_SAMPLE = 2
+"""So that pairs of every kind are there, not only the ones that lie furthest apart."""
 SHARD_SAMPLES = 64
 SHOWN = 8
 """Pairs on the contact sheet."""
@@ -50,22 +50,6 @@ class Step:
     funnels: list[Funnel]
     tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[object]]]] = ()
     """Title, columns and rows of what there is to see."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """How many pairs are the right way round, by the answer key."""
-
-    right: int
-    """The chosen response is the less degraded one."""
-    wrong: int
-    undecided: int
-    """Both are equally degraded, so either way round is right."""
-
-    @property
-    def share(self) -> float:
-        """Of the pairs that have a right way round; 0 where there is none."""
-        return self.right / (self.right + self.wrong) if self.right + self.wrong else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,17 +74,6 @@ class DemoReport:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pair:
-    """A row of the exported dataset, and what the answer key says of it."""
-
-    prompt: str
-    group: str
-    sides: tuple[Side, Side]
-    severities: tuple[int, int]
-    margin: float
-
-
 def run_demo(
     out: str | Path, *, on_step: Callable[[Step], None] | None = None, on_progress: Callable[[Progress], None] | None = None
 ) -> DemoReport:
@@ -120,8 +93,8 @@ def run_demo(
         steps.append(step)
         if on_step is not None:
             on_step(step)
-    pairs = _pairs(folder)
-    verdict = _verdict(pairs)
+    pairs = read_pairs(folder / "pairs", folder / "shards")
+    verdict = judge(pairs)
     _draw(pairs, verdict, folder / "contact-sheet.png")
     return DemoReport(out=str(folder), computed=computed, steps=steps, verdict=verdict)
 
@@ -138,8 +111,8 @@ def _steps(folder: Path, shards: str, store: Path, on_progress: Callable[[Progre
     ranked = api.rank(store, by="signal", out=ranking)
     yield Step(command=f"curate rank {store} --by signal --out {ranking}", funnels=ranked.funnels), 0
     dataset = folder / "pairs"
-    paired = api.pair(store, by="signal", strategy="all", min_margin=MARGIN, max_per_group=PAIRS_PER_GROUP, out=dataset)
-    options = f"--strategy all --min-margin {MARGIN} --max-per-group {PAIRS_PER_GROUP}"
+    paired = api.pair(store, by="signal", strategy="all", min_margin=MARGIN, max_per_sample=PAIRS_PER_SAMPLE, out=dataset)
+    options = f"--strategy all --min-margin {MARGIN} --max-per-sample {PAIRS_PER_SAMPLE}"
     yield Step(command=f"curate pair {store} --by signal {options} --out {dataset}", funnels=paired.funnels), 0
     checked = api.check(dataset)
     findings = [("Findings", ("rule", "rows"), sorted(checked.counts.items()))]
@@ -148,7 +121,7 @@ def _steps(folder: Path, shards: str, store: Path, on_progress: Callable[[Progre
 
 def _make_room(folder: Path) -> None:
     """Remove what an earlier run made and this one makes anew; refuse a folder that is not the demo's own."""
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "shards" / "answers.json").is_file():
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "shards" / ANSWERS).is_file():
         raise OutputError(f"{folder} holds other things than an earlier demo; name a new or an empty folder with --out")
     for name in OUTPUTS:
         place = folder / name
@@ -169,61 +142,18 @@ def _make_shards(folder: Path) -> None:
     with atomic_folder(folder) as aside, ShardWriter(aside, max_samples=SHARD_SAMPLES) as writer:
         for photo, picture in pictures:
             for one in candidates(picture, photo.name):
-                made = {"photo": photo.name, "defect": one.defect, "severity": one.severity, "credit": photo.credit}
-                members = {"jpg": one.data, "txt": photo.prompt.encode(), "json": json.dumps(made).encode()}
+                answer = Answer(photo=photo.name, defect=one.defect, severity=one.severity, credit=photo.credit)
+                metadata = json.dumps(asdict(answer), ensure_ascii=False).encode()
+                members = {"jpg": one.data, "txt": photo.prompt.encode(), "json": metadata}
                 writer.write(f"{photo.name}-{one.defect}-{one.severity}", members)
-                answers[hashlib.sha256(one.data).hexdigest()] = made
-        (aside / "answers.json").write_text(json.dumps(answers, indent=1), encoding="utf-8")
+                answers[digest(one.data)] = answer
+        write_answers(answers, aside)
 
 
-def _pairs(folder: Path) -> list[_Pair]:
-    """The pairs as a trainer reads them. The answer key knows a response by its bytes, which an export keeps as they were."""
-    from pyarrow import parquet
-
-    answers = json.loads((folder / "shards" / "answers.json").read_text(encoding="utf-8"))
-    pairs = []
-    for file in sorted((folder / "pairs").rglob("*.parquet")):
-        for row in parquet.read_table(file).to_pylist():
-            made = [answers[hashlib.sha256(row[name]).hexdigest()] for name in ("jpg_0", "jpg_1")]
-            values = (row["chosen_value"], row["rejected_value"])
-            sides = [
-                Side(data=row[name], caption=f"{_words(one)} · signal {value:.3f}")
-                for name, one, value in zip(("jpg_0", "jpg_1"), made, values, strict=True)
-            ]
-            severities = (made[0]["severity"], made[1]["severity"])
-            pairs.append(
-                _Pair(
-                    prompt=row["caption"],
-                    group=row["group"],
-                    sides=(sides[0], sides[1]),
-                    severities=severities,
-                    margin=row["margin"],
-                )
-            )
-    return pairs
-
-
-def _words(made: dict[str, Any]) -> str:
-    return "the photograph itself" if made["severity"] == 0 else f"{made['defect']}, severity {made['severity']}"
-
-
-def _verdict(pairs: Sequence[_Pair]) -> Verdict:
-    differences = [pair.severities[1] - pair.severities[0] for pair in pairs]
-    return Verdict(
-        right=sum(difference > 0 for difference in differences),
-        wrong=sum(difference < 0 for difference in differences),
-        undecided=sum(difference == 0 for difference in differences),
-    )
-
-
-def _draw(pairs: Sequence[_Pair], verdict: Verdict, path: Path) -> None:
-    """One pair from each of some groups, a different one each time, so that different defects are seen."""
-    groups: dict[str, list[_Pair]] = defaultdict(list)
-    for pair in pairs:
-        groups[pair.group].append(pair)
-    shown = [group[number % len(group)] for number, (_, group) in enumerate(sorted(groups.items()))][:SHOWN]
-    cards = [Card(prompt=one.prompt, chosen=one.sides[0], rejected=one.sides[1], margin=one.margin) for one in shown]
-    subtitle = f"{len(pairs)} pairs of {len(groups)} photographs; the less degraded one is chosen in {verdict.share:.1%} of them"
+def _draw(pairs: Sequence[JudgedPair], verdict: Verdict, path: Path) -> None:
+    cards = worth_showing(pairs, [photo.name for photo in PHOTOS], SHOWN)
+    decided = verdict.right + verdict.wrong
+    subtitle = f"{len(pairs)} pairs of {len(PHOTOS)} photographs; in {verdict.right} of {decided} the less degraded one is chosen"
     sheet = contact_sheet(cards, title="Pairs that curate made with the rater 'signal'", subtitle=subtitle)
     with atomic_file(path) as aside:
         sheet.save(aside, "PNG")

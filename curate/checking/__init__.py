@@ -1,0 +1,66 @@
+"""Checks: an export read the way its trainer reads it, with every row named that would hurt.
+
+The rules about labels are written from what the trainers do and share no code with the writers: a check that had the writer's
+mistake would not find it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from curate.checking.findings import Finding, Place, Severity
+from curate.errors import CurateError, nearest
+
+__all__ = ["Finding", "Severity", "check", "checked_formats"]
+
+_MODULES: Mapping[str, str] = {
+    "diffusers-dpo": "curate.checking.diffusers_dpo",
+    "hpdv2": "curate.checking.hpdv2",
+    "hpdv3": "curate.checking.hpdv3",
+    "ids": "curate.checking.ids",
+    "imagereward": "curate.checking.imagereward",
+    "parquet": "curate.checking.parquet",
+    "rankdpo": "curate.checking.rankdpo",
+    "shards": "curate.checking.shards",
+    "win-lose-folders": "curate.checking.win_lose_folders",
+}
+
+
+def checked_formats() -> list[str]:
+    """The formats that can be checked, sorted."""
+    return sorted(_MODULES)
+
+
+def check(folder: str | Path, *, format: str | None = None) -> Iterator[Finding]:  # noqa: A002 — as `--format`
+    """Findings about a dataset, as they are found; none for one that is sound.
+
+    Works on folders made by anything: without a manifest and without `format`, the format is guessed, and a note says so. Decodes
+    every image. Raises `CurateError`, before the first finding, for a folder or a format that does not exist.
+    """
+    from curate.checking.guess import guess_format, manifest
+
+    place = Path(folder)
+    if not place.is_dir():
+        raise CurateError(f"{folder} is not a folder; pass the folder of a dataset")
+    if format is not None and format not in _MODULES:
+        raise CurateError(f"no export format named '{format}'. {nearest(format, _MODULES)}")
+    said = manifest(place)
+    first: list[Finding] = []
+    name = format or (said or {}).get("format")
+    if name is None:
+        name, reason = guess_format(place)
+        first.append(Place().note("guessed-format", f"taken for '{name}', because {reason}", "Say --format where that is wrong."))
+    if name not in _MODULES:
+        raise CurateError(f"{folder} is in the format '{name}', which this version cannot check. {nearest(name, _MODULES)}")
+    return _check(place, name, said, first)
+
+
+def _check(folder: Path, name: str, said: Mapping[str, object] | None, first: list[Finding]) -> Iterator[Finding]:
+    from curate.checking.integrity import changed_files
+
+    yield from first
+    if said is not None:
+        yield from changed_files(folder, said)
+    yield from importlib.import_module(_MODULES[name]).check(folder)

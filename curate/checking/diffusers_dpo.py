@@ -1,0 +1,139 @@
+"""Checks of the Pick-a-Pic columns, by the rules of diffusers' DPO scripts, DiffusionDPO, MaPO and PickScore.
+
+They take `Image.open(io.BytesIO(jpg_0))`, stack (winner, loser), and turn the two around exactly where `label_0 == 0`: every
+other label, 0.5 and text included, counts as a win of image 0.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from curate.checking.findings import Finding, Place
+from curate.checking.images import Look, Looker, competing_findings, image_findings
+from curate.checking.ledger import Ledger, prompt_findings, too_few_rows
+from curate.checking.schema import column_findings, row_schema
+from curate.checking.tables import Table, missing_parts, picture_columns, tables, unreadable
+
+_COLUMNS = (
+    "jpg_0", "jpg_1", "label_0", "label_1", "caption", "num_example_per_prompt", "image_0_uid", "image_1_uid", "best_image_uid",
+    "margin", "chosen_value", "rejected_value",
+)  # fmt: skip
+_BATCH = 16
+_UNEQUAL = "SDXL and MaPO stretch jpg_1 to the size of jpg_0, SD 1.5 crops each from its own middle"
+
+
+def check(folder: Path) -> Iterator[Finding]:
+    """Findings of every split."""
+    yield from missing_parts(folder)
+    ledger, looker, rows = Ledger(), Looker(), Counter[str]()
+    for table in tables(folder):
+        try:
+            yield from _columns(folder, table)
+            for place, row in table.rows(_COLUMNS):
+                rows[table.split] += 1
+                yield from _row(row, table.split, place, ledger, looker)
+        except (OSError, pa.ArrowInvalid) as problem:
+            yield unreadable(table, problem)
+    if "train" not in rows:
+        yield Place().warning("no-train-split", "there is no split called train", "Name the files train-00000-of-00001.parquet …")
+    yield from too_few_rows(rows["train"], _BATCH, "DiffusionDPO", Place())
+
+
+def _columns(folder: Path, table: Table) -> Iterator[Finding]:
+    columns = table.schema()
+    pictures = picture_columns(folder, columns) & {"jpg_0", "jpg_1"}
+    for name in sorted(pictures):
+        yield table.place.error(
+            "image-feature",
+            f"'{name}' is an Image() feature, which is decoded before the scripts call io.BytesIO on it: TypeError",
+            'Write raw bytes, Value("binary").',
+        )
+    for finding in column_findings(columns, row_schema("diffusers-dpo"), table.place):
+        if not any(f"'{name}'" in finding.message for name in pictures):
+            yield finding
+
+
+def _row(row: dict[str, Any], split: str, place: Place, ledger: Ledger, looker: Looker) -> Iterator[Finding]:
+    looks: list[Look] = []
+    for name in ("jpg_0", "jpg_1"):
+        data = _bytes(row.get(name))
+        if data is None:
+            yield place.error("undecodable", f"{name} has no bytes to decode", "Leave the row out.")
+            continue
+        looks.append(looker.look(data))
+        yield from image_findings(looks[-1], name, place)
+    if len(looks) == 2:
+        yield from competing_findings(looks, ["jpg_0", "jpg_1"], place, _UNEQUAL)
+    yield from _label(row, place)
+    yield from _stored_values(row, place)
+    prompt = row.get("caption")
+    yield from prompt_findings(prompt, place)
+    count = row.get("num_example_per_prompt", 1)
+    if not isinstance(count, int) or count < 1:
+        yield place.error(
+            "num-example-per-prompt", f"num_example_per_prompt is {count}; PickScore divides by it", "Write 1 or more."
+        )
+    if isinstance(prompt, str) and len(looks) == 2:
+        winner, loser = looks if row.get("label_0") != 0 else looks[::-1]
+        yield from ledger.prompt(prompt, split, place)
+        yield from ledger.preference(prompt, winner.digest, loser.digest, place)
+
+
+def _bytes(value: Any) -> bytes | None:
+    """The encoded image in a cell: raw bytes, or those inside an `Image()` feature."""
+    if isinstance(value, dict):
+        value = value.get("bytes")
+    return value if isinstance(value, bytes) else None
+
+
+def _label(row: dict[str, Any], place: Place) -> Iterator[Finding]:
+    if "label_0" not in row:
+        return
+    label = row["label_0"]
+    if label is None or isinstance(label, str):
+        yield place.error(
+            "label-type", f"label_0 is {label!r}, which is never equal to 0, so image 0 always wins", "Write the number 0 or 1."
+        )
+    elif label not in (0, 1):
+        what = "a tie" if label == 0.5 else f"{label}"
+        yield place.error(
+            "tie", f"label_0 is {what}; the scripts train it as a win of image 0", "Leave the row out: DPO takes no ties."
+        )
+    elif label == 0:
+        yield place.warning(
+            "winner-side",
+            "the winner is image 1; a reader that takes labels for text, or ignores them, learns the opposite",
+            "Put the winner into jpg_0 with label_0 = 1.",
+        )
+    other = row.get("label_1")
+    if isinstance(label, int | float) and isinstance(other, int | float) and label + other != 1:
+        yield place.error("label-flip", f"label_0 is {label} and label_1 is {other}", "They add up to 1.")
+
+
+def _stored_values(row: dict[str, Any], place: Place) -> Iterator[Finding]:
+    """The label against what else the row says of its winner."""
+    label = row.get("label_0")
+    winner = row.get("image_0_uid") if label == 1 else row.get("image_1_uid") if label == 0 else None
+    best = row.get("best_image_uid")
+    known = [row.get("image_0_uid"), row.get("image_1_uid")]
+    if winner and best in known and winner != best:
+        yield place.error(
+            "label-flip", "label_0 names one image as the winner and best_image_uid the other", "Look at the values."
+        )
+    chosen, rejected, margin = (_number(row.get(name)) for name in ("chosen_value", "rejected_value", "margin"))
+    difference = chosen - rejected if chosen is not None and rejected is not None else margin
+    if (difference is not None and difference < 0) or (margin is not None and margin < 0):
+        yield place.error(
+            "label-flip", f"the winner's value is smaller than the loser's ({chosen} < {rejected})", "Turn the pair around."
+        )
+    elif difference == 0 or margin == 0:
+        yield place.error("tie", "both images have the same value", "Leave the row out: DPO takes no ties.")
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) else None

@@ -1,0 +1,76 @@
+"""Checks of ImageReward's lists, by the rules of its rank_pair_dataset.py.
+
+It opens `dataset/train.json`, `valid.json` and `test.json`, opens `images/` + each of `generations`, and makes a pair of every
+two responses whose `ranking` differs, the smaller being better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from curate.checking.files import Problem, json_rows
+from curate.checking.findings import Finding, Place
+from curate.checking.images import Look, Looker
+from curate.checking.ledger import Ledger, prompt_findings, too_few_rows
+from curate.checking.named import named_images
+from curate.checking.schema import row_findings, row_schema
+
+_UNEQUAL = "each is resized by its short side and cropped from its own middle"
+_OPENED = ("train", "valid", "test")
+
+
+def check(folder: Path) -> Iterator[Finding]:
+    """Findings of the three files."""
+    base = "dataset/" if (folder / "dataset").is_dir() else ""
+    ledger, looker = Ledger(), Looker()
+    for split in _OPENED:
+        try:
+            rows = json_rows(folder, f"{base}{split}.json")
+        except Problem as problem:
+            yield problem.finding
+            continue
+        for place, row in rows:
+            wrong = list(row_findings(row, row_schema("imagereward"), place))
+            yield from wrong or _row(folder, row, split, place, ledger, looker)
+        if split == "train":
+            yield from too_few_rows(len(rows), 1, "the trainer", Place(file=f"{base}{split}.json"))
+
+
+def _row(folder: Path, row: dict[str, Any], split: str, place: Place, ledger: Ledger, looker: Looker) -> Iterator[Finding]:
+    names, ranking = row["generations"], row["ranking"]
+    yield from prompt_findings(row["prompt"], place)
+    yield from ledger.prompt(row["prompt"], split, place)
+    looks, wrong = named_images(folder, "images", names, place, looker, unequal_sizes=_UNEQUAL)
+    yield from wrong
+    if len(names) != len(ranking):
+        yield place.error("wrong-length", f"{len(names)} generations and {len(ranking)} ranks", "Write one rank for each.")
+        return
+    if len(set(ranking)) == 1:
+        yield place.warning("tie", "all its images tie, so no pair is made of it", "Leave the row out.")
+    if looks is not None:
+        yield from _preferences(row, looks, place, ledger)
+    yield from _against_values(ranking, row.get("values"), place)
+
+
+def _preferences(row: dict[str, Any], looks: Sequence[Look], place: Place, ledger: Ledger) -> Iterator[Finding]:
+    """The pairs that the trainer makes of a row."""
+    ranking = row["ranking"]
+    for left, right in combinations(range(len(ranking)), 2):
+        if ranking[left] != ranking[right]:
+            better, worse = (left, right) if ranking[left] < ranking[right] else (right, left)
+            yield from ledger.preference(row["prompt"], looks[better].digest, looks[worse].digest, place)
+
+
+def _against_values(ranking: Sequence[int], values: Any, place: Place) -> Iterator[Finding]:
+    if not isinstance(values, list) or len(values) != len(ranking):
+        return
+    for one, other in combinations(range(len(ranking)), 2):
+        if (ranking[one] - ranking[other]) * (values[one] - values[other]) > 0:
+            yield place.error(
+                "label-flip",
+                f"generations {one} and {other}: the one of the larger value has the larger rank, and 1 is best",
+                "Rank 1 is the largest value.",
+            )

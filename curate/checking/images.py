@@ -1,0 +1,128 @@
+"""What is wrong with the images of a row: each by itself, and next to the ones it competes with."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from curate.checking.findings import Finding, Place
+from curate.shards.media import MediaError, decode_image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_ORIENTATION = 0x0112
+_SAME_LEVELS = 8
+"""Grey levels of 255 that two thumbnails of the same picture may differ by, everywhere."""
+_REMEMBERED = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What was seen of one image."""
+
+    digest: str
+    """SHA-256 of its bytes, hex."""
+    problem: str | None = None
+    """Why it cannot be decoded; the fields below mean nothing then."""
+    empty: bool = False
+    size: tuple[int, int] = (0, 0)
+    """Width and height as stored, which is what trainers see: none of them turns a picture by its EXIF tag."""
+    turned: bool = False
+    """Whether an EXIF tag asks for a rotation or a mirror image."""
+    thumbnail: NDArray[np.int16] | None = None
+    """Grey levels (8, 9)."""
+
+    @property
+    def difference_hash(self) -> bytes:
+        """dHash: for each of 64 places, whether the picture gets brighter to the right."""
+        assert self.thumbnail is not None
+        return np.packbits(self.thumbnail[:, 1:] > self.thumbnail[:, :-1]).tobytes()
+
+
+class Looker:
+    """Decodes images, each once while it is remembered."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[str, Look] = OrderedDict()
+
+    def look(self, data: bytes) -> Look:
+        """Decode `data` whole, so that a cut image shows; never raises for bad bytes."""
+        digest = hashlib.sha256(data).hexdigest()
+        if digest in self._seen:
+            self._seen.move_to_end(digest)
+            return self._seen[digest]
+        found = self._seen[digest] = _look(data, digest)
+        if len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+        return found
+
+
+def _look(data: bytes, digest: str) -> Look:
+    from PIL import Image
+
+    if not data:
+        return Look(digest=digest, problem="it has no bytes", empty=True)
+    try:
+        decoded = decode_image(data)
+    except MediaError as problem:
+        return Look(digest=digest, problem=problem.detail)
+    with Image.open(io.BytesIO(data)) as stored:
+        turned = stored.getexif().get(_ORIENTATION, 1) not in (0, 1)
+        size = stored.size
+    small = Image.fromarray(decoded.pixels).convert("L").resize((9, 8), Image.Resampling.BOX)
+    return Look(digest=digest, size=size, turned=turned, thumbnail=np.asarray(small, dtype=np.int16))
+
+
+def image_findings(look: Look, name: str, place: Place) -> Iterator[Finding]:
+    """What is wrong with one image; `name` is what the row calls it."""
+    if look.empty:
+        yield place.error("empty-file", f"{name} has no bytes", "Leave the row out, or fetch the image again.")
+    elif look.problem:
+        yield place.error("undecodable", f"{name} cannot be decoded: {look.problem}", "Leave the row out.")
+    elif look.turned:
+        yield place.warning(
+            "exif-rotation",
+            f"{name} is meant to be turned by its EXIF tag, and trainers do not turn it",
+            "Turn the pixels and drop the tag, or leave the row out.",
+        )
+
+
+def competing_findings(looks: Sequence[Look], names: Sequence[str], place: Place, unequal_sizes: str) -> Iterator[Finding]:
+    """What is wrong between the images of one row; `unequal_sizes` says what this format's readers do with such a row."""
+    whole = [(look, name) for look, name in zip(looks, names, strict=True) if look.problem is None]
+    for (one, name), (other, other_name) in combinations(whole, 2):
+        if one.digest == other.digest:
+            yield place.error(
+                "identical-images",
+                f"{name} and {other_name} are the same bytes: nothing to prefer, and no gradient",
+                "Leave the row out.",
+            )
+        elif _look_alike(one, other):
+            yield place.warning(
+                "near-identical-images",
+                f"{name} and {other_name} look the same",
+                "Look at them; a preference between them is noise.",
+            )
+    sizes = {look.size for look, _ in whole}
+    if len(sizes) > 1:
+        said = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
+        yield place.warning(
+            "unequal-sizes", f"sizes differ ({said}): {unequal_sizes}", "Crop them to one size, or leave the row out."
+        )
+
+
+def _look_alike(one: Look, other: Look) -> bool:
+    """Whether the difference hashes are equal; and the brightness too, as pictures without detail all have one hash."""
+    assert one.thumbnail is not None
+    assert other.thumbnail is not None
+    if one.difference_hash != other.difference_hash:
+        return False
+    return int(np.abs(one.thumbnail - other.thumbnail).max()) <= _SAME_LEVELS

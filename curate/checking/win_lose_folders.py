@@ -1,0 +1,119 @@
+"""Checks of paired folders, by the rules of SimpleTuner's `flow_dpo` backends: equal stems, a text for each winner."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from curate.checking.files import Problem, files_below, inside, is_file, read_named, relative
+from curate.checking.findings import Finding, Place
+from curate.checking.images import Look, Looker, competing_findings, image_findings
+from curate.checking.ledger import Ledger, prompt_findings, too_few_rows
+
+_UNEQUAL = "latents of unequal shape cannot be compared, and the trainer stops or crops"
+_LISTING = "pairs.jsonl"
+
+
+def check(folder: Path) -> Iterator[Finding]:
+    """Findings of every pair of folders `win` and `lose`."""
+    ledger, looker = Ledger(), Looker()
+    listed, problems = _listed(folder)
+    yield from problems
+    for win in [path for path in sorted(folder.rglob("win")) if path.is_dir()]:
+        root = relative(folder, win.parent)
+        prefix = "" if root == "." else f"{root}/"
+        wins, loses = _stems(folder, f"{prefix}win"), _stems(folder, f"{prefix}lose")
+        for stem in sorted(set(wins) | set(loses)):
+            if stem in wins and stem in loses:
+                yield from _pair(folder, wins[stem], loses[stem], prefix, listed, ledger, looker)
+            else:
+                alone, side = (wins[stem], "lose") if stem in wins else (loses[stem], "win")
+                message = f"there is no image called {stem} in {prefix}{side}"
+                yield Place(file=alone).error("missing-file", message, "Put it back, or remove this one.")
+        both = [stem for stem in wins if stem in loses]
+        yield from _extensions(
+            sum(Path(wins[stem]).suffix != Path(loses[stem]).suffix for stem in both), Place(file=f"{prefix}win")
+        )
+        if not prefix:
+            yield from too_few_rows(len(both), 1, "the trainer", Place())
+    yield from _unlisted(folder, listed)
+
+
+def _stems(folder: Path, side: str) -> dict[str, str]:
+    """Images of one folder by stem."""
+    if not (folder / side).is_dir():
+        return {}
+    return {path.stem: relative(folder, path) for path in files_below(folder / side, "") if path.suffix != ".txt"}
+
+
+def _pair(
+    folder: Path, win: str, lose: str, prefix: str, listed: Mapping[str, Mapping[str, Any]], ledger: Ledger, looker: Looker
+) -> Iterator[Finding]:
+    place, looks = Place(file=win), list[Look]()
+    for name in (win, lose):
+        try:
+            looks.append(looker.look(read_named(folder, ".", name, place)))
+        except Problem as problem:
+            yield problem.finding
+            return
+        yield from image_findings(looks[-1], name, Place(file=name))
+    yield from competing_findings(looks, [win, lose], place, _UNEQUAL)
+    yield from _against_listing(listed.get(win), looks, place)
+    caption = folder / Path(win).with_suffix(".txt")
+    if not caption.is_file():
+        yield place.error("missing-caption", f"{relative(folder, caption)} does not exist", "Write the prompt into it.")
+        return
+    prompt = caption.read_text(encoding="utf-8", errors="replace")
+    yield from prompt_findings(prompt, place)
+    yield from ledger.prompt(prompt, prefix.rstrip("/") or "train", place)
+    yield from ledger.preference(prompt, looks[0].digest, looks[1].digest, place)
+
+
+def _extensions(differing: int, place: Place) -> Iterator[Finding]:
+    if differing:
+        message = f"{differing} pairs have images of two extensions; trainers that pair by whole name do not find the loser"
+        yield place.note("unequal-extensions", message, "Nothing, for a trainer that pairs by stem.")
+
+
+def _listed(folder: Path) -> tuple[dict[str, dict[str, Any]], list[Finding]]:
+    """What `pairs.jsonl` says of each pair, by the path of its winner; and what is wrong with that file."""
+    rows: dict[str, dict[str, Any]] = {}
+    problems: list[Finding] = []
+    if (folder / _LISTING).is_file():
+        for number, line in enumerate((folder / _LISTING).read_text(encoding="utf-8", errors="replace").splitlines()):
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                row = None
+            if isinstance(row, dict) and isinstance(row.get("win"), str):
+                rows[row["win"]] = row
+            else:
+                place = Place(file=_LISTING, row=number)
+                problems.append(place.error("not-json", "the line is no row of a pair", "Write the export again."))
+    return rows, problems
+
+
+def _against_listing(row: Mapping[str, Any] | None, looks: list[Look], place: Place) -> Iterator[Finding]:
+    if row is None:
+        return
+    win, lose = looks
+    if win.digest == row.get("rejected_sha256") and lose.digest == row.get("chosen_sha256"):
+        yield place.error("label-flip", f"{_LISTING} says that the image in lose/ won", "Exchange the two files.")
+    elif win.digest != row.get("chosen_sha256") or lose.digest != row.get("rejected_sha256"):
+        yield place.error("changed-file", f"an image is not the one that {_LISTING} lists", "Write the export again.")
+    chosen, rejected = row.get("chosen_value"), row.get("rejected_value")
+    if isinstance(chosen, int | float) and isinstance(rejected, int | float) and chosen <= rejected:
+        rule, what = ("tie", "equals") if chosen == rejected else ("label-flip", "is smaller than")
+        yield place.error(
+            rule, f"the winner's value {what} the loser's ({chosen}, {rejected})", "Exchange the two, or leave them out."
+        )
+
+
+def _unlisted(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """Pairs that the listing promises and that are gone from both folders."""
+    for name in sorted(listed):
+        paths = [inside(folder, name), inside(folder, str(listed[name].get("lose")))]
+        if not any(path is not None and is_file(path) for path in paths):
+            yield Place(file=name).error("missing-file", f"{_LISTING} lists it, and it does not exist", "Put the pair back.")

@@ -1,0 +1,69 @@
+"""Exports: selections written as the datasets that trainers read, one module for each format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from curate.errors import OutputError
+from curate.exporting.folder import writing_folder
+from curate.exporting.formats import Exported, find_format, format_names
+from curate.exporting.options import Options
+from curate.exporting.selection import Selection
+from curate.exporting.source import CardInfo, SampleInfo, Source
+from curate.records import Funnel
+
+__all__ = ["CardInfo", "Exported", "Options", "SampleInfo", "Selection", "Source", "export", "find_format", "format_names"]
+
+
+def export(
+    selection: str | Path,
+    source: Source,
+    out: str | Path,
+    *,
+    format: str,  # noqa: A002 — as `--format`
+    options: Options | None = None,
+) -> list[Funnel]:
+    """Write a selection as a dataset of one format into the folder `out`, which appears when it is whole.
+
+    `selection` is a Parquet file of filter, rank or pair. Equal inputs give equal bytes. Rows that the format's readers could
+    not use, and media that cannot be read, are left out and counted in the funnels. Raises `CurateError` for a selection of the
+    wrong kind, `OutputError` where `out` is not empty, the disk is full, or nothing is left to write.
+    """
+    from curate.exporting.readme import readme, versions
+
+    options = options or Options()
+    form = find_format(format)
+    chosen = Selection(selection)
+    chosen.require(form.takes, form.name)
+    with writing_folder(out) as folder:
+        exported = form.write(chosen, source, folder, options)
+        _refuse_nothing(exported, chosen)
+        cards = source.cards()
+        with folder.create("README.md") as file:
+            file.write(readme(form, exported, options, cards).encode())
+        funnels = [*options.funnels, *exported.funnels]
+        folder.finish(
+            {
+                "format": form.name,
+                "version": form.version,
+                "splits": dict(exported.splits),
+                "funnels": [funnel.as_dict() for funnel in funnels],
+                "recipe": dict(options.recipe),
+                "command": options.command,
+                "cards": [
+                    {"name": card.name, "fingerprint": card.fingerprint, "licence": card.licence, "commercial": card.commercial}
+                    for card in cards
+                ],
+                "versions": versions(),
+            }
+        )
+    return list(exported.funnels)
+
+
+def _refuse_nothing(exported: Exported, selection: Selection) -> None:
+    """An empty dataset is a mistake upstream, told now rather than by a trainer."""
+    if any(exported.splits.values()):
+        return
+    reasons = [f"{reason}: {count}" for reason, count in sorted(exported.funnels[0].dropped.items())]
+    why = f"all {selection.rows} rows were left out ({', '.join(reasons)})" if reasons else "it has no rows"
+    raise OutputError(f"nothing to export from {selection.path}: {why}")

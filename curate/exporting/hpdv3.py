@@ -1,0 +1,77 @@
+"""`hpdv3`: pairs as JSON, as the trainers of HPSv3 and EditReward read them.
+
+Reader: `PairwiseOriginalDataset` (MizzenAI/HPSv3). A row is `{prompt, path1, path2, model1, model2, confidence, choice_dist}`;
+**path1 is always the preferred image**, whatever `choice_dist` says. Paths are opened as they stand, so the trainer runs inside
+the folder. `confidence` is never null, because the reader compares it with a threshold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from curate.exporting.folder import Folder
+from curate.exporting.formats import Exported
+from curate.exporting.json_rows import JsonList
+from curate.exporting.options import Options
+from curate.exporting.pairs import PairReader, ReadyPair
+from curate.exporting.selection import Kind, Selection
+from curate.exporting.source import Source
+
+
+class HpdV3:
+    """Pairs for the reward trainer of HPSv3."""
+
+    name = "hpdv3"
+    version = 1
+    takes: Kind = "pairs"
+    about = "Pairs in `SPLIT.json`; `path1` is always the preferred image; images in `images/`; no ties."
+    use = """\
+In the training configuration of HPSv3 (`hpsv3/config/*.yaml`), with paths as seen from this folder:
+
+```yaml
+train_json_list: [train.json]
+test_json_list: [["test", [test.json]]]
+```
+
+and, from inside this folder, because images are opened by the paths in the rows:
+
+```sh
+deepspeed "$HPSV3/hpsv3/train.py" --config "$HPSV3/hpsv3/config/HPSv3_7B.yaml"
+```
+
+`choice_dist` holds shares rather than counts: `[c, 1 - c]` with c the share of the raters that agree (1 for a single rater),
+which is all that `soft_label: true` uses. The fields `pair_uid`, `value1` and `value2` are ours and are not read.
+"""
+
+    def write(self, selection: Selection, source: Source, folder: Folder, options: Options) -> Exported:
+        reader = PairReader(selection, source, options)
+        files: dict[str, JsonList] = {}
+        with contextlib.ExitStack() as stack:
+            for ready in reader.read(folder):
+                split = ready.pair.split
+                if split not in files:
+                    files[split] = stack.enter_context(JsonList(folder, f"{split}.json"))
+                for image in (ready.chosen, ready.rejected):
+                    folder.media(f"images/{image.name}", image.data, image.digest)
+                files[split].write(_row(ready))
+        splits = {name: file.rows for name, file in files.items()}
+        return Exported(funnels=[reader.funnel], splits=splits, notes=reader.notes)
+
+
+FORMAT = HpdV3()
+
+
+def _row(ready: ReadyPair) -> dict[str, Any]:
+    return {
+        "prompt": ready.prompt,
+        "path1": f"images/{ready.chosen.name}",
+        "path2": f"images/{ready.rejected.name}",
+        "model1": ready.chosen_generator,
+        "model2": ready.rejected_generator,
+        "confidence": ready.agreement,
+        "choice_dist": [ready.agreement, 1.0 - ready.agreement],
+        "pair_uid": ready.uid,
+        "value1": ready.pair.chosen_value,
+        "value2": ready.pair.rejected_value,
+    }

@@ -1,0 +1,121 @@
+"""Which samples a rater can be asked about, and what has to be done to a sample before it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from curate.cards import Card, CardFile
+from curate.rating.tasks import Task
+from curate.raters import Preparation, Rater
+from curate.records import Media, Sample, Status
+
+if TYPE_CHECKING:
+    from curate.rating.units import Entry
+    from curate.shards.grouping import Record
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Seat:
+    """A rater's place in a run."""
+
+    file: CardFile
+    rater: Rater
+    preparations: Mapping[int, Preparation] = field(default_factory=dict)
+    """Its preparations, by their position among the run's distinct ones."""
+    worker: int | None = None
+    """Its position among the raters that live in decode workers; None for those that do not."""
+    claimed: dict[str, Entry] = field(default_factory=dict)
+    """Samples it is being asked about, with the entry that asked first."""
+
+    @property
+    def card(self) -> Card:
+        return self.file.card
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The media it judges."""
+        return ("response", *self.card.takes.conditions)
+
+    @property
+    def decodes(self) -> frozenset[str]:
+        """The roles it needs as pixels."""
+        if self.worker is not None:
+            return frozenset(self.roles)
+        return frozenset(preparation.role for preparation in self.preparations.values())
+
+
+def media_of(sample: Sample, role: str) -> Media | None:
+    """The medium of a role; None where the sample has none."""
+    return sample.response[0] if role == "response" else sample.conditions.get(role)
+
+
+def unfit(sample: Sample, card: Card) -> tuple[Status, str] | None:
+    """Why a rater cannot judge this sample whatever its media hold; None where it can."""
+    wanted = card.takes.response
+    if wanted not in ("any", sample.kind):
+        return Status.UNSUPPORTED_MEDIA, f"{card.name} judges {wanted}s, this is a {sample.kind}"
+    if card.takes.prompt == "required" and not (sample.prompt or "").strip():
+        return Status.MISSING_PROMPT, f"{card.name} needs a prompt"
+    for role in card.takes.conditions:
+        if role not in sample.conditions:
+            return Status.MISSING_CONDITION, f"{card.name} needs the condition '{role}'"
+    return None
+
+
+def task_for(number: int, sample: Sample, seats: Sequence[Seat], *, probe: bool = True) -> Task:
+    """What the decode workers do for a sample, given who will be asked about it; `probe` asks for its size as well."""
+    images = {role for seat in seats for role in seat.decodes if _is_image(sample, role)}
+    workers = tuple(seat.worker for seat in seats if seat.worker is not None)
+    return Task(
+        number=number,
+        probe="response" if probe and _is_image(sample, "response") else None,
+        media={},
+        decode=frozenset(images),
+        prepare=tuple(sorted({position for seat in seats for position in seat.preparations})),
+        raters=workers,
+        sample=sample if workers else None,
+    )
+
+
+def media_for(sample: Sample, record: Record, task: Task) -> dict[str, bytes]:
+    """The encoded media a task needs, by role."""
+    roles = set(task.decode) | ({task.probe} if task.probe else set())
+    return bytes_of(sample, record, sorted(roles))
+
+
+def bytes_of(sample: Sample, record: Record, roles: Sequence[str]) -> dict[str, bytes]:
+    """The original bytes of some roles; texts as UTF-8."""
+    found: dict[str, bytes] = {}
+    for role in roles:
+        media = media_of(sample, role)
+        if media is None:
+            continue
+        if media.member is not None:
+            found[role] = record.data[media.member.field]
+        elif media.text is not None:
+            found[role] = media.text.encode()
+    return found
+
+
+def distinct_preparations(raters: Sequence[Rater]) -> tuple[tuple[Preparation, ...], list[dict[int, Preparation]]]:
+    """The preparations of all raters with equal ones merged, and for each rater its own by position."""
+    positions: dict[tuple[str, str], int] = {}
+    distinct: list[Preparation] = []
+    of_each = []
+    for rater in raters:
+        own = {}
+        for preparation in rater.preparations:
+            key = (preparation.role, preparation.name)
+            if key not in positions:
+                positions[key] = len(distinct)
+                distinct.append(preparation)
+            own[positions[key]] = preparation
+        of_each.append(own)
+    return tuple(distinct), of_each
+
+
+def _is_image(sample: Sample, role: str) -> bool:
+    media = media_of(sample, role)
+    return media is not None and media.kind == "image"

@@ -1,0 +1,212 @@
+"""The desk: every sample under way, the questions asked about it, and the answers that came in.
+
+It belongs to one thread and knows nothing of threads, processes or stores: blocks of samples go in, chunks for the decode
+workers and items for the raters come out, answers go in, and finished units come out.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from curate.errors import CurateError
+from curate.rating.admission import Seat, bytes_of, media_for, task_for, unfit
+from curate.rating.answers import complete, overall, ratings_of
+from curate.rating.pool import Chunk, Decoded
+from curate.rating.reader import Block
+from curate.rating.tasks import Outcome
+from curate.rating.units import Entry, OpenUnit, UnitSource
+from curate.raters import Item, Value
+from curate.records import Sample, Status
+from curate.shards.grouping import Record, ShardEnd
+
+Stored = Callable[[Seat, Sequence[str]], Sequence[Status | None]]
+"""For each sample the status that is already stored for a rater, None where it is to be asked."""
+
+HEALTHY = frozenset({Status.OK, Status.NOT_APPLICABLE, Status.PENDING})
+"""Statuses that do not count towards `--max-failures`."""
+
+
+class Desk:
+    """All state of a run."""
+
+    def __init__(self, seats: Sequence[Seat], stored: Stored) -> None:
+        self._seats = {seat.card.fingerprint: seat for seat in seats}
+        self._stored = stored
+        self._numbers = itertools.count()
+        self._entries: dict[int, Entry] = {}
+        self._to_ask: dict[int, tuple[list[Seat], Record]] = {}
+        self._units: dict[int, OpenUnit] = {}
+        self._finished: list[OpenUnit] = []
+        self.answered = 0
+        """Questions answered in this run: one for each sample and rater."""
+        self.failures: dict[str, int] = {}
+        """Of those, the failed ones by status."""
+        self.settled = 0
+        """Samples with nothing left to do or to ask."""
+
+    @property
+    def open(self) -> bool:
+        """Whether any unit is still under way."""
+        return bool(self._units)
+
+    def begin(self, number: int, source: UnitSource) -> None:
+        """A unit's blocks are about to come."""
+        self._units[number] = OpenUnit(number=number, source=source)
+
+    def end(self, number: int, end: ShardEnd) -> None:
+        """All of a unit's blocks have come."""
+        unit = self._units[number]
+        unit.close(end)
+        self._check(unit)
+
+    def forget(self, number: int) -> OpenUnit:
+        """Drop a unit that could not be read; answers that still come for it count for nobody."""
+        unit = self._units.pop(number)
+        self._release(unit)
+        return unit
+
+    def admit(self, block: Block) -> Chunk | None:
+        """Take a block in; the chunk to be decoded, None where it holds no samples."""
+        unit = self._units[block.unit]
+        unit.rejects.extend(block.rejects)
+        if not block.samples:
+            return None
+        ids = [sample.id for sample, _ in block.samples]
+        stored = {fingerprint: self._stored(seat, ids) for fingerprint, seat in self._seats.items()}
+        tasks, media = [], {}
+        for position, (sample, record) in enumerate(block.samples):
+            entry = self._enter(unit, sample)
+            statuses = {fingerprint: found[position] for fingerprint, found in stored.items()}
+            seats = self._questions(entry, statuses)
+            task = task_for(entry.number, sample, seats)
+            tasks.append(task)
+            media[entry.number] = media_for(sample, record, task)
+            self._to_ask[entry.number] = (seats, record)
+        return Chunk(tasks=tasks, media=media)
+
+    def decoded(self, decoded: Decoded) -> Iterator[tuple[Seat, Item]]:
+        """Take the outcomes of a chunk in; the items for raters outside the decode workers."""
+        for outcome in decoded.outcomes:
+            entry = self._entries[outcome.number]
+            seats, record = self._to_ask.pop(outcome.number)
+            entry.width, entry.height, entry.format = outcome.width, outcome.height, outcome.format
+            entry.decoded = True
+            for seat in seats:
+                item = self._item(entry, seat, record, outcome)
+                if item is not None:
+                    yield seat, item
+            self._settle(entry)
+
+    def answer(self, seat: Seat, number: int, values: Mapping[str, Value]) -> None:
+        """Take a rater's answer in, for its own entry and for those that wait for the same one."""
+        fingerprint = seat.card.fingerprint
+        entry = self._entries.get(number)
+        if entry is None or fingerprint not in entry.waiting:
+            raise CurateError(f"the rater '{seat.card.name}' answered item {number}, which it was not asked or had answered")
+        values = complete(seat.card, values)
+        status = overall(values)
+        rows = [] if status is Status.PENDING else ratings_of(entry.sample.id, seat.card, values)
+        self.answered += 1
+        if status not in HEALTHY:
+            self.failures[str(status)] = self.failures.get(str(status), 0) + 1
+        told: set[int] = set()
+        for each in (entry, *entry.borrowers.pop(fingerprint, ())):
+            if each.unit.number not in told:
+                told.add(each.unit.number)
+                each.unit.ratings.extend(rows)
+            self._resolve(each, fingerprint, status)
+
+    def unanswered(self, seat: Seat) -> None:
+        """The rater has ended: what it was still asked has no answer."""
+        fingerprint = seat.card.fingerprint
+        for entry in [entry for entry in self._entries.values() if fingerprint in entry.waiting]:
+            if seat.claimed.get(entry.sample.id) is entry:
+                self.answer(seat, entry.number, _all(seat, Status.ERROR, "the rater ended without an answer"))
+
+    def finished(self) -> list[OpenUnit]:
+        """The units that became complete since the last call."""
+        done, self._finished = self._finished, []
+        for unit in done:
+            del self._units[unit.number]
+            self._release(unit)
+        return done
+
+    def _enter(self, unit: OpenUnit, sample: Sample) -> Entry:
+        entry = Entry(number=next(self._numbers), unit=unit, sample=sample)
+        unit.entries.append(entry)
+        unit.open_entries += 1
+        self._entries[entry.number] = entry
+        return entry
+
+    def _questions(self, entry: Entry, stored: Mapping[str, Status | None]) -> list[Seat]:
+        """The raters to be asked about an entry; those with a stored, a borrowed or an immediate answer are settled here."""
+        seats = []
+        for fingerprint, seat in self._seats.items():
+            status = stored[fingerprint]
+            if status is not None:
+                entry.statuses[fingerprint] = status
+                continue
+            entry.waiting.add(fingerprint)
+            first = seat.claimed.setdefault(entry.sample.id, entry)
+            if first is not entry:
+                self._borrow(entry, first, fingerprint)
+                continue
+            why_not = unfit(entry.sample, seat.card)
+            if why_not is not None:
+                self.answer(seat, entry.number, _all(seat, *why_not))
+            else:
+                seats.append(seat)
+        return seats
+
+    def _borrow(self, entry: Entry, first: Entry, fingerprint: str) -> None:
+        """The same sample was met before in this run: its answer counts here too."""
+        if fingerprint in first.waiting:
+            first.borrowers.setdefault(fingerprint, []).append(entry)
+            return
+        if first.unit is not entry.unit:
+            rows = [r for r in first.unit.ratings if r.sample == entry.sample.id and r.card == fingerprint]
+            entry.unit.ratings.extend(rows)
+        self._resolve(entry, fingerprint, first.statuses[fingerprint])
+
+    def _item(self, entry: Entry, seat: Seat, record: Record, outcome: Outcome) -> Item | None:
+        """The item for a rater, or None where the answer is known already: from the worker, or because decoding failed."""
+        if seat.worker is not None and seat.worker in outcome.judgements:
+            self.answer(seat, entry.number, outcome.judgements[seat.worker])
+            return None
+        for role in seat.roles:
+            if role in outcome.failures and role in seat.decodes:
+                self.answer(seat, entry.number, _all(seat, *outcome.failures[role]))
+                return None
+        prepared = {(p.role, p.name): outcome.arrays[(p.role, p.name)] for p in seat.preparations.values()}
+        data = bytes_of(entry.sample, record, seat.roles) if seat.rater.wants_bytes else {}
+        return Item(number=entry.number, samples=(entry.sample,), prepared=(prepared,), data=(data,))
+
+    def _resolve(self, entry: Entry, fingerprint: str, status: Status) -> None:
+        entry.waiting.discard(fingerprint)
+        entry.statuses[fingerprint] = status
+        if status is Status.PENDING:
+            entry.unit.pending.add(fingerprint)
+        self._settle(entry)
+
+    def _settle(self, entry: Entry) -> None:
+        if entry.settled and self._entries.pop(entry.number, None) is not None:
+            self.settled += 1
+            entry.unit.open_entries -= 1
+            self._check(entry.unit)
+
+    def _check(self, unit: OpenUnit) -> None:
+        if unit.settled and unit.number in self._units and unit not in self._finished:
+            self._finished.append(unit)
+
+    def _release(self, unit: OpenUnit) -> None:
+        """Let go of the samples a unit was the first to ask about."""
+        for entry in (*unit.entries, *unit.retracted):
+            for seat in self._seats.values():
+                if seat.claimed.get(entry.sample.id) is entry:
+                    del seat.claimed[entry.sample.id]
+
+
+def _all(seat: Seat, status: Status, detail: str) -> dict[str, Value]:
+    """The same failure on every dimension."""
+    return {name: Value(status=status, detail=detail) for name in seat.card.dimensions}

@@ -1,0 +1,82 @@
+"""A lane: one rater in a thread of its own, pulling items and giving judgements whenever it has them."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from curate.progress import Meter
+from curate.rating.admission import Seat
+from curate.raters import Item, Judgement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A rater's judgement."""
+
+    seat: Seat
+    judgement: Judgement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneEnded:
+    """A rater has judged all it will judge; with the exception that ended it, if one did."""
+
+    seat: Seat
+    problem: BaseException | None
+
+
+class Lane:
+    """Feeds a rater from a bounded queue, so that items wait here and not in memory without end.
+
+    `deliver` is called from the lane's thread.
+    """
+
+    def __init__(self, seat: Seat, *, capacity: int, meter: Meter, deliver: Callable[[Said | LaneEnded], None]) -> None:
+        self.seat = seat
+        self._items: queue.Queue[Item | None] = queue.Queue(maxsize=capacity)
+        self._meter = meter
+        self._deliver = deliver
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"rater-{seat.card.name}", daemon=True)
+        self._thread.start()
+
+    def put(self, item: Item | None) -> None:
+        """Hand an item over, or None for the end, at which the rater judges what it holds. Waits while the rater is behind."""
+        while not self._ended.is_set():
+            try:
+                self._items.put(item, timeout=0.5)
+            except queue.Full:
+                continue
+            return
+
+    def close(self) -> None:
+        """End the lane now; what the rater still held is forgotten."""
+        self._ended.set()
+        while not self._items.empty():
+            self._items.get_nowait()
+        self._items.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        problem: BaseException | None = None
+        try:
+            for judgement in self.seat.rater.judge(self._pull()):
+                self._deliver(Said(seat=self.seat, judgement=judgement))
+        except BaseException as raised:
+            problem = raised
+        self._ended.set()
+        self._deliver(LaneEnded(seat=self.seat, problem=problem))
+
+    def _pull(self) -> Iterator[Item]:
+        """Items until the end; the time between giving one and being asked for the next is the rater's work."""
+        while not self._ended.is_set():
+            item = self._items.get()
+            if item is None:
+                return
+            started = time.perf_counter()
+            yield item
+            self._meter.busy(self.seat.card.name, time.perf_counter() - started)

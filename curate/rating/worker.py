@@ -1,0 +1,149 @@
+"""A decode worker: a process of its own, so that a decoder that crashes or hangs costs one sample, not the run.
+
+It decodes, prepares pixels for the raters that need them elsewhere, and runs the light raters that live beside the
+decoder. It is started as `python -m curate.rating.worker`, not by `multiprocessing`, so that a script or notebook that
+calls `rate` needs no `if __name__ == "__main__"`.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+import traceback
+import warnings
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+from curate.rating.tasks import IDLE, OUTBOX_BYTES, Config, Done, Job, Outcome, Prepared, Ready, Slot, Task
+from curate.raters import Item, Preparation, Rater, Value, failed, load_rater
+from curate.records import Status
+from curate.shards.media import Limits, MediaError, decode_image, probe_image
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+
+
+class Worker:
+    """The work itself, without the process around it: also what runs when no workers are wanted."""
+
+    def __init__(self, config: Config) -> None:
+        self.limits: Limits = config.limits
+        self.preparations: tuple[Preparation, ...] = config.preparations
+        self.raters: list[Rater] = [load_rater(card, config.settings) for card in config.raters]
+        self.dimensions = [tuple(card.card.dimensions) for card in config.raters]
+
+    def do(self, task: Task, media: dict[str, bytes]) -> tuple[Outcome, dict[int, Pixels]]:
+        """The outcome of a task, and the arrays it prepared by position of their preparation."""
+        outcome = Outcome(number=task.number)
+        if task.probe is not None:
+            self._probe(outcome, media[task.probe])
+        pixels = self._decode(task, media, outcome)
+        prepared: dict[int, Pixels] = {}
+        for position in task.prepare:
+            preparation = self.preparations[position]
+            if preparation.role in pixels:
+                self._prepare(preparation, position, pixels[preparation.role], prepared, outcome)
+        for position in task.raters:
+            outcome.judgements[position] = self._judge(position, task, pixels, outcome)
+        return outcome, prepared
+
+    def _probe(self, outcome: Outcome, data: bytes) -> None:
+        try:
+            outcome.width, outcome.height, outcome.format = probe_image(data)
+        except MediaError:
+            # Unreadable headers leave the fields empty; why the medium fails is said by whoever decodes it.
+            return
+
+    def _decode(self, task: Task, media: dict[str, bytes], outcome: Outcome) -> dict[str, Pixels]:
+        pixels: dict[str, Pixels] = {}
+        for role in sorted(task.decode):
+            try:
+                pixels[role] = decode_image(media[role], self.limits).pixels
+            except MediaError as problem:
+                outcome.failures[role] = (problem.status, problem.detail)
+            except MemoryError:
+                outcome.failures[role] = (Status.TOO_LARGE, "decoding takes more memory than a worker may use")
+        return pixels
+
+    def _prepare(
+        self, preparation: Preparation, position: int, pixels: Pixels, prepared: dict[int, Pixels], outcome: Outcome
+    ) -> None:
+        try:
+            prepared[position] = preparation.make(pixels)
+        except (MemoryError, ValueError, ArithmeticError) as problem:
+            outcome.failures[preparation.role] = (Status.ERROR, f"{preparation.name}: {type(problem).__name__}: {problem}")
+
+    def _judge(self, position: int, task: Task, pixels: dict[str, Pixels], outcome: Outcome) -> dict[str, Value]:
+        assert task.sample is not None, "a task for a rater carries its sample"
+        item = Item(number=task.number, samples=(task.sample,), pixels=(pixels,))
+        rater, dimensions = self.raters[position], self.dimensions[position]
+        if "response" in outcome.failures:
+            status, detail = outcome.failures["response"]
+            return dict(failed(item, dimensions, status, detail).values)
+        for judgement in rater.judge([item]):
+            return dict(judgement.values)
+        return dict(failed(item, dimensions, Status.ERROR, "the rater gave no judgement").values)
+
+
+def run_job(worker: Worker, job: Job, slot: Slot) -> Done:
+    """Do the tasks of a job, saying in the slot's header which one is under way."""
+    started = time.perf_counter()
+    outbox = slot.outbox()
+    used = 0
+    outcomes = []
+    for position, task in enumerate(job.tasks):
+        slot.under_way = position
+        media = {role: span if isinstance(span, bytes) else slot.read(span) for role, span in task.media.items()}
+        outcome, arrays = worker.do(task, media)
+        for preparation, array in arrays.items():
+            if used + array.nbytes <= OUTBOX_BYTES:
+                outbox[used : used + array.nbytes] = array.reshape(-1)
+                outcome.prepared.append(Prepared(preparation=preparation, shape=array.shape, start=used))
+                used += array.nbytes
+            else:
+                outcome.prepared.append(Prepared(preparation=preparation, shape=array.shape, inline=array.tobytes()))
+        outcomes.append(outcome)
+    slot.under_way = IDLE
+    return Done(slot=job.slot, outcomes=outcomes, seconds=time.perf_counter() - started)
+
+
+def _limit_memory(memory_bytes: int | None) -> None:
+    if memory_bytes is None:
+        return
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    except (ImportError, OSError, ValueError):
+        # Not every system can; the limits on pixels and bytes still hold.
+        return
+
+
+def main(connection_fd: int, slot_fds: list[int]) -> None:
+    """Serve jobs until the other end closes."""
+    warnings.simplefilter("ignore")  # decoders warn about broken files; what matters of it is a status
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The engine decides when to stop; Ctrl-C reaches the whole group.
+    connection: Connection = Connection(connection_fd)
+    slots = [Slot(fd) for fd in slot_fds]
+    try:
+        config: Config = connection.recv()
+        _limit_memory(config.memory_bytes)
+        worker = Worker(config)
+    except Exception:
+        connection.send(Ready(problem=traceback.format_exc()))
+        return
+    connection.send(Ready())
+    while True:
+        try:
+            job: Job = connection.recv()
+        except EOFError:
+            return
+        connection.send(run_job(worker, job, slots[job.slot]))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), [int(fd) for fd in sys.argv[2:]])

@@ -1,0 +1,622 @@
+"""Every planted defect is found by its rule, in its row; clean exports have no findings; nothing outside the folder is opened."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from curate.checking import Finding, Severity, check, checked_formats
+from curate.errors import CurateError
+from curate.exporting import export, find_format, format_names
+from tests.exporting.world import World, make_world, photo
+
+Row = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One export of each format."""
+    folder = tmp_path_factory.mktemp("exports")
+    world = make_world(folder / "world")
+    for name in format_names():
+        export(world.selection(find_format(name).takes), world.source, folder / name, format=name)
+    return folder
+
+
+@pytest.fixture
+def dataset(exports: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """A copy of an export without its manifest: a folder that anything might have made."""
+
+    def copy(name: str) -> Path:
+        shutil.copytree(exports / name, tmp_path / name)
+        for file in ("curate.json", "media.sha256", "README.md"):
+            (tmp_path / name / file).unlink(missing_ok=True)
+        return tmp_path / name
+
+    return copy
+
+
+def findings(folder: Path, name: str | None = None) -> list[Finding]:
+    return [found for found in check(folder, format=name) if found.rule not in {"guessed-format", "unequal-extensions"}]
+
+
+def rules(folder: Path, name: str | None = None) -> set[str]:
+    return {found.rule for found in findings(folder, name)}
+
+
+def test_every_format_that_is_written_is_checked() -> None:
+    assert checked_formats() == format_names()
+
+
+@pytest.mark.parametrize("name", format_names())
+def test_clean_exports_have_no_findings(name: str, exports: Path) -> None:
+    assert findings(exports / name) == []
+
+
+@pytest.mark.parametrize("name", format_names())
+def test_formats_are_guessed_aloud(name: str, dataset: Callable[[str], Path]) -> None:
+    first, *others = check(dataset(name))
+    assert (first.severity, first.rule) == (Severity.NOTE, "guessed-format")
+    assert f"'{name}'" in first.message
+    assert [found for found in others if found.rule != "unequal-extensions"] == []
+
+
+# Defects of Parquet ---------------------------------------------------------------------------------------------------
+
+
+def edited(folder: Path, edit: Callable[[list[Row]], Any], schema: pa.Schema | None = None, split: str = "train") -> Path:
+    """Change the rows of a split in place."""
+    (path,) = folder.glob(f"{split}-*.parquet")
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    edit(rows)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema or table.schema), path)
+    return folder
+
+
+def png(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def nearly(data: bytes) -> bytes:
+    """Other bytes of the same picture."""
+    return png(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+
+
+def turned(data: bytes) -> bytes:
+    """The same pixels with an EXIF tag that asks for a rotation."""
+    image, out = Image.open(io.BytesIO(data)).convert("RGB"), io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(out, "JPEG", exif=exif)
+    return out.getvalue()
+
+
+def setting(**fields: Any) -> Callable[[list[Row]], None]:
+    return lambda rows: rows[3].update(fields)
+
+
+DPO_DEFECTS: list[tuple[str, Severity, Callable[[list[Row]], None]]] = [
+    ("tie", Severity.ERROR, setting(label_0=0.5, label_1=0.5)),
+    ("tie", Severity.ERROR, lambda rows: rows[3].update(margin=0.0, rejected_value=rows[3]["chosen_value"])),
+    ("tie", Severity.ERROR, setting(label_0=0.8, label_1=0.2)),
+    (
+        "winner-side",
+        Severity.WARNING,
+        lambda rows: rows[3].update(label_0=0.0, label_1=1.0, best_image_uid=rows[3]["image_1_uid"]),
+    ),
+    ("label-flip", Severity.ERROR, setting(label_1=1.0)),
+    ("label-flip", Severity.ERROR, setting(margin=-1.0)),
+    ("label-flip", Severity.ERROR, lambda rows: rows[3].update(rejected_value=rows[3]["chosen_value"] + 1)),
+    ("label-type", Severity.ERROR, setting(label_0=None)),
+    ("identical-images", Severity.ERROR, lambda rows: rows[3].update(jpg_1=rows[3]["jpg_0"])),
+    ("near-identical-images", Severity.WARNING, lambda rows: rows[3].update(jpg_1=nearly(rows[3]["jpg_0"]))),
+    ("unequal-sizes", Severity.WARNING, setting(jpg_1=photo(500, size=(64, 64)))),
+    ("undecodable", Severity.ERROR, setting(jpg_1=b"not a picture")),
+    ("undecodable", Severity.ERROR, setting(jpg_0=photo(1)[:-300])),
+    ("undecodable", Severity.ERROR, setting(jpg_0=None)),
+    ("empty-file", Severity.ERROR, setting(jpg_1=b"")),
+    ("exif-rotation", Severity.WARNING, lambda rows: rows[3].update(jpg_0=turned(rows[3]["jpg_0"]))),
+    ("missing-caption", Severity.ERROR, setting(caption=None)),
+    ("missing-caption", Severity.WARNING, setting(caption=" ")),
+    ("num-example-per-prompt", Severity.ERROR, setting(num_example_per_prompt=0)),
+    ("num-example-per-prompt", Severity.ERROR, setting(num_example_per_prompt=None)),
+]
+
+
+@pytest.mark.parametrize(("rule", "severity", "plant"), DPO_DEFECTS, ids=range(len(DPO_DEFECTS)))
+def test_defects_of_dpo_pairs(rule: str, severity: Severity, plant: Any, dataset: Callable[[str], Path]) -> None:
+    found = findings(edited(dataset("diffusers-dpo"), plant))
+    assert {(one.rule, one.severity, one.file, one.row) for one in found} == {(rule, severity, "train-00000-of-00001.parquet", 3)}
+    assert all(one.message and one.fix and rule in str(one) for one in found)
+
+
+def test_a_label_turned_around(dataset: Callable[[str], Path]) -> None:
+    found = findings(edited(dataset("diffusers-dpo"), setting(label_0=0.0, label_1=1.0)))
+    assert {(one.rule, one.row) for one in found} == {("label-flip", 3), ("winner-side", 3)}
+
+
+def test_repeated_and_contradicting_pairs(dataset: Callable[[str], Path]) -> None:
+    folder = edited(dataset("diffusers-dpo"), lambda rows: rows.append(rows[0]))
+    (found,) = findings(folder)
+    assert (found.rule, found.row) == ("duplicate-pair", 20)
+    assert "row 0 of train-00000-of-00001.parquet" in found.message
+
+    def turn_around(rows: list[Row]) -> None:
+        rows[-1] = rows[0] | {"jpg_0": rows[0]["jpg_1"], "jpg_1": rows[0]["jpg_0"]}
+
+    (found,) = findings(edited(folder, turn_around))
+    assert (found.rule, found.severity, found.row) == ("contradicting-pair", Severity.ERROR, 20)
+
+
+def test_a_prompt_on_both_sides_of_a_split(dataset: Callable[[str], Path]) -> None:
+    folder = dataset("diffusers-dpo")
+    prompt = pq.read_table(next(folder.glob("train-*"))).column("caption")[0].as_py()
+    (found,) = findings(edited(folder, lambda rows: [row.update(caption=prompt) for row in rows], split="test"))
+    assert (found.rule, found.severity) == ("split-leak", Severity.ERROR)
+    assert {"'train'", "'test'"} <= set(found.message.replace(",", "").split())
+
+
+def test_labels_stored_as_text(dataset: Callable[[str], Path]) -> None:
+    folder = dataset("diffusers-dpo")
+    schema = pq.read_schema(next(folder.glob("train-*")))
+    schema = schema.set(schema.get_field_index("label_0"), pa.field("label_0", pa.string()))
+    found = findings(edited(folder, lambda rows: [row.update(label_0="0") for row in rows], schema))
+    assert {one.rule for one in found} == {"label-type"}
+    assert [one.row for one in found] == [None, *range(20)]
+
+
+@pytest.mark.parametrize("how", ["type", "metadata", "readme"])
+def test_image_features_are_found_however_they_are_declared(how: str, dataset: Callable[[str], Path]) -> None:
+    folder = dataset("diffusers-dpo")
+    (path,) = folder.glob("train-*")
+    table = pq.read_table(path)
+    if how == "type":
+        media = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        cells = pa.array([{"bytes": data, "path": "x.jpg"} for data in table["jpg_0"].to_pylist()], media)
+        pq.write_table(table.set_column(table.column_names.index("jpg_0"), "jpg_0", cells), path)
+    elif how == "metadata":
+        features = {"info": {"features": {"jpg_0": {"_type": "Image"}}}}
+        pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(features)}), path)
+    else:
+        text = "---\ndataset_info:\n  features:\n  - name: jpg_0\n    dtype: image\n---\n"
+        (folder / "README.md").write_text(text)
+    assert rules(folder) == {"image-feature"}
+
+
+def test_missing_columns_rows_and_files(dataset: Callable[[str], Path]) -> None:
+    folder = dataset("diffusers-dpo")
+    (path,) = folder.glob("train-*")
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["label_0"]).slice(0, 3), path)
+    assert rules(folder) == {"missing-column", "too-few-rows"}
+    path.rename(folder / "train-00000-of-00003.parquet")
+    names = {found.file for found in findings(folder) if found.rule == "missing-file"}
+    assert names == {"train-00001-of-00003.parquet", "train-00002-of-00003.parquet"}
+    (folder / "train-00001-of-00003.parquet").write_bytes(b"PAR1 and no more")
+    assert "unreadable-table" in rules(folder)
+    for path in folder.glob("train-*"):
+        path.unlink()
+    assert rules(folder) == {"no-train-split", "too-few-rows"}
+
+
+RANKDPO_DEFECTS: list[tuple[str, Callable[[Row], None]]] = [
+    ("wrong-length", lambda row: row.update(phi=row["phi"][:2])),
+    ("wrong-length", lambda row: row.update({name: row[name][:1] for name in ("images", "phi", "values", "ranks")})),
+    ("wrong-type", lambda row: row.update(phi=[1.5, 0.5, 0.0])),
+    ("wrong-type", lambda row: row.update(values=[None, 1.0, 0.0])),
+    ("wrong-order", lambda row: row.update(ranks=[2, 3, 4])),
+    ("label-flip", lambda row: row.update(values=row["values"][::-1])),
+    ("phi-disagrees", lambda row: row.update(phi=[0.0, 0.5, 1.0])),
+    ("tie", lambda row: row.update(ranks=[1, 1, 1], phi=[0.0, 0.0, 0.0])),
+    ("identical-images", lambda row: row.update(images=[row["images"][0], row["images"][1], row["images"][0]])),
+    ("near-identical-images", lambda row: row.update(images=[row["images"][0], row["images"][1], nearly(row["images"][0])])),
+    ("unequal-sizes", lambda row: row.update(images=[*row["images"][:2], photo(500, size=(64, 64))])),
+    ("undecodable", lambda row: row.update(images=[*row["images"][:2], b"no picture"])),
+    ("empty-file", lambda row: row.update(images=[*row["images"][:2], b""])),
+    ("missing-caption", lambda row: row.update(prompt=None)),
+]
+
+
+@pytest.mark.parametrize(("rule", "plant"), RANKDPO_DEFECTS, ids=range(len(RANKDPO_DEFECTS)))
+def test_defects_of_ranked_lists(rule: str, plant: Any, dataset: Callable[[str], Path]) -> None:
+    found = findings(edited(dataset("rankdpo"), lambda rows: plant(rows[2])))
+    assert {(one.rule, one.row) for one in found} == {(rule, 2)}
+
+
+@pytest.mark.parametrize(
+    ("rule", "plant"),
+    [
+        ("undecodable", setting(image={"bytes": b"no picture", "path": "x.jpg"})),
+        ("undecodable", setting(image={"bytes": None, "path": "/home/me/x.jpg"})),
+        ("empty-file", setting(image={"bytes": b"", "path": "x.jpg"})),
+        ("missing-caption", setting(prompt="")),
+        ("duplicate-sample", lambda rows: rows[3].update(sample=rows[0]["sample"])),
+        ("failure-as-number", lambda rows: rows[3]["ratings"][1].update(value=0.0)),
+        ("failure-as-number", lambda rows: rows[3]["ratings"][0].update(value=None)),
+    ],
+)
+def test_defects_of_tables_of_samples(rule: str, plant: Any, dataset: Callable[[str], Path]) -> None:
+    assert {(one.rule, one.row) for one in findings(edited(dataset("parquet"), plant))} == {(rule, 3)}
+
+
+def test_a_table_without_picture_columns(dataset: Callable[[str], Path]) -> None:
+    folder = dataset("parquet")
+    (path,) = folder.glob("*.parquet")
+    pq.write_table(pq.read_table(path).drop_columns(["image"]), path)
+    assert rules(folder, "parquet") == {"image-feature"}
+
+
+def test_defects_of_ids(dataset: Callable[[str], Path]) -> None:
+    folder = edited(dataset("ids"), lambda rows: rows[1].update(sample=rows[0]["sample"]))
+    assert rules(folder) == {"duplicate-sample", "changed-file"}
+    (folder / "ids.txt").unlink()
+    assert rules(folder) == {"duplicate-sample", "missing-file"}
+
+
+# Defects of JSON ------------------------------------------------------------------------------------------------------
+
+
+def rewritten(folder: Path, name: str, plant: Callable[[list[Row], Path], Any]) -> Path:
+    """Change the rows of a JSON file in place; `plant` may change images below the folder as well."""
+    rows = json.loads((folder / name).read_text())
+    plant(rows, folder)
+    (folder / name).write_text(json.dumps(rows))
+    return folder
+
+
+def _image(folder: Path, base: str, name: str, data: bytes) -> None:
+    (folder / base / name).write_bytes(data)
+
+
+def _path_defects(base: str, change: Callable[[Row, str], None], first: Callable[[Row], str]) -> list[tuple[str, Any]]:
+    """What can be wrong with the images of any format that names files; `change` renames the first image of a row."""
+    return [
+        ("missing-file", lambda rows, _: change(rows[1], "00/nothing.jpg")),
+        ("path-escape", lambda rows, _: change(rows[1], "../../world/input-000.tar")),
+        ("path-escape", lambda rows, _: change(rows[1], "/etc/hostname")),
+        ("path-escape", lambda rows, _: change(rows[1], "a\0b.jpg")),
+        ("undecodable", lambda rows, folder: _image(folder, base, first(rows[1]), photo(1)[:-200])),
+        ("empty-file", lambda rows, folder: _image(folder, base, first(rows[1]), b"")),
+        ("missing-caption", lambda rows, _: rows[1].update(prompt="")),
+        ("wrong-type", lambda rows, _: rows[1].update(prompt=7)),
+        ("missing-column", lambda rows, _: rows[1].pop("prompt")),
+    ]
+
+
+def check_planted(folder: Path, rule: str) -> None:
+    """The rule is found, and nothing else; in row 1, or wherever else a broken image is used."""
+    found = findings(folder)
+    assert {one.rule for one in found} == {rule}
+    assert 1 in {one.row for one in found}
+
+
+IMAGEREWARD_DEFECTS: list[tuple[str, Any]] = [
+    *_path_defects("images", lambda row, name: row["generations"].__setitem__(0, name), lambda row: row["generations"][0]),
+    ("label-flip", lambda rows, _: rows[1].update(ranking=[3, 2, 1])),
+    ("wrong-length", lambda rows, _: rows[1].update(ranking=[1, 2])),
+    ("wrong-type", lambda rows, _: rows[1].update(ranking=["1", "2", "3"])),
+    ("tie", lambda rows, _: rows[1].update(ranking=[1, 1, 1], values=[1.0, 1.0, 1.0])),
+    (
+        "identical-images",
+        lambda rows, _: rows[1].update(generations=[rows[1]["generations"][0]] * 2 + rows[1]["generations"][2:]),
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "plant"), IMAGEREWARD_DEFECTS, ids=range(len(IMAGEREWARD_DEFECTS)))
+def test_defects_of_imagereward_lists(rule: str, plant: Any, dataset: Callable[[str], Path]) -> None:
+    folder = rewritten(dataset("imagereward"), "dataset/train.json", plant)
+    if rule == "identical-images":  # the trainer makes pairs of it, and two of those contradict each other
+        assert rules(folder) >= {rule}
+    else:
+        check_planted(folder, rule)
+
+
+def test_imagereward_opens_all_three_files(dataset: Callable[[str], Path]) -> None:
+    folder = dataset("imagereward")
+    (folder / "dataset" / "valid.json").unlink()
+    (folder / "dataset" / "test.json").write_text("[{")
+    assert {(found.rule, found.file) for found in findings(folder)} == {
+        ("missing-file", "dataset/valid.json"),
+        ("not-json", "dataset/test.json"),
+    }
+
+
+HPDV2_DEFECTS: list[tuple[str, Any]] = [
+    *_path_defects("train", lambda row, name: row["file_path"].__setitem__(0, name), lambda row: row["file_path"][0]),
+    ("label-flip", lambda rows, _: rows[1]["human_preference"].reverse()),
+    ("tie", lambda rows, _: rows[1].update(human_preference=[0.5, 0.5])),
+    ("tie", lambda rows, _: rows[1].update(human_preference=[1, 1])),
+    ("soft-label", lambda rows, _: rows[1].update(human_preference=[abs(one - 0.2) for one in rows[1]["human_preference"]])),
+    ("wrong-type", lambda rows, _: rows[1].update(file_path=rows[1]["file_path"] * 2)),
+    ("identical-images", lambda rows, _: rows[1].update(file_path=rows[1]["file_path"][:1] * 2)),
+]
+
+
+@pytest.mark.parametrize(("rule", "plant"), HPDV2_DEFECTS, ids=range(len(HPDV2_DEFECTS)))
+def test_defects_of_hpdv2_pairs(rule: str, plant: Any, dataset: Callable[[str], Path]) -> None:
+    folder = rewritten(dataset("hpdv2"), "train.json", plant)
+    found = {one.rule for one in findings(folder)}
+    assert rule in found
+    # A row of another shape also breaks the Arrow table that the trainer makes of all rows.
+    assert found <= {rule, "mixed-schema"}
+
+
+def test_preferences_as_text_and_rows_of_two_shapes(dataset: Callable[[str], Path]) -> None:
+    folder = rewritten(dataset("hpdv2"), "train.json", lambda rows, _: rows[1].update(human_preference=["1", "0"]))
+    assert rules(folder) == {"wrong-type", "mixed-schema"}
+
+
+def test_defects_of_hpdv2_test_rows(dataset: Callable[[str], Path]) -> None:
+    folder = rewritten(dataset("hpdv2"), "test.json", lambda rows, _: rows[1]["rank"].reverse())
+    assert {(found.rule, found.file, found.row) for found in findings(folder)} == {("label-flip", "test.json", 1)}
+    rewritten(folder, "test.json", lambda rows, _: rows[1].update(rank=[1, 1]))
+    assert rules(folder) == {"tie"}
+    (folder / "test.json").unlink()
+    assert rules(folder) == {"missing-file"}
+
+
+HPDV3_DEFECTS: list[tuple[str, Any]] = [
+    *_path_defects(".", lambda row, name: row.update(path1=name), lambda row: row["path1"]),
+    ("label-flip", lambda rows, _: rows[1].update(value1=rows[1]["value2"], value2=rows[1]["value1"])),
+    ("label-flip", lambda rows, _: rows[1].update(choice_dist=[3, 9])),
+    ("tie", lambda rows, _: rows[1].update(choice_dist=[5, 5])),
+    ("tie", lambda rows, _: rows[1].update(choice_dist=[0, 0])),
+    ("tie", lambda rows, _: rows[1].update(value2=rows[1]["value1"])),
+    ("null-confidence", lambda rows, _: rows[1].update(confidence=None)),
+    ("null-votes", lambda rows, _: rows[1].update(choice_dist=None)),
+    ("identical-images", lambda rows, _: rows[1].update(path2=rows[1]["path1"])),
+    ("duplicate-pair", lambda rows, _: rows.__setitem__(1, rows[0])),
+    ("contradicting-pair", lambda rows, _: rows.__setitem__(1, rows[0] | {"path1": rows[0]["path2"], "path2": rows[0]["path1"]})),
+]
+
+
+@pytest.mark.parametrize(("rule", "plant"), HPDV3_DEFECTS, ids=range(len(HPDV3_DEFECTS)))
+def test_defects_of_hpdv3_pairs(rule: str, plant: Any, dataset: Callable[[str], Path]) -> None:
+    check_planted(rewritten(dataset("hpdv3"), "train.json", plant), rule)
+
+
+def test_links_out_of_the_folder_are_not_followed(dataset: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = dataset("hpdv3")
+    (tmp_path / "outside.jpg").write_bytes(photo(1))
+    (folder / "images" / "link.jpg").symlink_to(tmp_path / "outside.jpg")
+    rewritten(folder, "train.json", lambda rows, _: rows[1].update(path1="images/link.jpg"))
+    check_planted(folder, "path-escape")
+
+
+# Defects of folders and shards ----------------------------------------------------------------------------------------
+
+
+def _one(folder: Path, side: str) -> Path:
+    return next(path for path in sorted((folder / side).iterdir()) if path.suffix != ".txt")
+
+
+def test_defects_of_paired_folders(exports: Path, tmp_path: Path) -> None:
+    def planted(number: int, plant: Callable[[Path], Any]) -> set[str]:
+        folder = tmp_path / str(number)
+        shutil.copytree(exports / "win-lose-folders", folder)
+        (folder / "curate.json").unlink()
+        plant(folder)
+        return rules(folder)
+
+    def exchange(folder: Path) -> None:
+        win = _one(folder, "win")
+        (lose,) = (folder / "lose").glob(f"{win.stem}.*")
+        win_data, lose_data = win.read_bytes(), lose.read_bytes()
+        win.write_bytes(lose_data)
+        lose.write_bytes(win_data)
+
+    def tie(folder: Path) -> None:
+        rows = [json.loads(line) for line in (folder / "pairs.jsonl").read_text().splitlines()]
+        rows[0]["rejected_value"] = rows[0]["chosen_value"]
+        (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    assert planted(0, lambda folder: None) == set()
+    assert planted(1, exchange) == {"label-flip"}
+    assert planted(2, lambda folder: _one(folder, "lose").unlink()) == {"missing-file"}
+    assert planted(3, lambda folder: _one(folder, "win").unlink()) == {"missing-file"}
+    assert planted(4, lambda folder: _one(folder, "win").with_suffix(".txt").unlink()) == {"missing-caption"}
+    assert planted(5, lambda folder: _one(folder, "win").with_suffix(".txt").write_text(" ")) == {"missing-caption"}
+    assert planted(6, lambda folder: _one(folder, "win").write_bytes(b"")) == {"empty-file", "changed-file"}
+    assert planted(7, lambda folder: _one(folder, "win").write_bytes(photo(900))) == {"changed-file"}
+    assert planted(8, tie) == {"tie"}
+    assert planted(9, lambda folder: (folder / "pairs.jsonl").write_text('{"win": 3')) == {"not-json"}
+    assert planted(10, lambda folder: shutil.rmtree(folder / "test" / "lose")) == {"missing-file"}
+
+
+def retarred(folder: Path, change: Callable[[list[tuple[tarfile.TarInfo, bytes]]], Any]) -> Path:
+    """Write the shard of an export again with other members."""
+    (path,) = folder.glob("*.tar")
+    with tarfile.open(path) as archive:
+        members = []
+        for info in archive:
+            stream = archive.extractfile(info)
+            assert stream is not None
+            members.append((info, stream.read()))
+    change(members)
+    with tarfile.open(path, "w") as archive:
+        for info, data in members:
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return folder
+
+
+def _renamed(members: list[tuple[tarfile.TarInfo, bytes]], name: str) -> None:
+    members[0][0].name = name
+
+
+def _linked(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+    members[0][0].type, members[0][0].linkname = tarfile.SYMTYPE, "/etc/hostname"
+    members[0] = (members[0][0], b"")
+
+
+def _failure_as_number(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+    number = next(number for number, (info, _) in enumerate(members) if info.name.endswith("ratings.json"))
+    value = json.loads(members[number][1])
+    value["samples"][0]["ratings"][1]["value"] = 0.0
+    members[number] = (members[number][0], json.dumps(value).encode())
+
+
+@pytest.mark.parametrize(
+    ("rule", "change"),
+    [
+        ("key-reappears", lambda members: members.append(members.pop(0))),
+        ("duplicate-member", lambda members: members.insert(0, members[0])),
+        ("undecodable", lambda members: members.__setitem__(0, (members[0][0], b"no picture"))),
+        ("empty-file", lambda members: members.__setitem__(0, (members[0][0], b""))),
+        ("not-json", lambda members: members.__setitem__(2, (members[2][0], b"{"))),
+        ("path-escape", lambda members: _renamed(members, "../../x.jpg")),
+        ("no-key", lambda members: _renamed(members, "README")),
+        ("not-a-file", _linked),
+        ("failure-as-number", _failure_as_number),
+    ],
+)
+def test_defects_of_shards(rule: str, change: Any, dataset: Callable[[str], Path]) -> None:
+    assert rules(retarred(dataset("shards"), change)) == {rule}
+
+
+def test_cut_shards_are_found_also_between_members(dataset: Callable[[str], Path]) -> None:
+    folder = dataset("shards")
+    (path,) = folder.glob("*.tar")
+    with tarfile.open(path) as archive:
+        boundary = archive.getmembers()[5].offset
+    whole = path.read_bytes()
+    path.write_bytes(whole[:boundary])
+    assert rules(folder) == {"truncated-shard"}
+    path.write_bytes(whole[: boundary + 700])
+    assert rules(folder) >= {"truncated-shard"}
+    path.write_bytes(b"no archive at all" * 100)
+    assert rules(folder) >= {"truncated-shard", "unreadable-shard", "too-few-rows"}
+
+
+def test_a_key_in_two_shards_is_noted(dataset: Callable[[str], Path]) -> None:
+    folder = dataset("shards")
+    (path,) = folder.glob("*.tar")
+    shutil.copy(path, folder / "other.tar")
+    found = findings(folder)
+    assert {(one.rule, one.severity) for one in found} == {("repeated-key", Severity.NOTE)}
+
+
+# Manifests and folders ------------------------------------------------------------------------------------------------
+
+
+def test_files_that_changed_or_went_are_found(exports: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    shutil.copytree(exports / "hpdv3", folder)
+    image = next(path for path in sorted((folder / "images").rglob("*.jpg")))
+    image.write_bytes(photo(900))
+    (folder / "README.md").unlink()
+    found = {(one.rule, one.file) for one in findings(folder)}
+    assert found == {("changed-file", image.relative_to(folder).as_posix()), ("missing-file", "README.md")}
+
+
+def test_a_manifest_that_names_files_outside_is_not_followed(exports: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    shutil.copytree(exports / "ids", folder)
+    manifest = json.loads((folder / "curate.json").read_text())
+    manifest["files"].append({"name": "../../etc/passwd", "sha256": "0" * 64})
+    (folder / "curate.json").write_text(json.dumps(manifest))
+    (found,) = findings(folder)
+    assert (found.rule, found.file) == ("path-escape", "curate.json")
+    (folder / "curate.json").write_text("[]")
+    with pytest.raises(CurateError, match="not a manifest"):
+        check(folder)
+
+
+def test_mistakes_are_one_sentence_before_the_first_finding(tmp_path: Path) -> None:
+    with pytest.raises(CurateError, match="is not a folder"):
+        check(tmp_path / "nothing")
+    with pytest.raises(CurateError, match="Did you mean 'hpdv2'"):
+        check(tmp_path, format="hpdv22")
+    with pytest.raises(CurateError, match="cannot tell which format"):
+        check(tmp_path)
+
+
+def test_pick_a_pic_as_others_publish_it(world: World, tmp_path: Path) -> None:
+    """A folder with the columns that everybody has and nothing of ours: labels on both sides, ties, no uids of winners."""
+    chosen, rejected = photo(1), photo(2)
+    rows = [
+        {"jpg_0": chosen, "jpg_1": rejected, "label_0": 1, "caption": f"prompt {number}", "num_example_per_prompt": 1}
+        for number in range(16)
+    ]
+    rows[4] |= {"label_0": 0}
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "data.parquet")
+    assert {(one.rule, one.row) for one in findings(tmp_path)} == {("winner-side", 4)}
+
+
+def test_every_rule_is_told_in_the_documentation() -> None:
+    import ast
+
+    import curate.checking
+
+    folder = Path(curate.checking.__file__).parent
+    documentation = (folder.parent.parent / "docs" / "formats.md").read_text(encoding="utf-8")
+    said = set()
+    for path in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            is_finding = isinstance(node, ast.Call) and getattr(node.func, "attr", "") in {"error", "warning", "note"}
+            if is_finding and isinstance(node.args[0], ast.Constant):
+                said.add(node.args[0].value)
+    assert len(said) > 30
+    assert {rule for rule in said if rule not in documentation} == set()
+
+
+# Whatever a folder holds, a check ends with findings and not with a traceback -----------------------------------------
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("imagereward", "dataset/train.json"), ("hpdv2", "train.json"), ("hpdv2", "test.json"), ("hpdv3", "train.json")],
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_json_is_checked_without_a_traceback(
+    name: str, file: str, exports: Path, tmp_path: Path, data: st.DataObject
+) -> None:
+    rows = json.loads((exports / name / file).read_text())[:2]
+    field = data.draw(st.sampled_from(sorted(rows[0])))
+    rows[0][field] = data.draw(JSON_VALUES)
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(json.dumps(rows))
+    assert all(isinstance(found, Finding) for found in check(tmp_path, format=name))
+
+
+@pytest.mark.parametrize("name", ["diffusers-dpo", "rankdpo", "parquet", "ids"])
+def test_columns_of_any_type_are_checked_without_a_traceback(name: str, dataset: Callable[[str], Path]) -> None:
+    folder = dataset(name)
+    (path,) = folder.glob("train-*")
+    table = pq.read_table(path).slice(0, 3)
+    nothing = pa.array([None, None, None])
+    others = [
+        nothing,
+        pa.array(["a", "", None]),
+        pa.array([1, 2, None]),
+        pa.array([[], ["a"], None]),
+        pa.array([{"bytes": 1}, None, {}]),
+    ]
+    for number, column in enumerate(table.column_names):
+        for other in others:
+            pq.write_table(table.set_column(number, column, other), path)
+            assert all(isinstance(found, Finding) for found in check(folder, format=name))

@@ -1,0 +1,422 @@
+"""Laws of every format: equal input, equal bytes; nothing is lost without a count; a folder that exists is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from curate.errors import CurateError, OutputError
+from curate.exporting import Options, export, find_format, format_names
+from curate.records import Funnel
+from tests.exporting.world import World, make_world, read_records
+
+FORMATS = format_names()
+OF_PAIRS = [name for name in FORMATS if find_format(name).takes == "pairs"]
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Digest of every file below a folder."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def exported(world: World, name: str, out: Path, **options: Any) -> list[Funnel]:
+    selection = world.selection(find_format(name).takes)
+    return export(selection, world.source, out, format=name, options=Options(**options))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_equal_selections_give_equal_bytes_whatever_their_order(name: str, world: World, tmp_path: Path) -> None:
+    kind = find_format(name).takes
+    rows = world.rows(kind)
+    export(world.selection(kind, rows), world.source, tmp_path / "one", format=name)
+    random.Random(3).shuffle(rows)
+    export(world.selection(kind, rows), world.source, tmp_path / "two", format=name, options=Options(cache_bytes=1))
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_everything_that_is_written_is_listed_and_the_funnels_add_up(name: str, world: World, tmp_path: Path) -> None:
+    funnels = exported(world, name, tmp_path / "out")
+    assert all(funnel.adds_up and funnel.kept == funnel.taken > 0 for funnel in funnels)
+    manifest = json.loads((tmp_path / "out" / "curate.json").read_text())
+    assert manifest["format"] == name
+    assert [funnel["out"] for funnel in manifest["funnels"]] == [funnel.kept for funnel in funnels]
+    found = tree(tmp_path / "out")
+    del found["curate.json"]
+    listed = {file["name"]: file["sha256"] for file in manifest["files"]}
+    if "media.sha256" in listed:
+        lines = (tmp_path / "out" / "media.sha256").read_text().splitlines()
+        listed |= {line[66:]: line[:64] for line in lines}
+        assert manifest["media"]["files"] == len(lines)
+    assert listed == found
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_rows_fit_the_published_schema(name: str, world: World, tmp_path: Path) -> None:
+    import jsonschema
+
+    from curate.checking.schema import row_schema
+
+    exported(world, name, tmp_path / "out")
+    validator = jsonschema.Draft202012Validator(row_schema(name))
+    rows = list(_rows(tmp_path / "out"))
+    assert rows
+    for row in rows:
+        validator.validate(row)
+        schema: Any = row_schema(name)
+        if "$defs" in schema:
+            schema = schema["$defs"]["train" if "file_path" in row else "test"]
+        assert set(row) <= set(schema["properties"]), "a field that the schema does not tell of"
+
+
+def _rows(folder: Path) -> Any:
+    """Rows of an export as JSON; bytes as text, which is all that JSON has for them."""
+    for path in sorted(folder.rglob("*.parquet")):
+        for row in pq.read_table(path).to_pylist():
+            yield json.loads(json.dumps(row, default=lambda data: data.hex()))
+    for path in sorted(folder.rglob("*.json")):
+        yield from json.loads(path.read_text()) if path.name != "curate.json" else []
+    for path in sorted(folder.rglob("*.jsonl")):
+        yield from map(json.loads, path.read_text().splitlines())
+    for record in read_records(folder):
+        yield json.loads(record["ratings.json"])
+
+
+def test_the_readme_says_how_it_was_made_and_what_is_forbidden(world: World, tmp_path: Path) -> None:
+    before = Funnel(step="pair", unit="groups", taken=20, kept=12, dropped={"too close | or so": 8})
+    command = "curate pair store --by 'a ```b' --out out"
+    exported(world, "diffusers-dpo", tmp_path / "out", recipe={"min_margin": 0.5}, command=command, funnels=[before])
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "| pair | groups | in | 20 |" in text
+    assert "too close \\| or so" in text
+    assert '"min_margin": 0.5' in text
+    assert "**Not for commercial use:** the licence of research-only forbids it" in text
+    assert "a1a1a1a1a1a1a1a1" in text
+    assert f"````sh\n{command}\n````" in text
+    assert '--dataset_name="$PWD" --dataset_split_name=train' in text
+    assert str(tmp_path) not in text, "a README with a path of this machine in it is of no use on another"
+
+
+# What is left out, and why --------------------------------------------------------------------------------------------
+
+
+def _tie(world: World, rows: list[dict[str, Any]]) -> None:
+    rows[0] |= {"margin": 0.0, "rejected_value": rows[0]["chosen_value"]}
+
+
+def _reversed(world: World, rows: list[dict[str, Any]]) -> None:
+    rows[0]["chosen"], rows[0]["rejected"] = rows[0]["rejected"], rows[0]["chosen"]
+    rows[0] |= {"margin": -2.0, "chosen_value": 0.0, "rejected_value": 2.0}
+
+
+def _unknown(world: World, rows: list[dict[str, Any]]) -> None:
+    del world.source.infos[rows[0]["rejected"]]
+
+
+def _no_prompt(world: World, rows: list[dict[str, Any]]) -> None:
+    world.source.change(rows[0]["chosen"], prompt=None)
+    world.source.change(rows[0]["rejected"], prompt=None)
+
+
+def _other_prompt(world: World, rows: list[dict[str, Any]]) -> None:
+    world.source.change(rows[0]["rejected"], prompt="something else")
+
+
+def _same_image(world: World, rows: list[dict[str, Any]]) -> None:
+    world.source.change(rows[0]["rejected"], response=world.source.infos[rows[0]["chosen"]].sample.response)
+
+
+def _unreadable(world: World, rows: list[dict[str, Any]]) -> None:
+    world.source.change(rows[0]["rejected"], shard="/nowhere/000.tar")
+
+
+def _changed(world: World, rows: list[dict[str, Any]]) -> None:
+    member = world.source.infos[rows[0]["rejected"]].sample.response[0].member
+    assert member is not None
+    with world.shard.open("r+b") as file:
+        file.seek(member.offset + member.length // 2)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def _several_views(world: World, rows: list[dict[str, Any]]) -> None:
+    sample = world.source.infos[rows[0]["rejected"]].sample
+    world.source.change(sample.id, response=sample.response * 2)
+
+
+def _twice(world: World, rows: list[dict[str, Any]]) -> None:
+    rows[0] = dict(rows[1])
+
+
+def _nan(world: World, rows: list[dict[str, Any]]) -> None:
+    rows[0] |= {"chosen_value": float("nan"), "margin": float("nan")}
+
+
+LEFT_OUT: list[tuple[str, Callable[[World, list[dict[str, Any]]], None]]] = [
+    ("tie", _tie),
+    ("chosen is not the better one", _reversed),
+    ("value is not a finite number", _nan),
+    ("sample is not in the store", _unknown),
+    ("no prompt", _no_prompt),
+    ("prompts of one group differ", _other_prompt),
+    ("both images are the same", _same_image),
+    ("media cannot be read", _unreadable),
+    ("media changed since it was read", _changed),
+    ("response is several images", _several_views),
+    ("pair stands twice", _twice),
+]
+
+
+@pytest.mark.parametrize("name", OF_PAIRS)
+@pytest.mark.parametrize(("reason", "spoil"), LEFT_OUT, ids=[reason for reason, _ in LEFT_OUT])
+def test_a_pair_that_no_trainer_can_use_is_left_out_whole_and_counted(
+    name: str, reason: str, spoil: Callable[[World, list[dict[str, Any]]], None], world: World, tmp_path: Path
+) -> None:
+    from curate.checking import check
+
+    rows = world.pair_rows()
+    spoil(world, rows)
+    (funnel,) = export(world.selection("pairs", rows), world.source, tmp_path / "out", format=name)
+    # Both pairs of a group share the chosen sample, so what is wrong with it costs two.
+    lost = 2 if reason == "no prompt" else 1
+    assert sum(funnel.dropped.values()) == lost
+    assert reason in funnel.dropped
+    assert funnel.adds_up
+    manifest = json.loads((tmp_path / "out" / "curate.json").read_text())
+    assert sum(manifest["splits"].values()) == funnel.kept
+    assert [found for found in check(tmp_path / "out") if found.rule != "unequal-extensions"] == []
+
+
+def test_pairs_of_a_prompt_are_counted_after_what_was_left_out(world: World, tmp_path: Path) -> None:
+    rows = world.pair_rows()
+    _unreadable(world, rows)
+    export(world.selection("pairs", rows), world.source, tmp_path / "out", format="diffusers-dpo")
+    table = pq.read_table(next((tmp_path / "out").glob("train-*.parquet")), columns=["group", "num_example_per_prompt"])
+    counts = {row["group"]: row["num_example_per_prompt"] for row in table.to_pylist()}
+    assert counts[rows[0]["group"]] == 1
+    assert set(counts.values()) == {1, 2}
+
+
+@pytest.mark.parametrize(("name", "responses_lost"), [("rankdpo", 3), ("imagereward", 1)])
+def test_a_list_with_a_missing_image_is_dropped_or_shortened(
+    name: str, responses_lost: int, world: World, tmp_path: Path
+) -> None:
+    world.source.change(world.groups[0][1].id, shard="/nowhere/000.tar")
+    lists, responses = export(world.selection("rankings"), world.source, tmp_path / "out", format=name)
+    assert lists.adds_up
+    assert responses.adds_up
+    assert responses.taken - responses.kept == responses_lost
+    assert lists.kept == len(world.groups) - (name == "rankdpo")
+    assert responses.dropped["media cannot be read"] == 1
+
+
+def test_a_list_in_which_all_tie_is_left_out(world: World, tmp_path: Path) -> None:
+    rows = world.ranking_rows()
+    for row in rows[:3]:
+        row |= {"rank": 1, "value": 1.0}
+    lists, _ = export(world.selection("rankings", rows), world.source, tmp_path / "out", format="rankdpo")
+    assert lists.dropped == {"all responses tie": 1}
+
+
+def test_a_list_too_large_for_memory_is_left_out(world: World, tmp_path: Path) -> None:
+    sizes = [sum(sample.response[0].member.length for sample in group if sample.response[0].member) for group in world.groups]
+    options = Options(list_bytes=max(sizes) - 1)
+    lists, responses = export(world.selection("rankings"), world.source, tmp_path / "out", format="rankdpo", options=options)
+    assert lists.dropped == {"images of the list are over the limit": 1}
+    assert responses.adds_up
+
+
+def test_phi_is_the_share_of_strict_wins_unless_the_ranking_brings_it(world: World, tmp_path: Path) -> None:
+    from curate.exporting.rankdpo import gains, load
+
+    assert gains([3.0, 1.0, 2.0, 1.0]) == [1.0, 0.0, 2 / 3, 0.0]
+    rows = [row | {"wins": {1: 0.9, 2: 0.5, 3: 0.1}[row["rank"]]} for row in world.ranking_rows()]
+    path = world.folder / "with_wins.parquet"
+    import pyarrow as pa
+
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    export(path, world.source, tmp_path / "out", format="rankdpo")
+    assert next(load(tmp_path / "out")).phi in ([0.9, 0.5, 0.1], [0.9, 0.5, 0.5])
+
+
+def test_conditions_that_a_format_cannot_hold_are_told(world: World, tmp_path: Path) -> None:
+    group = world.groups[0]
+    for sample in group:
+        world.source.change(sample.id, conditions={"source": world.groups[1][0].response[0]})
+    exported(world, "diffusers-dpo", tmp_path / "out")
+    assert "2 pairs answer a request with conditions" in (tmp_path / "out" / "README.md").read_text()
+
+
+# Files of many sizes --------------------------------------------------------------------------------------------------
+
+
+def test_large_exports_roll_over_to_more_files_and_row_groups(world: World, tmp_path: Path) -> None:
+    exported(world, "diffusers-dpo", tmp_path / "one")
+    exported(world, "diffusers-dpo", tmp_path / "many", row_group_bytes=20_000, file_bytes=40_000)
+    names = sorted(path.name for path in (tmp_path / "many").glob("train-*.parquet"))
+    assert len(names) > 2
+    assert names == [f"train-{number:05}-of-{len(names):05}.parquet" for number in range(len(names))]
+    assert pq.ParquetFile(tmp_path / "many" / names[0]).num_row_groups > 1
+    together = [row for name in names for row in pq.read_table(tmp_path / "many" / name).to_pylist()]
+    assert together == pq.read_table(tmp_path / "one" / "train-00000-of-00001.parquet").to_pylist()
+
+
+def test_media_columns_are_stored_plain_and_uncompressed(world: World, tmp_path: Path) -> None:
+    exported(world, "rankdpo", tmp_path / "out")
+    group = pq.ParquetFile(next((tmp_path / "out").glob("train-*.parquet"))).metadata.row_group(0)
+    columns = {group.column(number).path_in_schema: group.column(number) for number in range(group.num_columns)}
+    images = columns["images.list.element"]
+    assert images.compression == "UNCOMPRESSED"
+    assert "RLE_DICTIONARY" not in images.encodings
+    assert columns["prompt"].compression == "ZSTD"
+
+
+# The folder -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_holds_something_is_refused_and_left_alone(world: World, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("keep")
+    with pytest.raises(OutputError, match="not empty"):
+        exported(world, "ids", out)
+    assert tree(tmp_path / "out").keys() == {"mine.txt"}
+    exported(world, "ids", tmp_path / "done")
+    with pytest.raises(OutputError, match="already holds a finished export"):
+        exported(world, "ids", tmp_path / "done")
+
+
+def test_a_folder_below_a_file_is_refused(world: World, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="is not a folder"):
+        exported(world, "ids", tmp_path / "file" / "out")
+
+
+def test_an_empty_folder_is_taken(world: World, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    exported(world, "ids", tmp_path / "out")
+    assert (tmp_path / "out" / "curate.json").is_file()
+
+
+def test_an_export_of_nothing_is_refused_and_says_why(world: World, tmp_path: Path) -> None:
+    rows = world.pair_rows()[:1]
+    _tie(world, rows)
+    with pytest.raises(OutputError, match=r"nothing to export .*: all 1 rows were left out \(tie: 1\)"):
+        export(world.selection("pairs", rows), world.source, tmp_path / "out", format="hpdv3")
+    with pytest.raises(OutputError, match="it has no rows"):
+        export(world.selection("samples", []), world.source, tmp_path / "out", format="ids")
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_selections_and_names_are_one_sentence(world: World, tmp_path: Path) -> None:
+    with pytest.raises(CurateError, match="Did you mean 'diffusers-dpo'"):
+        export(world.selection("pairs"), world.source, tmp_path / "out", format="diffuser-dpo")
+    with pytest.raises(CurateError, match=r"takes rankings, and .* holds pairs; make rankings with `curate rank`"):
+        export(world.selection("pairs"), world.source, tmp_path / "out", format="rankdpo")
+    with pytest.raises(CurateError, match="is not a selection"):
+        export(world.shard, world.source, tmp_path / "out", format="rankdpo")
+    exported(world, "rankdpo", tmp_path / "list")
+    with pytest.raises(CurateError, match="neither those of pairs"):
+        export(next((tmp_path / "list").glob("*.parquet")), world.source, tmp_path / "out", format="ids")
+
+
+@pytest.mark.parametrize("split", ["../../etc", "Train", "a/b", "", "x" * 40])
+def test_a_split_that_cannot_be_a_file_name_is_refused(split: str, world: World, tmp_path: Path) -> None:
+    rows = [row | {"split": split} for row in world.pair_rows()]
+    with pytest.raises(CurateError, match="cannot be a file name"):
+        export(world.selection("pairs", rows), world.source, tmp_path / "out", format="hpdv2")
+    assert list(tmp_path.glob("out*")) == []
+
+
+_SLOW_EXPORT = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from tests.exporting.world import make_world
+from curate.exporting import export, find_format
+
+world = make_world(Path({folder!r}))
+read = world.source.read
+def slowly(shard, member):
+    time.sleep(0.01)
+    return read(shard, member)
+world.source.read = slowly
+print("ready", flush=True)
+export(world.selection(find_format({name!r}).takes), world.source, {out!r}, format={name!r})
+"""
+
+
+@pytest.mark.parametrize("name", ["diffusers-dpo", "win-lose-folders", "shards"])
+def test_killed_at_any_moment_a_rerun_gives_the_undisturbed_bytes(name: str, tmp_path: Path) -> None:
+    world = make_world(tmp_path / "world")
+    exported(world, name, tmp_path / "undisturbed")
+    out = tmp_path / "out"
+    code = _SLOW_EXPORT.format(root=str(Path.cwd()), folder=str(tmp_path / "world"), name=name, out=str(out))
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        deadline = time.monotonic() + 10
+        while not list(tmp_path.glob("out.tmp.*")) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(0.08)
+        alive = list(tmp_path.glob("out.tmp.*"))
+        assert len(alive) == 1, "the export has begun and has not ended"
+        process.kill()
+    assert not out.exists()
+    exported(world, name, out)
+    assert tree(out) == tree(tmp_path / "undisturbed")
+    assert list(tmp_path.glob("out.tmp.*")) == [], "what the killed run left is gone"
+
+
+def test_the_folder_of_an_export_that_still_runs_is_not_touched(world: World, tmp_path: Path) -> None:
+    from curate.exporting.folder import writing_folder
+
+    def slow_export() -> None:
+        with writing_folder(tmp_path / "out") as folder:
+            exported(world, "ids", tmp_path / "out")
+            assert folder.path.is_dir(), "the other export did not take this one for a dead one"
+            folder.finish({})
+
+    with pytest.raises(OutputError, match="written to it meanwhile"):
+        slow_export()
+    assert json.loads((tmp_path / "out" / "curate.json").read_text())["format"] == "ids"
+
+
+@pytest.mark.parametrize("name", ["diffusers-dpo", "imagereward", "shards"])
+def test_a_full_disk_is_one_sentence_and_a_rerun_works(name: str, world: World, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("no right to mount a small disk here")
+    try:
+        with pytest.raises(OutputError, match="no space left"):
+            exported(world, name, disk / "out")
+        assert list(disk.iterdir()) == [], "what was half written is given back"
+        subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)
+        exported(world, name, disk / "out")
+        exported(world, name, tmp_path / "undisturbed")
+        assert tree(disk / "out") == tree(tmp_path / "undisturbed")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../b", "/abs", "a//b", ".hidden", "x" * 201, "a\nb", ""])
+def test_only_plain_names_get_into_an_export(name: str, tmp_path: Path) -> None:
+    from curate.exporting.folder import writing_folder
+
+    with pytest.raises(ValueError, match="not a name"), writing_folder(tmp_path / "out") as folder:
+        folder.media(name, b"x", "0" * 64)
+    assert list(tmp_path.iterdir()) == []
