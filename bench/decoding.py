@@ -3,12 +3,11 @@
 Both deliver uint8 pixels (224, 224, 3) of every JPEG to the main process, with two workers. `limit` is what two processes
 reach that decode and resize bytes already in their memory and deliver nothing.
 
-    python -m bench.decoding [--rounds 5]
+    python -m bench --only decoding
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import queue
 import time
@@ -16,7 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from bench.harness import alternate, report_job, table
+from bench.harness import alternate, run_job, table
 from bench.photographs import photographs
 
 WORKERS = 2
@@ -36,10 +35,10 @@ def _fast() -> Any:
     return preparation(Geometry(size=224), backend="fast")
 
 
-def job_curate() -> tuple[float, int]:
+def job_curate() -> dict[str, float]:
+    from curate.raters import Settings
     from curate.rating.pool import Chunk, Decoded, Pool
     from curate.rating.tasks import Config, Task
-    from curate.raters import Settings
     from curate.shards.media import Limits
 
     config = Config(raters=(), settings=Settings(), preparations=(_fast(),), limits=Limits(), memory_bytes=None)
@@ -71,7 +70,7 @@ def job_curate() -> tuple[float, int]:
         seconds = time.perf_counter() - started
         del pass_number
     pool.close()
-    return seconds, count
+    return {"seconds": seconds, "count": count}
 
 
 def _pillow(sample: dict[str, Any]) -> Any:
@@ -86,7 +85,7 @@ def _pillow(sample: dict[str, Any]) -> Any:
     return (np.asarray(image.crop((left, top, left + 224, top + 224))),)
 
 
-def job_webdataset() -> tuple[float, int]:
+def job_webdataset() -> dict[str, float]:
     import torch
     import webdataset
 
@@ -99,7 +98,7 @@ def job_webdataset() -> tuple[float, int]:
         started = time.perf_counter()
         count = sum(len(pixels) for (pixels,) in loader)
         seconds = time.perf_counter() - started
-    return seconds, count
+    return {"seconds": seconds, "count": count}
 
 
 def _decode_all(part: int) -> tuple[float, int]:
@@ -114,29 +113,23 @@ def _decode_all(part: int) -> tuple[float, int]:
     return time.perf_counter() - started, len(jpegs)
 
 
-def job_limit() -> tuple[float, int]:
+def job_limit() -> dict[str, float]:
     with ProcessPoolExecutor(WORKERS) as pool:
         done = list(pool.map(_decode_all, range(WORKERS)))
-    return max(seconds for seconds, _ in done), sum(count for _, count in done)
+    return {"seconds": max(seconds for seconds, _ in done), "count": sum(count for _, count in done)}
 
 
 JOBS = {"curate": job_curate, "webdataset": job_webdataset, "limit": job_limit}
 
 
-def main() -> str:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--job", choices=JOBS)
-    options = parser.parse_args()
+def measure(*, rounds: int, rows: int) -> str:
+    """The table and the share of the limit; `rows` is for benchmarks of tables."""
     photographs()
-    if options.job:
-        report_job(*JOBS[options.job]())
-        return ""
-    measured = alternate("decoding", list(JOBS), rounds=options.rounds)
+    measured = alternate("decoding", list(JOBS), rounds=rounds)
     text = table("Read, decode, resize to 224 (goal: 2.2 x webdataset)", measured, base="webdataset", unit="images")
     share = measured["curate"].rate / measured["limit"].rate
     return f"{text}\nShare of the decode limit of the same cores (goal: 0.9): {share:.2f}\n"
 
 
 if __name__ == "__main__":
-    print(main())
+    run_job(JOBS)

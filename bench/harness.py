@@ -5,13 +5,14 @@ Shared machines drift, so a number means something only beside another one from 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Measured:
         return self.count / self.median
 
 
-def alternate(module: str, variants: Sequence[str], *, rounds: int, arguments: Sequence[str] = ()) -> dict[str, Measured]:
+def alternate(module: str, variants: Sequence[str], *, rounds: int) -> dict[str, Measured]:
     """Run `python -m bench.<module> --job VARIANT` for every variant in turn, `rounds` times after one warm-up.
 
     A job prints one line of JSON: seconds, count, peak_mib.
@@ -47,7 +48,7 @@ def alternate(module: str, variants: Sequence[str], *, rounds: int, arguments: S
     measured = {name: Measured(name=name) for name in variants}
     for number in range(rounds + 1):
         for name in variants:
-            said = _job(module, name, arguments)
+            said = job(module, name)
             if number == 0:
                 continue  # the warm-up fills the page cache and compiles the byte code
             one = measured[name]
@@ -57,12 +58,15 @@ def alternate(module: str, variants: Sequence[str], *, rounds: int, arguments: S
     return measured
 
 
-def report_job(seconds: float, count: int) -> None:
-    """What a job prints at its end."""
+def run_job(jobs: Mapping[str, Callable[[], Mapping[str, float]]]) -> None:
+    """The command line of a benchmark's own processes: run `--job NAME` and say what it gave, `seconds` and `count` at least."""
     import resource
 
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--job", choices=jobs, required=True)
+    said = jobs[parser.parse_args().job]()
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    print(json.dumps({"seconds": seconds, "count": count, "peak_mib": peak / 1024}))
+    print(json.dumps({**said, "peak_mib": peak / 1024}))
 
 
 def table(title: str, measured: dict[str, Measured], *, base: str, unit: str) -> str:
@@ -88,8 +92,9 @@ def machine() -> str:
     return f"{os.cpu_count()} x {model}, Python {platform.python_version()}"
 
 
-def _job(module: str, name: str, arguments: Sequence[str]) -> dict[str, float]:
-    command = [sys.executable, "-m", f"bench.{module}", "--job", name, *arguments]
+def job(module: str, name: str) -> dict[str, float]:
+    """What one job said, run in a process of its own."""
+    command = [sys.executable, "-m", f"bench.{module}", "--job", name]
     done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")

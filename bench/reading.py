@@ -5,11 +5,12 @@ python -m bench.reading [--rounds 5]
 
 from __future__ import annotations
 
-import argparse
 import time
+from collections.abc import Callable
+from functools import partial
 
-from bench.harness import alternate, report_job, table
-from bench.photographs import photographs
+from bench.harness import alternate, run_job, table
+from bench.photographs import RECORDS, SHARDS, photographs
 
 
 def job_curate() -> int:
@@ -31,33 +32,26 @@ def job_cat() -> int:
         with shard.open("rb", buffering=0) as file:
             while file.read(1 << 20):
                 pass
-    return job_count()
-
-
-def job_count() -> int:
-    from bench.photographs import RECORDS, SHARDS
-
     return SHARDS * RECORDS
 
 
 JOBS = {"curate": job_curate, "webdataset": job_webdataset, "cat": job_cat}
 
 
-def main() -> str:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--job", choices=JOBS)
-    options = parser.parse_args()
+def measure(*, rounds: int, rows: int) -> str:
+    """The table; `rows` is for benchmarks of tables."""
     photographs()
-    if options.job:
-        JOBS[options.job]()  # once to warm the page cache and the imports
-        started = time.perf_counter()
-        count = JOBS[options.job]()
-        report_job(time.perf_counter() - started, count)
-        return ""
-    measured = alternate("reading", list(JOBS), rounds=options.rounds)
+    measured = alternate("reading", list(JOBS), rounds=rounds)
     return table("Reading shards (goal: 4 x webdataset)", measured, base="webdataset", unit="samples")
 
 
+def _twice(job: Callable[[], int]) -> dict[str, float]:
+    """The second of two runs: the first warms the page cache and the imports."""
+    job()
+    started = time.perf_counter()
+    count = job()
+    return {"seconds": time.perf_counter() - started, "count": count}
+
+
 if __name__ == "__main__":
-    print(main())
+    run_job({name: partial(_twice, job) for name, job in JOBS.items()})

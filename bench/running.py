@@ -1,23 +1,20 @@
 """What a run costs beside its raters: starting a finished run again, and memory over a long one.
 
-python -m bench.running --job resume      a finished run over 1,000 shards (goal: under 2 s)
-python -m bench.running --job memory      1,000,000 samples, a rater that does nothing (goal: no slope)
+python -m bench --only running
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from bench.harness import report_job
+from bench.harness import job, run_job
 from curate.testing import card_yaml, write_shard
-
-CAPTION = {"caption.txt": b"a caption that is not looked at"}
 
 
 def _shards(folder: Path, shards: int, records: int) -> None:
@@ -30,7 +27,7 @@ def _shards(folder: Path, shards: int, records: int) -> None:
 
 def _layout(folder: Path) -> str:
     path = folder / "texts.yaml"
-    path.write_text("name: texts\nabout: one text a record, judged by itself\nresponse: [txt]\n")
+    path.write_text("name: texts\nabout: one text a record, judged by itself\nresponses: [txt]\nmeta: []\n")
     return str(path)
 
 
@@ -48,18 +45,18 @@ def _rate(folder: Path, card: Path, layout: str, on_progress: Callable[[object],
     return report.samples
 
 
-def job_resume(folder: Path, shards: int = 1000) -> tuple[float, int]:
+def job_resume(folder: Path, shards: int = 1000) -> dict[str, float]:
     _shards(folder / "shards", shards, 5)
     card = card_yaml(folder / "hash.yaml", name="hash", target="curate.testing:HashRater", takes={"response": "any"})
     layout = _layout(folder)
     _rate(folder, card, layout)
     started = time.perf_counter()
     _rate(folder, card, layout)
-    return time.perf_counter() - started, shards
+    return {"seconds": time.perf_counter() - started, "count": shards}
 
 
-def job_memory(folder: Path, samples: int = 1_000_000) -> tuple[float, int]:
-    """Prints resident memory as the run goes; the slope is over its second half, when every buffer has its size."""
+def job_memory(folder: Path, samples: int = 1_000_000) -> dict[str, float]:
+    """How resident memory grows over the second half of a long run, when every buffer has its size."""
     _shards(folder / "shards", samples // 10_000, 10_000)
     card = card_yaml(folder / "nothing.yaml", name="nothing", target="curate.testing:HashRater", takes={"response": "any"})
     seen: list[tuple[int, float]] = []
@@ -76,24 +73,30 @@ def job_memory(folder: Path, samples: int = 1_000_000) -> tuple[float, int]:
     mean_done = sum(done for done, _ in half) / len(half)
     mean_resident = sum(resident for _, resident in half) / len(half)
     slope = sum((d - mean_done) * (r - mean_resident) for d, r in half) / sum((d - mean_done) ** 2 for d, _ in half)
-    print(f"resident {half[0][1]:.0f} MiB at {half[0][0]:,} samples, {half[-1][1]:.0f} MiB at {half[-1][0]:,}")
-    print(f"slope {slope * 100_000:.2f} MiB per 100,000 samples; {count / seconds:,.0f} samples/s")
-    return seconds, count
+    return {"seconds": seconds, "count": count, "slope": slope * 100_000}
 
 
 JOBS = {"resume": job_resume, "memory": job_memory}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--job", choices=JOBS, required=True)
-    options = parser.parse_args()
+def measure(*, rounds: int, rows: int) -> str:
+    """One run of each; `rounds` and `rows` are for benchmarks that compare variants."""
+    resume, memory = job("running", "resume"), job("running", "memory")
+    return (
+        "### What a run costs beside its raters\n\n"
+        f"- starting a finished run over {resume['count']:,} shards again: {resume['seconds']:.2f} s (goal: under 2)\n"
+        f"- {memory['count']:,} samples through a rater that does nothing: {memory['count'] / memory['seconds']:,.0f} samples/s, "
+        f"peak {memory['peak_mib']:.0f} MiB, slope {memory['slope']:.2f} MiB per 100,000 samples in the second half\n"
+    )
+
+
+def _in_a_folder(measured: Callable[[Path], dict[str, float]]) -> dict[str, float]:
     folder = Path(tempfile.mkdtemp(prefix="curate-bench-"))
     try:
-        report_job(*JOBS[options.job](folder))
+        return measured(folder)
     finally:
         shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
-    main()
+    run_job({name: partial(_in_a_folder, one) for name, one in JOBS.items()})

@@ -34,9 +34,7 @@ def synthetic_view(path: Path, rows: int) -> View:
 def _write(path: Path, groups: int) -> None:
     import duckdb
 
-    rated = ", ".join(
-        _RATED.format(rater=rater, value=f"(hash(sample || '{rater}') % 1000003) / 1000003.0") for rater in RATERS
-    )
+    rated = ", ".join(_RATED.format(rater=rater, value=f"(hash(sample || '{rater}') % 1000003) / 1000003.0") for rater in RATERS)
     with duckdb.connect(config={"memory_limit": "3GB", "temp_directory": str(path.parent)}) as connection:
         connection.execute(f"""
             COPY (

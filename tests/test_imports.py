@@ -27,14 +27,15 @@ ALLOWED: dict[str, set[str]] = {
     "shards": BASE | {"files"},
     "store": BASE | {"files"},
     "scorers": BASE | {"cards", "raters", "shards"},
-    "rate": BASE | {"cards", "raters", "progress", "shards", "store"},
+    "rating": BASE | {"cards", "raters", "progress", "shards", "store"},
     "select": {"errors", "records", "files"},
-    "export": BASE | {"files", "select", "shards"},
-    "check": BASE | {"files", "export", "shards"},
-    "bridge": BASE | {"cards", "shards", "store", "export"},
-    "api": BASE | {"cards", "raters", "progress", "files", "shards", "store", "rate", "select", "bridge", "export", "check"},
+    "exporting": BASE | {"files", "select", "shards"},
+    "checking": BASE | {"files", "exporting", "shards"},
+    "showing": {"errors", "store"},
+    "bridge": {"records", "exporting", "shards", "store"},
+    "api": BASE | {"progress", "files", "raters", "store", "rating", "select", "bridge", "exporting", "checking", "showing"},
     "demo": {"errors", "records", "files", "progress", "api", "shards"},
-    "cli": {"errors", "records", "cards", "progress", "api", "rate", "demo"},
+    "cli": {"errors", "records", "cards", "progress", "api", "rating", "checking", "demo"},
 }
 """What each part of curate may import of curate. The public verbs, the entry points and `testing` may import all of it."""
 

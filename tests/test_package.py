@@ -57,7 +57,7 @@ def test_the_wheel_says_what_it_is(built: tuple[Path, Path]) -> None:
 
 
 def test_content_is_found_inside_a_zipped_wheel(built: tuple[Path, Path]) -> None:
-    code = "import curate.content as c; print(*(f.name for f in c.content_files('annotators', '', '.yaml')))"
+    code = "from curate.content import content_files; print(*(f.name for f in content_files('annotators', '', '.yaml')))"
     command = [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {str(built[0])!r}); {code}"]
     found = subprocess.run(command, cwd=built[0].parent, check=True, capture_output=True, text=True).stdout.split()
     assert sorted(found) == sorted(Path(path).name for path in files_of("annotators") if path.endswith(".yaml"))

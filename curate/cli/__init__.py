@@ -6,9 +6,16 @@ imports what it needs when it runs, so that `curate --help` answers at once.
 
 from __future__ import annotations
 
+import io
+import sys
+
 
 def main() -> None:
     """The entry point of the command `curate`."""
     from curate.cli.app import app
 
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that knows no Unicode shows '?' for what it lacks; it must not end a run.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     app(prog_name="curate")

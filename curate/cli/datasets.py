@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from curate.api import CheckReport
-    from curate.checking import Finding
 
 
 def export(
@@ -66,19 +65,10 @@ def check(
 
 
 def _findings(report: CheckReport) -> list[RenderableType]:
-    """What was found, one row a rule, with the first place and what to do there."""
+    """How often each rule was broken, and the first place of each with what to do there."""
     if not report.counts:
         return [f"{report.dataset}: nothing wrong"]
-    first: dict[str, Finding] = {}
-    for one in report.findings:
-        first.setdefault(f"{one.severity}: {one.rule}", one)
-    rows = [(name, count, *_told(first.get(name))) for name, count in report.counts.items()]
-    return [table("Findings", ("rule", "rows", "first", "what", "what to do"), rows)]
-
-
-def _told(finding: Finding | None) -> tuple[str | None, str | None, str | None]:
-    """Place, message and remedy; nothing for a rule whose findings all came after those that were kept."""
-    if finding is None:
-        return None, None, None
-    place = finding.file or "the folder"
-    return place if finding.row is None else f"{place}, row {finding.row}", finding.message, finding.fix
+    first: dict[str, str] = {}
+    for finding in report.findings:
+        first.setdefault(f"{finding.severity}: {finding.rule}", str(finding))
+    return [table("Findings", ("rule", "rows"), report.counts.items()), "The first of each:\n", *first.values()]

@@ -48,7 +48,7 @@ class Display:
         self._last = now
         LOG.info("%s", line(progress))
         if self._live is None and not self._quiet:
-            self._console.print(line(progress), markup=False)
+            self._console.print(line(progress), markup=False, soft_wrap=True)
 
 
 def line(progress: Progress) -> str:
@@ -68,12 +68,15 @@ def line(progress: Progress) -> str:
 
 
 def bar(progress: Progress) -> RenderableType:
-    """The same with a bar above it."""
-    from rich.console import Group
+    """The same below a bar, which moves to and fro while the total is not known."""
     from rich.progress_bar import ProgressBar
+    from rich.table import Table
     from rich.text import Text
 
-    return Group(ProgressBar(total=progress.samples_total, completed=progress.samples_done, width=60), Text(line(progress)))
+    rows = Table.grid()
+    rows.add_row(ProgressBar(total=progress.samples_total, completed=progress.samples_done, width=60))
+    rows.add_row(Text(line(progress)))
+    return rows
 
 
 def duration(seconds: float) -> str:

@@ -44,33 +44,33 @@ class Session:
 
         self.quiet = quiet
         self._as_json = as_json
-        self.err: Console = Console(stderr=True, soft_wrap=True, highlight=False)
+        self.err: Console = Console(stderr=True, highlight=False)
         self._out: Console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 
     def tell(self, text: str) -> None:
         """Say something on the way; it is no result."""
         LOG.info("%s", text)
         if not self.quiet:
-            self.err.print(text, markup=False)
+            self.err.print(text, markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Say something that the user has to know, `--quiet` or not."""
         LOG.warning("%s", text)
-        self.err.print(f"note: {text}", markup=False)
+        self.err.print(f"note: {text}", markup=False, soft_wrap=True)
 
     def show(self, part: RenderableType, *, style: str | None = None) -> None:
         """Print a part of the result as soon as it is there; `--json` prints all of it at the end."""
         if not self.quiet and not self._as_json:
-            self._out.print(part, style=style)
+            self._out.print(part, style=style, markup=False)
 
     def finish(self, document: Mapping[str, Any], shown: Sequence[RenderableType]) -> None:
         """Print the result: `document` with `--json`, else `shown`, one below the other."""
         LOG.info("%s", json.dumps(document, ensure_ascii=False, default=str))
         if self._as_json:
-            sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n")
+            sys.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
             return
         for one in shown:
-            self._out.print(one)
+            self._out.print(one, markup=False)
 
 
 @contextmanager

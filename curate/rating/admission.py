@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from curate.cards import Card, CardFile
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from curate.shards.grouping import Record
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class Seat:
     """A rater's place in a run."""
 
@@ -38,7 +39,7 @@ class Seat:
         """The media it judges."""
         return ("response", *self.card.takes.conditions)
 
-    @property
+    @cached_property
     def decodes(self) -> frozenset[str]:
         """The roles it needs as pixels."""
         if self.worker is not None:

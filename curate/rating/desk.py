@@ -42,8 +42,8 @@ class Desk:
         """Questions answered in this run: one for each sample and rater."""
         self.failures: dict[str, int] = {}
         """Of those, the failed ones by status."""
-        self.settled = 0
-        """Samples with nothing left to do or to ask."""
+        self._new_settled = 0
+        self._new_failures: dict[str, int] = {}
 
     @property
     def open(self) -> bool:
@@ -109,7 +109,8 @@ class Desk:
         rows = [] if status is Status.PENDING else ratings_of(entry.sample.id, seat.card, values)
         self.answered += 1
         if status not in HEALTHY:
-            self.failures[str(status)] = self.failures.get(str(status), 0) + 1
+            for counts in (self.failures, self._new_failures):
+                counts[str(status)] = counts.get(str(status), 0) + 1
         told: set[int] = set()
         for each in (entry, *entry.borrowers.pop(fingerprint, ())):
             if each.unit.number not in told:
@@ -123,6 +124,12 @@ class Desk:
         for entry in [entry for entry in self._entries.values() if fingerprint in entry.waiting]:
             if seat.claimed.get(entry.sample.id) is entry:
                 self.answer(seat, entry.number, _all(seat, Status.ERROR, "the rater ended without an answer"))
+
+    def news(self) -> tuple[int, dict[str, int]]:
+        """Since the last call: samples with nothing left to do or to ask, and failures by status."""
+        settled, failures = self._new_settled, self._new_failures
+        self._new_settled, self._new_failures = 0, {}
+        return settled, failures
 
     def finished(self) -> list[OpenUnit]:
         """The units that became complete since the last call."""
@@ -191,7 +198,7 @@ class Desk:
 
     def _settle(self, entry: Entry) -> None:
         if entry.settled and self._entries.pop(entry.number, None) is not None:
-            self.settled += 1
+            self._new_settled += 1
             entry.unit.open_entries -= 1
             self._check(entry.unit)
 

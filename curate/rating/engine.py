@@ -165,7 +165,6 @@ class Engine:
                 continue  # Wakes now and then so that Ctrl-C is heard.
 
     def _handle(self, event: object, pool: Pool) -> None:
-        settled, failures = self.desk.settled, dict(self.desk.failures)
         match event:
             case UnitBegun():
                 self.desk.begin(event.unit, event.source)
@@ -186,7 +185,7 @@ class Engine:
             case BaseException():
                 raise event
         self._drain()
-        self._count(settled, failures)
+        self._count()
 
     def _submit(self, block: Block, pool: Pool) -> None:
         chunk = self.desk.admit(block)
@@ -216,10 +215,9 @@ class Engine:
             for lane in self._lanes.values():
                 lane.put(None)
 
-    def _count(self, settled_before: int, failures_before: dict[str, int]) -> None:
-        new = {status: n - failures_before.get(status, 0) for status, n in self.desk.failures.items()}
-        failures = {status: n for status, n in new.items() if n}
-        settled = self.desk.settled - settled_before
+    def _count(self) -> None:
+        """Tell the meter what is new, and stop the run when too much of it is failures."""
+        settled, failures = self.desk.news()
         if settled or failures:
             self._meter.add(samples=settled, failures=failures)
         failed = sum(self.desk.failures.values())

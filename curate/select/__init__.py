@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from curate.select.expression import Expression, parse
-from curate.select.filter import Filtered, filter  # noqa: A004 - the verb of the command line
-from curate.select.pair import Pairs, pair
-from curate.select.rank import Rankings, rank
+from curate.select.filtering import Filtered, filter  # noqa: A004 - the verb of the command line
+from curate.select.pairing import Pairs, pair
+from curate.select.ranking import Rankings, rank
 
 __all__ = ["Expression", "Filtered", "Pairs", "Rankings", "filter", "pair", "parse", "rank"]

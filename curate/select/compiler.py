@@ -107,6 +107,10 @@ class Compiler:
             raise self._problem(nodes[0], "something other than null is needed here")
         return fragments
 
+    def _check_order(self, node: syntax.Node, fragment: Fragment) -> None:
+        if fragment.type == "boolean":
+            raise self._problem(node, f"{self._shown(node)} is true or false, which has no order")
+
     # Leaves
 
     def _constant(self, node: syntax.Constant) -> Fragment:
@@ -158,13 +162,13 @@ class Compiler:
 
     def _compare(self, node: syntax.Compare) -> Fragment:
         left, right = (finite_or_null(part) for part in self._alike([node.left, node.right]))
-        if left.type == "boolean" and node.operator not in ("=", "!="):
-            raise self._problem(node.left, f"{self._shown(node.left)} is true or false, which has no order")
+        if node.operator not in ("=", "!="):
+            self._check_order(node.left, left)
         return combined(f"({left.sql} {node.operator} {right.sql})", "boolean", [left, right])
 
     def _between(self, node: syntax.Between) -> Fragment:
-        self._typed(node.operand, "number", "text")
         parts = [finite_or_null(part) for part in self._alike([node.operand, node.low, node.high])]
+        self._check_order(node.operand, parts[0])
         operand, low, high = (part.sql for part in parts)
         return combined(f"({operand} {_negated(node.negated)}BETWEEN {low} AND {high})", "boolean", parts)
 

@@ -15,7 +15,6 @@ and no release of the database changes the language.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal, cast
 
 from curate.errors import ExpressionError
@@ -35,6 +34,7 @@ from curate.select.syntax import (
     Negative,
     Node,
     Not,
+    Operator,
 )
 from curate.select.tokens import Token, problem_at, tokenize
 
@@ -93,36 +93,39 @@ class _Parser:
         found = "the expression ends" if token.kind == "end" else f"'{token.text[:40]}' stands"
         return problem_at(self._what, token.start, f"{found} where {wanted} should")
 
-    def _nested(self, part: Callable[[], Node]) -> Node:
-        """What `part` reads, one level deeper."""
+    def _enter(self) -> None:
+        """Go one level deeper; whoever enters, leaves by `self._depth -= 1`."""
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise problem_at(self._what, self._peek.start, f"more than {MAX_DEPTH} levels stand inside each other")
-        node = part()
-        self._depth -= 1
-        return node
 
     def _check_count(self, count: int, token: Token) -> None:
         if count > MAX_TERMS:
             raise problem_at(self._what, token.start, f"more than {MAX_TERMS} terms stand side by side")
 
-    # The grammar
+    # The grammar. A level of nesting is ten calls deep, so `MAX_DEPTH` levels stay well below Python's limit.
 
     def _expression(self) -> Node:
-        return self._nested(lambda: self._logic("or", lambda: self._logic("and", self._not)))
-
-    def _logic(self, word: Literal["and", "or"], part: Callable[[], Node]) -> Node:
-        operands = [part()]
-        while joined := self._accept(word):
-            operands.append(part())
+        self._enter()
+        operands = [self._and()]
+        while joined := self._accept("or"):
+            operands.append(self._and())
             self._check_count(len(operands), joined)
-        if len(operands) == 1:
-            return operands[0]
-        return Logic(word=word, operands=operands, start=operands[0].start, end=operands[-1].end)
+        self._depth -= 1
+        return _joined("or", operands)
+
+    def _and(self) -> Node:
+        operands = [self._not()]
+        while joined := self._accept("and"):
+            operands.append(self._not())
+            self._check_count(len(operands), joined)
+        return _joined("and", operands)
 
     def _not(self) -> Node:
         if negation := self._accept("not"):
-            operand = self._nested(self._not)
+            self._enter()
+            operand = self._not()
+            self._depth -= 1
             return Not(operand=operand, start=negation.start, end=operand.end)
         return self._test()
 
@@ -177,21 +180,26 @@ class _Parser:
         return items
 
     def _sum(self) -> Node:
-        return self._arithmetic(("+", "-"), lambda: self._arithmetic(("*", "/"), self._signed))
-
-    def _arithmetic(self, operators: tuple[str, ...], part: Callable[[], Node]) -> Node:
-        first = part()
-        rest: list[tuple[Literal["+", "-", "*", "/"], Node]] = []
-        while operator := self._accept(*operators):
-            rest.append((cast(Literal["+", "-", "*", "/"], operator.text), part()))
+        first = self._product()
+        rest: list[tuple[Operator, Node]] = []
+        while operator := self._accept("+", "-"):
+            rest.append((cast(Operator, operator.text), self._product()))
             self._check_count(len(rest) + 1, operator)
-        if not rest:
-            return first
-        return Arithmetic(first=first, rest=rest, start=first.start, end=rest[-1][1].end)
+        return _chain(first, rest)
+
+    def _product(self) -> Node:
+        first = self._signed()
+        rest: list[tuple[Operator, Node]] = []
+        while operator := self._accept("*", "/"):
+            rest.append((cast(Operator, operator.text), self._signed()))
+            self._check_count(len(rest) + 1, operator)
+        return _chain(first, rest)
 
     def _signed(self) -> Node:
         if sign := self._accept("-", "+"):
-            operand = self._nested(self._signed)
+            self._enter()
+            operand = self._signed()
+            self._depth -= 1
             return Negative(operand=operand, start=sign.start, end=operand.end) if sign.text == "-" else operand
         return self._primary()
 
@@ -243,3 +251,15 @@ class _Parser:
         otherwise = self._expression() if self._accept("else") else None
         end = self._expect("end").end
         return Case(branches=branches, otherwise=otherwise, start=case.start, end=end)
+
+
+def _joined(word: Literal["and", "or"], operands: list[Node]) -> Node:
+    if len(operands) == 1:
+        return operands[0]
+    return Logic(word=word, operands=operands, start=operands[0].start, end=operands[-1].end)
+
+
+def _chain(first: Node, rest: list[tuple[Operator, Node]]) -> Node:
+    if not rest:
+        return first
+    return Arithmetic(first=first, rest=rest, start=first.start, end=rest[-1][1].end)

@@ -112,10 +112,8 @@ def cuts(view: View) -> Iterator[tuple[int, int]]:
 
 
 def _one_piece(table: pa.Table, name: str) -> pa.Array:
-    import pyarrow as pa
-
     column = table.column(name)
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _array(table: pa.Table, name: str) -> NDArray[Any]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+Operator = Literal["+", "-", "*", "/"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
@@ -43,7 +45,7 @@ class Arithmetic(Node):
     """`first op operand op operand …`, from left to right; operators of one precedence."""
 
     first: Node
-    rest: Sequence[tuple[Literal["+", "-", "*", "/"], Node]]
+    rest: Sequence[tuple[Operator, Node]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

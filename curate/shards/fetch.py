@@ -11,12 +11,10 @@ from collections import OrderedDict
 from types import TracebackType
 from typing import IO, Any, Protocol
 
-import fsspec
-
 from curate.errors import ShardError
 from curate.records import Member
 from curate.shards.compress import MAGIC_BYTES, DamagedStreamError, is_compressed
-from curate.shards.sources import is_local, local_path, open_stream
+from curate.shards.sources import filesystem_of, is_local, local_path, open_stream
 
 OPEN_SHARDS = 16
 """Shards kept open at a time."""
@@ -118,7 +116,7 @@ class _RemoteFile:
     def __init__(self, shard: str) -> None:
         self._shard = shard
         self._filesystem: Any
-        self._filesystem, self._path = fsspec.core.url_to_fs(shard)
+        self._filesystem, self._path = filesystem_of(shard)
 
     def read(self, offset: int, length: int) -> bytes:
         if length == 0:

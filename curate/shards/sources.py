@@ -15,8 +15,6 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-import fsspec
-
 from curate.errors import ShardError, nearest
 from curate.shards.braces import expand_braces
 from curate.shards.compress import BUFFER, decompressed
@@ -88,7 +86,7 @@ def open_raw(shard: str) -> io.BufferedReader:
     try:
         if is_local(shard):
             return io.BufferedReader(io.FileIO(local_path(shard)), BUFFER)
-        filesystem, path = fsspec.core.url_to_fs(shard)
+        filesystem, path = filesystem_of(shard)
         return io.BufferedReader(_Remote(shard, filesystem.open(path, "rb")), BUFFER)
     except _REMOTE_FAILURES as problem:
         raise _cannot_open(shard, problem) from problem
@@ -118,10 +116,18 @@ class _Remote(io.RawIOBase):
         super().close()
 
 
+def filesystem_of(shard: str) -> tuple[Any, str]:
+    """The fsspec file system of a remote shard, and the shard's path in it."""
+    import fsspec
+
+    filesystem, path = fsspec.core.url_to_fs(shard)
+    return filesystem, path
+
+
 def remote_info(shard: str) -> Mapping[str, Any]:
     """What the file system that holds a remote shard says of it."""
     try:
-        filesystem, path = fsspec.core.url_to_fs(shard)
+        filesystem, path = filesystem_of(shard)
         info: Mapping[str, Any] = filesystem.info(path)
     except _REMOTE_FAILURES as problem:
         raise _cannot_open(shard, problem) from problem
@@ -181,7 +187,7 @@ def _resolve_remote_name(name: str) -> list[str]:
     if not magic:
         return [name]
     try:
-        filesystem, path = fsspec.core.url_to_fs(name)
+        filesystem, path = filesystem_of(name)
         matches = sorted(filesystem.glob(path))
     except _REMOTE_FAILURES as problem:
         raise _cannot_open(name, problem) from problem

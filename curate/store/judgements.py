@@ -102,9 +102,14 @@ def keys_of(batch: pa.RecordBatch, kind: Kind) -> Ids:
 def status_codes(column: pa.Array) -> Codes:
     """The codes of a column of statuses. Raises `StoreError` for one that this version does not know."""
     encoded = column.dictionary_encode()
-    try:
-        codes = np.array([CODES[Status(text)] for text in encoded.dictionary.to_pylist()], dtype=np.uint8)
-    except ValueError as problem:
-        raise StoreError(f"the store holds a status that this version does not know ({problem}); update curate") from problem
+    codes = np.array([CODES[parse_status(text)] for text in encoded.dictionary.to_pylist()], dtype=np.uint8)
     indices: NDArray[np.int32] = encoded.indices.to_numpy(zero_copy_only=False)
     return codes[indices]
+
+
+def parse_status(text: str) -> Status:
+    """The status that a row names. Raises `StoreError` for one that this version does not know."""
+    try:
+        return Status(text)
+    except ValueError:
+        raise StoreError(f"the store holds the status '{text}', which this version does not know; update curate") from None

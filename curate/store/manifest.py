@@ -218,7 +218,7 @@ class Manifest:
     def put_unit(self, state: UnitState) -> None:
         """Write a unit's row and the cards it has been asked for; within a transaction."""
         unit = unit_name(state.shard)
-        row = (unit, state.shard, state.signature, state.layout, state.complete, state.present, canonical_json(state.counts))
+        row = (unit, state.shard, state.signature, state.layout, state.complete, state.present, json.dumps(state.counts))
         self._db.execute("INSERT OR REPLACE INTO units VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         self._db.execute("DELETE FROM unit_cards WHERE unit = ?", (unit,))
         self._db.executemany("INSERT INTO unit_cards VALUES (?, ?)", [(unit, card) for card in sorted(state.asked)])

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.records import Comparison, Media, Member, Rating, Sample, Status
+from curate.records import Comparison, Media, Member, Rating, Sample
 from curate.store.ids import Ids, find, order, pack, unpack_bytes
-from curate.store.judgements import LiveRows, id_bytes
+from curate.store.judgements import LiveRows, id_bytes, parse_status
 from curate.store.manifest import FileEntry, Part, Snapshot
 from curate.store.table_files import read_batches
 from curate.store.tables import MEMBER, SCHEMAS, Kind, hex_column
@@ -52,8 +52,8 @@ def sample_batches(folder: Path, snapshot: Snapshot, ids: Collection[str] | None
         # Units come in the order of places, so the first place of a sample is the one that counts.
         _, firsts = np.unique(found, return_index=True)
         fresh = np.zeros(len(found), dtype=np.bool_)
-        fresh[firsts] = True
-        fresh &= (found >= 0) & missing[found]
+        fresh[firsts] = found[firsts] >= 0
+        fresh[fresh] = missing[found[fresh]]
         missing[found[fresh]] = False
         if fresh.any():
             yield from _chosen_rows(folder, file, fresh)
@@ -95,12 +95,12 @@ def comparisons(folder: Path, parts: Sequence[Part], cards: Iterable[str] | None
     for batch in _live(folder, "comparisons", parts, cards):
         for row in batch.select(_RECORD["comparisons"]).to_pylist():
             names = {name: row[name].hex() for name in ("group", "first", "second")}
-            yield Comparison(**{**row, **names, "status": Status(row["status"])})
+            yield Comparison(**{**row, **names, "status": parse_status(row["status"])})
 
 
 def rating(row: Mapping[str, Any]) -> Rating:
     """The rating that a row says, its sample as bytes or as hex."""
-    return Rating(**{**row, "sample": _hex(row["sample"]), "status": Status(row["status"])})
+    return Rating(**{**row, "sample": _hex(row["sample"]), "status": parse_status(row["status"])})
 
 
 def sample_row(row: Mapping[str, Any]) -> SampleRow:
@@ -125,7 +125,7 @@ def sample_row(row: Mapping[str, Any]) -> SampleRow:
         width=row["width"],
         height=row["height"],
         format=row["format"],
-        status=Status(row["status"]),
+        status=parse_status(row["status"]),
         detail=row["detail"],
     )
 

@@ -106,7 +106,8 @@ class Store:
         """
         with self._turn:
             self._check_writing()
-            check_name("shard", unit.shard)
+            for what, text in (("shard", unit.shard), ("signature", unit.signature), ("layout", unit.layout)):
+                check_name(what, text)
             state = self._next_state(unit)
             added = commits.write_unit(self.path, unit, self._seq, lambda kind, card: self._known_of(kind, card, frozenset()))
             self._seq += 1
@@ -236,6 +237,8 @@ class Store:
         unchanged = (
             stored is not None and unit.signature != "" and (stored.signature, stored.layout) == (unit.signature, unit.layout)
         )
+        if unit.samples is None and unit.rejects:
+            raise ValueError(f"the rejects of {unit.shard} come with its samples, or not at all")
         if unit.samples is None and not unchanged:
             raise ValueError(f"{unit.shard} may have other samples than those stored, or none are; a commit has to bring them")
         before = stored.asked if stored is not None and unchanged else frozenset()

@@ -259,9 +259,17 @@ def _media(media: Sequence[tuple[Media, tuple[Member, ...]]]) -> list[pa.Array]:
     return [
         pa.array([medium.kind for medium, _ in media], pa.string()),
         _digests([medium.digest for medium, _ in media]),
-        pa.array([medium.member and members.index(medium.member) for medium, members in media], pa.int32()),
+        pa.array([_position(medium.member, members) for medium, members in media], pa.int32()),
         _names("text", [medium.text for medium, _ in media]),
     ]
+
+
+def _position(member: Member | None, members: tuple[Member, ...]) -> int | None:
+    if member is None:
+        return None
+    if member not in members:
+        raise ValueError(f"the medium {member.name} is not among the members of its record")
+    return members.index(member)
 
 
 def _labels(samples: Sequence[Sample]) -> pa.Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shlex
 import signal
@@ -264,3 +265,18 @@ def test_the_version(curate: Curate) -> None:
 
 def test_python_m_curate_is_the_command(curate_process: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     assert "Usage: curate " in curate_process("--help").stdout
+
+
+def test_a_terminal_without_unicode_gets_question_marks_and_whole_json(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "curate", "raters", "signal"]
+    shown = subprocess.run(command, env=environment, capture_output=True, check=True, cwd=tmp_path)
+    assert b"?" in shown.stdout
+    printed = subprocess.run([*command, "--json"], env=environment, capture_output=True, check=True, cwd=tmp_path)
+    assert "Süsstrunk" in json.loads(printed.stdout)["paper"]
+
+
+def test_a_reader_that_goes_away_is_no_bug(tmp_path: Path) -> None:
+    command = f"{shlex.quote(sys.executable)} -m curate raters --json | head -c 10"
+    piped = subprocess.run(command, shell=True, capture_output=True, text=True, check=False, cwd=tmp_path)  # noqa: S602
+    assert "Traceback" not in piped.stderr

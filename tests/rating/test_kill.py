@@ -1,12 +1,11 @@
 """`kill -9` at random moments of a rate-then-pair run: every rerun ends with the tables of an undisturbed one.
 
-20 kills in the ordinary tests; `make soak` sets CURATE_KILLS=200.
+20 kills in the ordinary tests, 200 more with `make soak`.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import random
 import signal
 import subprocess
@@ -22,7 +21,6 @@ from PIL import Image
 from curate.store import Store
 from curate.testing import card_yaml, write_shard
 
-KILLS = int(os.environ.get("CURATE_KILLS", "20"))
 SHARDS = 20
 TABLES = ("samples", "ratings", "rejects", "comparisons")
 
@@ -90,19 +88,21 @@ def _export(workplace: Path, name: str) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.parquet"))}
 
 
-def test_a_run_killed_at_any_moment_ends_with_the_rows_of_an_undisturbed_one(workplace: Path) -> None:
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.soak)])
+def test_a_run_killed_at_any_moment_ends_with_the_rows_of_an_undisturbed_one(workplace: Path, kills: int) -> None:
     started = time.monotonic()
-    _finish(workplace, "undisturbed")
+    _finish(workplace, f"undisturbed-{kills}")
     length = time.monotonic() - started
-    expected, pairs = _tables(workplace, "undisturbed"), _export(workplace, "undisturbed")
+    expected, pairs = _tables(workplace, f"undisturbed-{kills}"), _export(workplace, f"undisturbed-{kills}")
     assert expected["samples"].num_rows == SHARDS * 12
     assert pairs
 
-    random_ = random.Random(KILLS)
-    remaining, interrupted, attempt = KILLS, 0, 0
+    random_ = random.Random(kills)
+    remaining, interrupted, attempt = kills, 0, 0
     while remaining > 0:
         attempt += 1
-        name = f"killed-{attempt}"
+        name = f"killed-{kills}-{attempt}"
         # Several kills in a row before the run that is let through, as on a machine that is taken away again and again.
         for _ in range(min(random_.choice([1, 2, 3]), remaining)):
             remaining -= 1
@@ -117,4 +117,4 @@ def test_a_run_killed_at_any_moment_ends_with_the_rows_of_an_undisturbed_one(wor
         for kind, table in _tables(workplace, name).items():
             assert table.equals(expected[kind]), f"{kind} differ after {name}"
         assert _export(workplace, name) == pairs
-    assert interrupted >= KILLS // 2, "most kills have to fall into a run, or this shows nothing"
+    assert interrupted >= kills // 2, "most kills have to fall into a run, or this shows nothing"

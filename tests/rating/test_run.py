@@ -14,8 +14,8 @@ import pyarrow as pa
 import pytest
 
 from curate.errors import CardError, CurateError, ShardError, TooManyFailures
-from curate.rating.report import RateReport
 from curate.raters import Settings
+from curate.rating.report import RateReport
 from curate.testing import write_shard
 from tests.rating.conftest import png, records
 

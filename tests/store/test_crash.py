@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import ctypes.util
+import itertools
 import multiprocessing
 import os
 import random
 import re
-import subprocess
-import sys
+import resource
+import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
-from curate.errors import OutputError
+from curate.errors import CurateError, OutputError
 from curate.records import Status
 from curate.store import Store, Unit
 from curate.store import commit as commits
 from curate.store.tables import KINDS
 from tests.store.world import SHARP, compare, make_sample, make_store, make_unit, rate
 
-UNITS = 40
 KILLS = 20
 
 # Processes that start in milliseconds, with nothing of the test's own process in them.
@@ -49,43 +47,50 @@ def unlisted(path: Path) -> set[str]:
     return {f"{kind}/{file.name}" for kind in KINDS for file in (path / kind).iterdir()} - listed
 
 
-def commit_all(path: Path, said: Connection | None = None) -> None:
+def small_unit(number: int) -> Unit:
+    """A unit of few files, so that many of them are soon verified."""
+    return make_unit(f"{number:03d}.tar", range(number * 6, number * 6 + 8), cards=[SHARP], rejects=())
+
+
+def commit_missing(path: Path, numbers: Iterable[int], said: Connection | None = None) -> None:
     """Commit the units that are missing, one after the other, and say of each that it is done."""
     with Store.create_or_open(path) as store, store.writing():
-        for number in range(UNITS):
+        for number in numbers:
             if store.unit_state(f"{number:03d}.tar") is None:
-                store.commit(unit(number))
+                store.commit(small_unit(number))
                 if said:
                     said.send(number)
+
+
+def commit_for_ever(path: Path, said: Connection) -> None:
+    commit_missing(path, itertools.count(), said)
 
 
 def test_killed_twenty_times_a_rerun_finishes_the_job(tmp_path: Path) -> None:
     rng = random.Random(20)
     path = tmp_path / "killed"
-    said: list[int] = []
+    done: list[int] = []
     for _ in range(KILLS):
         ours, theirs = FORKS.Pipe(duplex=False)
-        run = FORKS.Process(target=commit_all, args=(path, theirs))
+        run = FORKS.Process(target=commit_for_ever, args=(path, theirs))
         run.start()
         theirs.close()
-        said.append(ours.recv())  # the first commit of this run, so that the kill falls among commits
-        time.sleep(rng.uniform(0, 0.03))
+        done.append(ours.recv())  # the first commit of this run, so that the kill falls among commits
+        time.sleep(rng.uniform(0, 0.02))
         run.kill()
         run.join()
         with contextlib.suppress(EOFError):
             while True:
-                said.append(ours.recv())
+                done.append(ours.recv())
         store = Store.open(path)
         assert store.verify() == []
-        stored = [number for number in range(UNITS) if store.unit_state(f"{number:03d}.tar") is not None]
-        assert stored == list(range(len(stored)))
-        assert said == stored[: len(said)], "what was said to be committed is there"
-        assert len(stored) <= len(said) + 1
-        said = stored
-    assert len(said) < UNITS, "the kills fell among commits"
-    commit_all(path)
-    undisturbed = make_store(tmp_path / "undisturbed", [unit(number) for number in range(UNITS)])
-    assert exported(Store.open(path)) == exported(undisturbed)
+        stored = [number for number in range(len(done) + 2) if store.unit_state(f"{number:03d}.tar") is not None]
+        assert stored[: len(done)] == done, "what was said to be committed is there"
+        assert len(stored) <= len(done) + 1
+        done = stored
+    every = range(len(done) + 2)
+    commit_missing(path, every)
+    assert exported(Store.open(path)) == exported(make_store(tmp_path / "undisturbed", map(small_unit, every)))
     assert unlisted(path) == set()
 
 
@@ -93,7 +98,7 @@ class StoppedError(Exception):
     """Thrown at a sync point."""
 
 
-DIED = 9
+DIED, COMMITTED = 9, 7
 
 
 def raise_at(point: str) -> Callable[[str], None]:
@@ -168,18 +173,6 @@ def sentence(store: Store, change: Unit) -> str | None:
     return None
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a few hundred kilobytes."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
-    if os.geteuid() != 0 or libc.mount(b"tmpfs", str(folder).encode(), b"tmpfs", 0, b"size=320k") != 0:
-        pytest.skip("needs the right to mount a small file system")
-    yield folder
-    libc.umount2(str(folder).encode(), 2)
-
-
 def test_a_full_disk_is_a_sentence_and_leaves_the_store_whole(tmp_path: Path, small_disk: Path) -> None:
     store = make_store(small_disk / "s", [unit(0)])
     before, ballast, where = exported(store), small_disk / "ballast", set()
@@ -200,30 +193,32 @@ def test_a_full_disk_is_a_sentence_and_leaves_the_store_whole(tmp_path: Path, sm
     assert exported(store) == exported(make_store(tmp_path / "t", [unit(0), unit(1)]))
 
 
-def test_a_limit_on_file_size_is_an_error_and_no_damage(tmp_path: Path) -> None:
-    script = """
-import resource, signal, sys
-from curate.store import Store
-from tests.store.test_crash import unit
-store = Store.open(sys.argv[1])
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
-with store.writing():
-    store.commit(unit(1))
-"""
+def commit_within(limit: int, path: Path) -> None:
+    """Commit a unit in a process whose files may have `limit` bytes."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    store = Store.open(path)
+    with contextlib.suppress(OSError, CurateError), store.writing():
+        store.commit(unit(1))
+        os._exit(COMMITTED)
+
+
+def test_a_limit_on_file_size_does_no_damage(tmp_path: Path) -> None:
     path = tmp_path / "s"
     before = exported(make_store(path, [unit(0)]))
-    for limit in (0, 1000, 5000, 12000, 20000):
-        run = subprocess.run([sys.executable, "-c", script, str(path), str(limit)], capture_output=True, text=True)
-        assert run.returncode != 0, limit
-        assert exported(Store.open(path)) == before
+    for limit in (0, 1000, 4000, 12000, 20000, 1 << 20):
+        run = FORKS.Process(target=commit_within, args=(limit, path))
+        run.start()
+        run.join()
+        assert run.exitcode == (COMMITTED if limit == 1 << 20 else 0), limit
         assert Store.open(path).verify() == []
+        assert (exported(Store.open(path)) == before) == (run.exitcode == 0)
 
 
 def test_failed_ratings_survive_a_crash_while_they_are_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = rate(range(3), statuses={1: Status.OOM})
     store = make_store(tmp_path / "s", [make_unit("a.tar", range(3), ratings=failed)])
-    retried = make_unit("a.tar", range(3), samples=None, ratings=rate([1]), replaces={(make_sample(1).id, SHARP)})
+    retried = make_unit("a.tar", range(3), samples=None, rejects=(), ratings=rate([1]), replaces={(make_sample(1).id, SHARP)})
     monkeypatch.setattr(commits, "sync_point", raise_at("files written"))
     with pytest.raises(StoppedError), store.writing():
         store.commit(retried)

@@ -137,6 +137,12 @@ def test_ratings_alone_need_the_stored_samples(tmp_path: Path, fields: dict[str,
         store.commit(ratings_only(**{"shard": "a.tar", **fields}))
 
 
+def test_rejects_come_with_their_samples(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s", [make_unit("a.tar", range(2))])
+    with store.writing(), pytest.raises(ValueError, match="come with its samples"):
+        store.commit(make_unit("a.tar", range(2), samples=None))
+
+
 def test_an_empty_signature_is_never_unchanged(tmp_path: Path) -> None:
     units = [make_unit("a.tar", range(2), signature="", asked={card}) for card in (SHARP, TASTE)]
     store = make_store(tmp_path / "s", units)
