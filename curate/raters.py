@@ -164,10 +164,10 @@ class BatchRater(ABC):
             if problem is None:
                 yield from judgements
                 continue
-            gc.collect()
             if len(part) == 1:
                 yield failed(part[0], self.dimensions, Status.OOM, problem)
                 continue
+            gc.collect()  # what the failed batch held is wanted for the halves
             half = (len(part) + 1) // 2
             self.batch_size = min(self.batch_size, half)
             waiting.extend([part[half:], part[:half]])

@@ -88,8 +88,6 @@ class Engine:
             raise self._out_of_time() from problem
         except duckdb.OutOfMemoryException as problem:
             raise CurateError("not enough memory for this selection; raise memory (--memory 8GB), or lower threads") from problem
-        except duckdb.OutOfRangeException as problem:
-            raise CurateError(f"a number grows too large in this expression ({str(problem).splitlines()[0]})") from problem
         finally:
             with self._lock:
                 self._running.discard(cursor)
@@ -113,7 +111,7 @@ class Engine:
 def _connect(view: View, memory: int, threads: int | None, scratch: Path) -> duckdb.DuckDBPyConnection:
     import duckdb
 
-    path = str(Path(view.path).resolve())
+    path = _no_pattern(str(Path(view.path).resolve()))
     connection = duckdb.connect(":memory:")
     try:
         for setting, value in {
@@ -126,14 +124,14 @@ def _connect(view: View, memory: int, threads: int | None, scratch: Path) -> duc
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "allow_community_extensions": False,
-            "allowed_paths": [path],
+            "allowed_paths": [path, str(Path(view.path).resolve())],  # as it is named, and as it is opened
         }.items():
             if value is not None:
                 connection.execute(f"SET {setting} = {_literal(value)}")
-        connection.execute(f"CREATE VIEW samples AS FROM read_parquet({_literal(_no_pattern(path))})")
+        connection.execute(f"CREATE VIEW samples AS FROM read_parquet({_literal(path)})")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
-    except duckdb.IOException as problem:
+    except duckdb.Error as problem:
         connection.close()
         raise StoreError(f"the view {view.path} cannot be read ({str(problem).splitlines()[0]})") from problem
     return connection

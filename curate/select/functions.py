@@ -111,7 +111,7 @@ def _in_group(aggregate: str) -> Callable[[Sequence[Fragment], Window], Fragment
     def build(parts: Sequence[Fragment], window: Window) -> Fragment:
         value = finite_or_null(parts[0])
         column = window(f"{aggregate}({value.sql}) OVER {_WHOLE_GROUP}")
-        return _of_group(column, [value], finite=aggregate != "avg")  # a sum of large numbers overflows
+        return _of_group(column, [value], finite=aggregate in ("min", "max"))  # sums overflow
 
     return build
 

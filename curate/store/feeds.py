@@ -10,8 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.records import RaterColumns
-from curate.store.ids import ID_BYTES
 from curate.store.judgements import LiveRows, id_bytes, status_codes
+from curate.store.known import starts_of_runs
 from curate.store.manifest import Snapshot
 from curate.store.table_files import read_batches
 from curate.store.tables import ID, SCHEMAS
@@ -83,16 +83,15 @@ def card_batches(live: LiveRows, columns: RaterColumns) -> Iterator[pa.RecordBat
     """One row for each sample that the card has judged; no sample comes twice, as a judgement is stored once."""
     schema, wanted = card_schema(columns), ["dimension", "value", *(["spread"] if columns.spreads else []), "status"]
     for part in live.parts:
-        table = pa.Table.from_batches(live.batches(part, wanted), schema=None) if part.groups else None
-        if table is not None and table.num_rows:
-            yield _pivoted(table.combine_chunks().to_batches()[0], columns, schema)
+        # As one batch, so that no sample's rows are cut; none where every row was replaced.
+        for rows in pa.Table.from_batches(live.batches(part, wanted)).combine_chunks().to_batches():
+            yield _pivoted(rows, columns, schema)
 
 
 def _pivoted(rows: pa.RecordBatch, columns: RaterColumns, schema: pa.Schema) -> pa.RecordBatch:
     """Rows of one part, ordered by sample, as one row a sample."""
     ids = np.frombuffer(id_bytes(rows.column("sample")), dtype=np.uint64).reshape(-1, 2)
-    first = np.ones(len(ids), dtype=np.bool_)
-    first[1:] = (ids[1:] != ids[:-1]).any(axis=1)
+    first = starts_of_runs(ids)
     starts, slots = np.flatnonzero(first), np.cumsum(first) - 1
     samples = pa.FixedSizeBinaryArray.from_buffers(ID, len(starts), [None, pa.py_buffer(np.ascontiguousarray(ids[starts]))])
     arrays = [pa.ExtensionArray.from_storage(UUID, samples)]
@@ -118,6 +117,3 @@ def _spread_out(column: pa.Array, mine: NDArray[np.bool_], slots: NDArray[np.int
 
 def _typed(column: pa.Array, kind: pa.DataType) -> pa.Array:
     return pa.ExtensionArray.from_storage(kind, column) if isinstance(kind, pa.UuidType) else column
-
-
-assert ID_BYTES == 16, "a UUID holds exactly one id"

@@ -5,7 +5,7 @@ An `Ids` array has shape (n, 2) and dtype uint64: the high and the low half. Its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,12 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 def pack(ids: Sequence[str]) -> Ids:
     """The ids as numbers. Raises `ValueError` where one is not 32 lower-case hex characters."""
     return unpack_bytes(to_bytes(ids))
+
+
+def pack_sorted(ids: Collection[str]) -> Ids:
+    """The ids as numbers, in order, for `find`."""
+    packed = pack(list(ids))
+    return packed[order(packed)]
 
 
 def to_bytes(ids: Sequence[str]) -> bytes:

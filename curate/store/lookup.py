@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from curate.errors import StoreError
 from curate.files import output_errors
 from curate.records import Rating
-from curate.store.ids import find, order, pack, unpack_bytes
+from curate.store.ids import Ids, find, pack_sorted, unpack_bytes
 from curate.store.judgements import LiveRows, id_bytes
 from curate.store.manifest import Snapshot, sqlite_errors
 from curate.store.reading import rating, sample_batches, sample_row
@@ -50,7 +51,14 @@ class Lookup:
 
 @contextlib.contextmanager
 def open_lookup(folder: Path, cache: Path, snapshot: Snapshot, ids: Collection[str], cards: Collection[str]) -> Iterator[Lookup]:
-    """A lookup of some samples and of the ratings that some cards (fingerprints) gave them."""
+    """A lookup of some samples and of the ratings that some cards (fingerprints) gave them.
+
+    Raises `StoreError` for an id that no sample can have.
+    """
+    try:
+        wanted = pack_sorted(ids)
+    except ValueError as problem:
+        raise StoreError(f"cannot look samples up in {folder}: {problem}") from problem
     path = cache / f"lookup-{secrets.token_hex(8)}.sqlite"
     with output_errors(path):
         cache.mkdir(exist_ok=True)
@@ -65,7 +73,7 @@ def open_lookup(folder: Path, cache: Path, snapshot: Snapshot, ids: Collection[s
         for batch in sample_batches(folder, snapshot, ids):
             _insert(db, "samples", batch)
         for card in sorted(set(cards)):
-            for batch in _ratings_of(folder, snapshot, ids, card):
+            for batch in _ratings_of(folder, snapshot, wanted, card):
                 _insert(db, "ratings", batch)
         db.execute("CREATE UNIQUE INDEX sample_ids ON samples (id)")
         db.execute("CREATE INDEX rating_ids ON ratings (id)")
@@ -73,9 +81,7 @@ def open_lookup(folder: Path, cache: Path, snapshot: Snapshot, ids: Collection[s
         yield Lookup(db)
 
 
-def _ratings_of(folder: Path, snapshot: Snapshot, ids: Collection[str], card: str) -> Iterator[pa.RecordBatch]:
-    wanted = pack(list(ids))
-    wanted = wanted[order(wanted)]
+def _ratings_of(folder: Path, snapshot: Snapshot, wanted: Ids, card: str) -> Iterator[pa.RecordBatch]:
     columns = [name for name in SCHEMAS["ratings"].names if name != "replaces"]
     for batch in LiveRows(folder, "ratings", snapshot.parts_of("ratings", card)).every(columns):
         there = find(wanted, unpack_bytes(id_bytes(batch.column("sample")))) >= 0

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.records import Comparison, Media, Member, Rating, Sample
-from curate.store.ids import Ids, find, order, pack, unpack_bytes
+from curate.store.ids import Ids, find, order, pack_sorted, unpack_bytes
 from curate.store.judgements import LiveRows, id_bytes, parse_status
 from curate.store.manifest import FileEntry, Part, Snapshot
 from curate.store.table_files import read_batches
@@ -44,8 +44,7 @@ def samples(folder: Path, snapshot: Snapshot, ids: Collection[str] | None) -> It
 
 def sample_batches(folder: Path, snapshot: Snapshot, ids: Collection[str] | None) -> Iterator[pa.RecordBatch]:
     """As `samples`, as rows of the samples table."""
-    wanted = _every_id(folder, snapshot) if ids is None else pack(list(ids))
-    wanted = wanted[order(wanted)]
+    wanted = _every_id(folder, snapshot) if ids is None else pack_sorted(ids)
     missing = np.ones(len(wanted), dtype=np.bool_)
     for _, file in snapshot.files_of("samples"):
         found = _positions(folder, file, wanted)
@@ -60,12 +59,14 @@ def sample_batches(folder: Path, snapshot: Snapshot, ids: Collection[str] | None
 
 
 def _every_id(folder: Path, snapshot: Snapshot) -> Ids:
+    """The ids of all samples, in order; those in several places come as often."""
     batches = [
         unpack_bytes(id_bytes(batch.column("sample")))
         for _, file in snapshot.files_of("samples")
         for batch in _read(folder, file, ["sample"])
     ]
-    return np.unique(np.concatenate([np.empty((0, 2), dtype=np.uint64), *batches]), axis=0)
+    every = np.concatenate([np.empty((0, 2), dtype=np.uint64), *batches])
+    return every[order(every)]
 
 
 def _positions(folder: Path, file: FileEntry, wanted: Ids) -> NDArray[np.int64]:

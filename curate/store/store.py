@@ -51,6 +51,7 @@ class Store:
         self._turn = threading.RLock()
         self._writing = False
         self._seq = 0
+        self._cards: set[str] = set()
 
     @classmethod
     def open(cls, path: str | Path) -> Store:
@@ -92,6 +93,7 @@ class Store:
             self._remove_garbage()
             self._known.clear()
             self._seq = self._manifest.next_seq()
+            self._cards = {card.fingerprint for card in self._manifest.cards()}
             self._writing = True
             try:
                 yield self
@@ -108,6 +110,7 @@ class Store:
             self._check_writing()
             for what, text in (("shard", unit.shard), ("signature", unit.signature), ("layout", unit.layout)):
                 check_name(what, text)
+            self._check_unit(unit)
             state = self._next_state(unit)
             added = commits.write_unit(self.path, unit, self._seq, lambda kind, card: self._known_of(kind, card, frozenset()))
             self._seq += 1
@@ -140,6 +143,7 @@ class Store:
         for text in (fingerprint, name, card_json):
             check_name("card", text)
         self._manifest.put_card(fingerprint, name, card_json)
+        self._cards.add(fingerprint)
 
     def set_present(self, present: Mapping[str, bool]) -> None:
         """Say of shards whether they are still where they were; of a sample in several places, one that is there counts."""
@@ -231,14 +235,22 @@ class Store:
                 self._known[kind, card, retry] = known
             return known
 
+    def _check_unit(self, unit: Unit) -> None:
+        """Raise `ValueError` where a unit contradicts its contract."""
+        if unit.samples is None and unit.rejects:
+            raise ValueError(f"the rejects of {unit.shard} come with its samples, or not at all")
+        if any(row.sample.shard != unit.shard for row in unit.samples or ()):
+            raise ValueError(f"the samples of the unit {unit.shard} lie in another shard")
+        unknown = {row.card for rows in (unit.ratings, unit.comparisons) for row in rows} - self._cards
+        if unknown:
+            raise ValueError(f"the card {min(unknown)} judged, and was not added to the store before")
+
     def _next_state(self, unit: Unit) -> UnitState:
         stored = self._manifest.unit_state(unit.shard)
         # An empty signature tells nothing, so its unit is never known to be unchanged.
         unchanged = (
             stored is not None and unit.signature != "" and (stored.signature, stored.layout) == (unit.signature, unit.layout)
         )
-        if unit.samples is None and unit.rejects:
-            raise ValueError(f"the rejects of {unit.shard} come with its samples, or not at all")
         if unit.samples is None and not unchanged:
             raise ValueError(f"{unit.shard} may have other samples than those stored, or none are; a commit has to bring them")
         before = stored.asked if stored is not None and unchanged else frozenset()

@@ -84,7 +84,10 @@ def read_batches(
                 raise pa.ArrowInvalid("its footer is not the one that was written")
             yield from file.iter_batches(BATCH_ROWS, columns=columns, row_groups=groups)
     except FileNotFoundError as problem:
-        raise StoreError(f"{path} is missing from the store; restore it from a copy, or rate into a new store") from problem
+        raise StoreError(
+            f"{path} is missing; if another process has just changed the store, run the same command again, "
+            "else restore it from a copy"
+        ) from problem
     except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as problem:
         reason = str(problem).split("\n")[0]
         raise StoreError(f"{path} is damaged ({reason}); restore it from a copy, or rate into a new store") from problem

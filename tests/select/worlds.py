@@ -9,7 +9,7 @@ from tests.select.oracle import Score
 from tests.select.views import Given, Judged
 
 LAW = settings(
-    max_examples=40,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

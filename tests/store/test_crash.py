@@ -22,7 +22,7 @@ from curate.records import Status
 from curate.store import Store, Unit
 from curate.store import commit as commits
 from curate.store.tables import KINDS
-from tests.store.world import SHARP, compare, make_sample, make_store, make_unit, rate
+from tests.store.world import SHARP, add_cards, compare, make_sample, make_store, make_unit, rate
 
 KILLS = 20
 
@@ -55,6 +55,7 @@ def small_unit(number: int) -> Unit:
 def commit_missing(path: Path, numbers: Iterable[int], said: Connection | None = None) -> None:
     """Commit the units that are missing, one after the other, and say of each that it is done."""
     with Store.create_or_open(path) as store, store.writing():
+        add_cards(store)
         for number in numbers:
             if store.unit_state(f"{number:03d}.tar") is None:
                 store.commit(small_unit(number))

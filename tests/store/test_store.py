@@ -77,7 +77,7 @@ def test_making_a_store_goes_on_where_it_was_cut(tmp_path: Path) -> None:
     make_store(tmp_path / "s", []).close()
     (tmp_path / "s/store.json").rename(tmp_path / "s/store.json.tmp.0123456789abcdef")
     with Store.create_or_open(tmp_path / "s") as store, store.writing():
-        store.commit(make_unit("a.tar", range(3)))
+        store.commit(make_unit("a.tar", range(3), cards=[]))
 
 
 # Units
@@ -141,6 +141,15 @@ def test_rejects_come_with_their_samples(tmp_path: Path) -> None:
     store = make_store(tmp_path / "s", [make_unit("a.tar", range(2))])
     with store.writing(), pytest.raises(ValueError, match="come with its samples"):
         store.commit(make_unit("a.tar", range(2), samples=None))
+
+
+def test_a_unit_holds_what_belongs_to_it(tmp_path: Path) -> None:
+    store = Store.create_or_open(tmp_path / "s")
+    with store.writing():
+        with pytest.raises(ValueError, match="lie in another shard"):
+            store.commit(make_unit("a.tar", [0], cards=[], samples=[make_row(0, shard="b.tar")]))
+        with pytest.raises(ValueError, match=f"the card {SHARP} judged, and was not added"):
+            store.commit(make_unit("a.tar", [0]))
 
 
 def test_an_empty_signature_is_never_unchanged(tmp_path: Path) -> None:
@@ -276,7 +285,7 @@ def test_comparisons_are_stored_once_and_replaced(tmp_path: Path) -> None:
 
 
 def test_a_pending_judgement_is_never_stored(tmp_path: Path) -> None:
-    store = Store.create_or_open(tmp_path / "s")
+    store = make_store(tmp_path / "s", [])
     with store.writing(), pytest.raises(ValueError, match="pending"):
         store.commit(make_unit("a.tar", [0], ratings=rate([0], statuses={0: Status.PENDING})))
     assert store.unit_state("a.tar") is None
@@ -284,7 +293,7 @@ def test_a_pending_judgement_is_never_stored(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", ["", "ab", "A" * 32, "g" * 32, "ab" * 15 + " a", "ab" * 17])
 def test_an_id_is_32_hex_characters(tmp_path: Path, wrong: str) -> None:
-    store = Store.create_or_open(tmp_path / "s")
+    store = make_store(tmp_path / "s", [])
     with store.writing(), pytest.raises(ValueError, match="an id is 32 lower-case hex characters"):
         store.commit(make_unit("a.tar", [0], samples=[make_row(0, id=wrong)]))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from curate.errors import StoreError
 from curate.records import Reject, RejectReason, Status
 from curate.store import Store
 from tests.store.world import (
@@ -106,3 +107,8 @@ def test_a_lookup_finds_the_ratings_that_stand(store: Store) -> None:
         store.commit(make_unit("d.tar", [7], ratings=again, replaces={(make_sample(7).id, SHARP)}))
     with store.lookup(sample_ids([7]), [SHARP]) as lookup:
         assert lookup.ratings(sample_ids([7])) == {make_sample(7).id: again}
+
+
+def test_an_id_that_no_sample_has_is_a_sentence(store: Store) -> None:
+    with pytest.raises(StoreError, match="an id is 32 lower-case hex characters, not 'nonsense'"), store.lookup(["nonsense"]):
+        pass

@@ -111,7 +111,7 @@ LONE = "a\ud800b"
     [({"key": LONE}, "key"), ({"prompt": LONE}, "prompt"), ({"labels": {LONE: 1.0}}, "label")],
 )
 def test_a_lone_surrogate_in_a_name_is_refused(tmp_path: Path, fields: dict[str, Any], what: str) -> None:
-    store = Store.create_or_open(tmp_path / "s")
+    store = make_store(tmp_path / "s", [])
     with store.writing(), pytest.raises(StoreError, match=rf"the {what} 'a\\ud800b' holds a lone surrogate"):
         store.commit(make_unit("a.tar", [0], samples=[make_row(0, id="ab" * 16, **fields)]))
     assert store.export_rows("samples").num_rows == 0
@@ -119,7 +119,7 @@ def test_a_lone_surrogate_in_a_name_is_refused(tmp_path: Path, fields: dict[str,
 
 @pytest.mark.parametrize("field", ["shard", "signature", "layout"])
 def test_a_lone_surrogate_in_the_name_of_a_unit_is_refused(tmp_path: Path, field: str) -> None:
-    store = Store.create_or_open(tmp_path / "s")
+    store = make_store(tmp_path / "s", [])
     with store.writing(), pytest.raises(StoreError, match=f"the {field} .* holds a lone surrogate"):
         store.commit(make_unit(**{"shard": "a.tar", "numbers": [0], field: LONE}))
 
@@ -173,6 +173,6 @@ def test_rows_keep_the_contract_of_their_schema(tmp_path: Path, kind: Kind) -> N
 def test_members_outside_the_record_are_refused(tmp_path: Path) -> None:
     foreign = Member(name="b.jpg", field="jpg", offset=0, length=1)
     response = (Media(kind="image", digest="0" * 64, member=foreign),)
-    store = Store.create_or_open(tmp_path / "s")
+    store = make_store(tmp_path / "s", [])
     with store.writing(), pytest.raises(ValueError, match="not among the members"):
         store.commit(make_unit("a.tar", [0], samples=[make_row(0, response=response)]))
