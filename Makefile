@@ -61,8 +61,7 @@ wheel: $(VENV)/.installed
 	@$(BIN)/python -m hatchling build --directory dist
 
 bench: $(VENV)/.installed
-	@for file in $$(grep -l '^if __name__' bench/*.py); do \
-	  name=$$(basename $$file .py); echo "== $$name"; $(BIN)/python -m bench.$$name || exit 1; done
+	@$(BIN)/python -m bench
 
 soak: $(VENV)/.installed
 	@$(BIN)/python -m pytest -m soak --timeout=0 -q

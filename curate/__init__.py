@@ -20,13 +20,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_VERBS = ("check", "export", "filter", "pair", "rank", "rate", "rate_stream", "show")
-
-__all__ = ["CurateError", "__version__", "content", *_VERBS]
+__all__ = ["CurateError", "__version__", "check", "content", "export", "filter", "pair", "rank", "rate", "rate_stream", "show"]
 
 
 def __getattr__(name: str) -> object:
-    if name in _VERBS:
+    if name in __all__:
         from curate import api
 
         return getattr(api, name)

@@ -98,8 +98,8 @@ def rate(
     `shards` are paths, globs, brace patterns or URLs; or a webdataset pipeline that was not decoded, whose samples then
     cannot be exported, because nobody knows where they lie. Killed at any moment, the same call goes on from there.
     """
-    from curate.rating.run import RateOptions, rate_into
     from curate.raters import Settings
+    from curate.rating.run import RateOptions, rate_into
     from curate.store import Store
 
     options = RateOptions(
@@ -232,7 +232,7 @@ def check(dataset: str | Path, *, format: str | None = None, most: int = 1000) -
     from curate.checking import check as find
 
     counts: Counter[str] = Counter()
-    findings = []
+    findings: list[Finding] = []
     for finding in find(dataset, format=format):
         counts[f"{finding.severity}: {finding.rule}"] += 1
         if len(findings) < most:

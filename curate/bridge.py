@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curate.exporting.selection import Selection
 from curate.exporting.source import CardInfo, SampleInfo
 from curate.records import Member, Rating, View
 from curate.shards.fetch import MemberReader
@@ -49,6 +50,7 @@ class StoreSource:
 @contextmanager
 def open_source(store: Store, view: View, selection: str | Path) -> Iterator[StoreSource]:
     """The source for what a selection names; `view` says which cards' ratings took part."""
+    Selection(selection)  # complains where it is none
     fingerprints = {columns.card for columns in view.raters.values()}
     cards = [_card_info(card.fingerprint, card.name, card.text) for card in store.cards() if card.fingerprint in fingerprints]
     with store.lookup(_ids(selection), fingerprints) as lookup, MemberReader() as reader:

@@ -116,7 +116,13 @@ def pair(
         str, typer.Option("--strategy", metavar="NAME", help="best-worst, adjacent, top-vs-rest or all.", rich_help_panel=_PAIRS)
     ] = "best-worst",
     min_margin: Annotated[
-        str, typer.Option("--min-margin", metavar="X", help="The least by which chosen is better.", rich_help_panel=_PAIRS)
+        str,
+        typer.Option(
+            "--min-margin",
+            metavar="X",
+            help="The least by which chosen is better, in units of --by; '0.5sd' in those of its spread within the group.",
+            rich_help_panel=_PAIRS,
+        ),
     ] = "0",
     tie: options.Tie = 0.0,
     ties: Annotated[

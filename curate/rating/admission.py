@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from curate.cards import Card, CardFile
-from curate.rating.tasks import Task
 from curate.raters import Preparation, Rater
+from curate.rating.tasks import Task
 from curate.records import Media, Sample, Status
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from itertools import combinations, groupby
 
 from curate.cards import Card, CardFile
 from curate.errors import CardError, CurateError
+from curate.raters import Item, Rater, Value
 from curate.rating.admission import Seat, task_for, unfit
 from curate.rating.answers import complete, overall
 from curate.rating.engine import Options, seats_for
 from curate.rating.pool import Chunk, Decoded, Pool
 from curate.rating.tasks import Config, Outcome
-from curate.raters import Item, Rater, Value
 from curate.records import Comparison, Sample, Status
 from curate.shards.fetch import read_member
 from curate.store import Store, Unit

@@ -10,13 +10,13 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from curate.errors import CurateError
+from curate.raters import Item, Value
 from curate.rating.admission import Seat, bytes_of, media_for, task_for, unfit
 from curate.rating.answers import complete, overall, ratings_of
 from curate.rating.pool import Chunk, Decoded
 from curate.rating.reader import Block
 from curate.rating.tasks import Outcome
 from curate.rating.units import Entry, OpenUnit, UnitSource
-from curate.raters import Item, Value
 from curate.records import Sample, Status
 from curate.shards.grouping import Record, ShardEnd
 

@@ -17,6 +17,7 @@ from typing import ClassVar
 from curate.cards import CardFile
 from curate.errors import TooManyFailures
 from curate.progress import Meter, Progress
+from curate.raters import Preparation, Rater, Settings
 from curate.rating.admission import Seat, distinct_preparations
 from curate.rating.desk import Desk, Stored
 from curate.rating.lanes import Lane, LaneEnded, Said
@@ -24,7 +25,6 @@ from curate.rating.pool import Decoded, Pool
 from curate.rating.reader import AllRead, Block, Reader, UnitBegun, UnitFailed, UnitRead
 from curate.rating.tasks import Config
 from curate.rating.units import OpenUnit, UnitSource
-from curate.raters import Preparation, Rater, Settings
 from curate.shards.layouts import Layout
 from curate.shards.media import Limits
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from curate.progress import Meter
-from curate.rating.admission import Seat
 from curate.raters import Item, Judgement
+from curate.rating.admission import Seat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,12 +14,12 @@ from typing import Any, cast
 from curate.cards import CardFile, load_card
 from curate.errors import CardError, CurateError, ShardError, nearest
 from curate.progress import Meter, Progress
+from curate.raters import Settings, load_rater
 from curate.rating.comparing import compare_into
 from curate.rating.engine import Engine, FailureLimit, Options
 from curate.rating.report import RateReport, UnitCounts
 from curate.rating.sources import ShardUnit, stream_units
 from curate.rating.units import Entry, OpenUnit, UnitSource
-from curate.raters import Settings, load_rater
 from curate.records import TRANSIENT, Rating, Status
 from curate.shards.grouping import Record
 from curate.shards.layouts import Layout, guess_layout, load_layout

@@ -15,8 +15,8 @@ import warnings
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from curate.rating.tasks import IDLE, OUTBOX_BYTES, Config, Done, Job, Outcome, Prepared, Ready, Slot, Task
 from curate.raters import Item, Preparation, Rater, Value, failed, load_rater
+from curate.rating.tasks import IDLE, OUTBOX_BYTES, Config, Done, Job, Outcome, Prepared, Ready, Slot, Task
 from curate.records import Status
 from curate.shards.media import Limits, MediaError, decode_image, probe_image
 

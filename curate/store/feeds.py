@@ -34,6 +34,12 @@ class Places:
         self._folder = folder
         self._files = list(snapshot.files_of("samples"))
         self._repeated: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._shards: dict[str, int] = {}
+
+    @property
+    def shards(self) -> list[str]:
+        """The shards of the samples given so far; their numbers in a `shard` column are positions here."""
+        return list(self._shards)
 
     @staticmethod
     def unit_numbers(places: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -53,16 +59,26 @@ class Places:
             self._repeated = np.concatenate([batch.column(0).to_numpy() for batch in found])
 
     def batches(self, columns: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
-        """The samples in order of their places, with some columns of the samples table and `place`."""
+        """The samples in order of their places, with some columns of the samples table and `place`; shards as numbers."""
         stored = [name for name in columns if name != "place"]
         for number, file in self._files:
             row = number << _ROW_BITS
             for batch in read_batches(self._folder / file.name, SCHEMAS["samples"], file.rows, columns=stored):
                 places = np.arange(row, row + batch.num_rows)
                 row += batch.num_rows
-                arrays = [pa.array(places) if name == "place" else _typed(batch.column(name), columns[name]) for name in columns]
-                made = pa.RecordBatch.from_arrays(arrays, names=list(columns))
+                arrays = {name: self._fed(name, batch.column(name)) for name in stored} | {"place": pa.array(places)}
+                made = pa.RecordBatch.from_arrays([arrays[name] for name in columns], names=list(columns))
                 yield made.filter(pa.array(~self._is_repeated(places))) if len(self._repeated) else made
+
+    def _fed(self, name: str, column: pa.Array) -> pa.Array:
+        """A column as DuckDB is to see it: ids as UUIDs, shards as numbers."""
+        if name in ("sample", "group"):
+            return pa.ExtensionArray.from_storage(UUID, column)
+        if name == "shard":
+            encoded = column.dictionary_encode()
+            numbers = [self._shards.setdefault(shard, len(self._shards)) for shard in encoded.dictionary.to_pylist()]
+            return pa.array(numbers, pa.int64()).take(encoded.indices)
+        return column
 
     def _is_repeated(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
         first, last = np.searchsorted(self._repeated, [places[0], places[-1] + 1]) if len(places) else (0, 0)
@@ -113,7 +129,3 @@ def _spread_out(column: pa.Array, mine: NDArray[np.bool_], slots: NDArray[np.int
     values[slots[mine]] = column.to_numpy(zero_copy_only=False)[mine]
     missing[slots[mine]] = False
     return pa.array(values, mask=missing)
-
-
-def _typed(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    return pa.ExtensionArray.from_storage(kind, column) if isinstance(kind, pa.UuidType) else column

@@ -239,8 +239,6 @@ class Store:
         """Raise `ValueError` where a unit contradicts its contract."""
         if unit.samples is None and unit.rejects:
             raise ValueError(f"the rejects of {unit.shard} come with its samples, or not at all")
-        if any(row.sample.shard != unit.shard for row in unit.samples or ()):
-            raise ValueError(f"the samples of the unit {unit.shard} lie in another shard")
         unknown = {row.card for rows in (unit.ratings, unit.comparisons) for row in rows} - self._cards
         if unknown:
             raise ValueError(f"the card {min(unknown)} judged, and was not added to the store before")

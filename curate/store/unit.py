@@ -35,7 +35,7 @@ class Unit:
     """
 
     shard: str
-    """Path or URL of the shard; names the unit."""
+    """Path or URL of the shard; names the unit. A piece of a stream has a name of its own, and its samples their shards."""
     signature: str
     """Identity of the shard's contents, as cheap as it comes; equal while it is unchanged, empty where that cannot be told."""
     layout: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -34,6 +34,7 @@ _WIDE = {
     "sample": UUID,
     "group": UUID,
     "place": pa.int64(),
+    "shard": pa.int64(),
     "key": pa.string(),
     "index": pa.int64(),
     "prompt": pa.string(),
@@ -108,17 +109,19 @@ def _rows(workspace: Workspace, folder: Path, snapshot: Snapshot, raters: Mappin
         joins.append(f"LEFT JOIN card{number} ON card{number}.sample = samples.sample")
         selected.append(f"card{number}.* EXCLUDE (sample)")
     sql = f'SELECT {", ".join(selected)} FROM samples {" ".join(joins)} ORDER BY samples."group", samples.sample'
-    named = _Names(snapshot, raters)
+    named = None
     for batch in workspace.stream(sql):
+        # The first row comes when all samples have been read, so all shards have their numbers.
+        named = named or _Names(snapshot, places.shards, raters)
         yield named.batch(batch)
 
 
 class _Names:
     """Gives rows back the texts that travelled as numbers."""
 
-    def __init__(self, snapshot: Snapshot, raters: Mapping[str, RaterColumns]) -> None:
+    def __init__(self, snapshot: Snapshot, shards: Sequence[str], raters: Mapping[str, RaterColumns]) -> None:
         self._schema = view_schema(raters)
-        self._shards = pa.array([unit.shard for unit in snapshot.units], pa.string())
+        self._shards = pa.array(shards, pa.string())
         self._layouts = pa.array([unit.layout for unit in snapshot.units], pa.string())
         self._statuses = pa.array([str(status) for status in STATUSES], pa.string())
 
@@ -127,7 +130,7 @@ class _Names:
         columns = {name: batch.column(name) for name in _WIDE if name != "place"}
         columns |= {name: hex_column(columns[name].storage) for name in ("sample", "group")}
         columns |= {"digest": hex_column(columns["digest"].cast(DIGEST))}
-        columns |= {"shard": self._shards.take(units), "layout": self._layouts.take(units)}
+        columns |= {"shard": self._shards.take(columns["shard"]), "layout": self._layouts.take(units)}
         # The raters' columns follow the samples', in the order of the schema.
         values = [name for name in self._schema.names if name not in columns and name not in {"row", "group_no"}]
         for name, column in zip(values, batch.columns[len(_WIDE) :], strict=True):

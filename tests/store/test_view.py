@@ -139,6 +139,15 @@ def test_of_several_places_the_smallest_present_one_counts(tmp_path: Path) -> No
     assert places() == [("c.tar", "000000", 0), ("c.tar", "000001", 0)], "what is committed is present"
 
 
+def test_a_piece_of_a_stream_holds_samples_of_several_shards(tmp_path: Path) -> None:
+    rows = [make_row(number, shard=f"{number % 3}.tar") for number in range(9)]
+    view = make_store(tmp_path / "s", [make_unit("stream/000000", range(9), samples=rows), make_unit("a.tar", [20])]).view()
+    assert {row["key"]: row["shard"] for row in table_of(view).to_pylist()} == {
+        **{row.sample.key: row.sample.shard for row in rows},
+        "000020": "a.tar",
+    }
+
+
 def test_the_latest_card_of_a_name_counts_unless_another_is_named(tmp_path: Path) -> None:
     newer = "99" * 8
     store = make_store(tmp_path / "s", [make_unit("a.tar", range(3), cards=[SHARP])])
