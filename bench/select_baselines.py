@@ -1,8 +1,9 @@
-"""The same jobs as `curate.select`, written by hand for DuckDB, Polars and pandas: same input, same rows, same columns, same order.
+"""The jobs of `curate.select`, written by hand for DuckDB, Polars and pandas: same input, rows, columns, order, compression.
 
 Each is written as its engine likes it best, in several forms where it was not plain which is faster; `bench.select` compares
-with the best one. They leave out what a one-off query leaves out: the counts of what was dropped, limits on memory, and writing
-aside.
+with the best one. They leave out what a one-off query leaves out: the counts of what was dropped, limits on memory, and
+writing aside. Forms that were twice as slow as another of the same engine (carrying texts through a DuckDB self-join or
+aggregation, joining them after ranking) are gone.
 """
 
 from __future__ import annotations
@@ -49,20 +50,6 @@ def rank_duckdb(view: str, out: Path) -> int:
     return _copy(f"SELECT * EXCLUDE (group_no) FROM ({ranked}) ORDER BY group_no, rank, row", out)
 
 
-def rank_duckdb_ids_late(view: str, out: Path) -> int:
-    """Rank and order integers, and join the texts at the end."""
-    ranked = f"""
-        SELECT group_no, row, value, rank() OVER (PARTITION BY group_no ORDER BY value DESC) AS rank,
-            count(*) OVER (PARTITION BY group_no) AS k
-        FROM (SELECT group_no, row, {_VALUE} AS value FROM '{view}') WHERE value IS NOT NULL
-    """
-    return _copy(
-        f"""SELECT "group", sample, rank, value, NULL::DOUBLE AS spread, k, NULL::DOUBLE AS wins, row
-        FROM ({ranked}) AS ranked JOIN '{view}' AS view USING (row) ORDER BY ranked.group_no, rank, row""",
-        out,
-    )
-
-
 _PAIR_COLUMNS = """
     chosen.value - rejected.value AS margin, chosen.value AS chosen_value, rejected.value AS rejected_value,
     NULL::DOUBLE AS confidence, 'train' AS split, NULL::DOUBLE AS chosen_spread, NULL::DOUBLE AS rejected_spread,
@@ -72,20 +59,6 @@ _FAR = f"chosen.value - rejected.value > 0 AND chosen.value - rejected.value >= 
 
 
 def best_worst_duckdb(view: str, out: Path) -> int:
-    """One aggregation that carries the texts along."""
-    packed = f"{{'row': row, 'sample': sample, 'digest': digest, 'value': {_VALUE}}}"
-    ends = f"""
-        SELECT group_no, any_value("group") AS "group", arg_max({packed}, {_VALUE}) AS chosen, arg_min({packed}, {_VALUE}) AS rejected
-        FROM '{view}' WHERE {_VALUE} IS NOT NULL GROUP BY group_no
-    """
-    return _copy(
-        f"""SELECT "group", chosen.sample AS chosen, rejected.sample AS rejected, {_PAIR_COLUMNS}
-        FROM ({ends}) WHERE {_FAR} AND chosen.digest != rejected.digest ORDER BY group_no""",
-        out,
-    )
-
-
-def best_worst_duckdb_ids_late(view: str, out: Path) -> int:
     """Aggregate integers, then join the texts of the two that are left."""
     ends = f"""
         SELECT group_no, arg_max(row, {_VALUE}) AS best, arg_min(row, {_VALUE}) AS worst
@@ -100,36 +73,7 @@ def best_worst_duckdb_ids_late(view: str, out: Path) -> int:
     )
 
 
-_SIDE = f"""(SELECT group_no, row, sample, "group", hash(digest) AS digest, {_VALUE} AS value FROM '{{view}}'
-    WHERE {_VALUE} IS NOT NULL)"""
-
-
 def all_pairs_duckdb(view: str, out: Path) -> int:
-    """A self-join that carries the texts along."""
-    side = _SIDE.format(view=view)
-    return _copy(
-        f"""SELECT chosen."group", chosen.sample AS chosen, rejected.sample AS rejected, {_PAIR_COLUMNS}
-        FROM {side} AS chosen JOIN {side} AS rejected USING (group_no)
-        WHERE {_FAR} AND chosen.digest != rejected.digest
-        ORDER BY group_no, chosen_value DESC, chosen_row, rejected_value DESC, rejected_row""",
-        out,
-        ", DICTIONARY_SIZE_LIMIT 1",
-    )
-
-
-def all_pairs_duckdb_unordered(view: str, out: Path) -> int:
-    """The same without the order, which makes it an easier job; to see what the order costs."""
-    side = _SIDE.format(view=view)
-    return _copy(
-        f"""SELECT chosen."group", chosen.sample AS chosen, rejected.sample AS rejected, {_PAIR_COLUMNS}
-        FROM {side} AS chosen JOIN {side} AS rejected USING (group_no)
-        WHERE {_FAR} AND chosen.digest != rejected.digest""",
-        out,
-        ", DICTIONARY_SIZE_LIMIT 1",
-    )
-
-
-def all_pairs_duckdb_ids_late(view: str, out: Path) -> int:
     """Join and order integers, and join the texts at the end; a hash join keeps the order of its larger side in memory."""
     side = f"(SELECT group_no, row, hash(digest) AS digest, {_VALUE} AS value FROM '{view}' WHERE {_VALUE} IS NOT NULL)"
     pairs = f"""
@@ -140,7 +84,8 @@ def all_pairs_duckdb_ids_late(view: str, out: Path) -> int:
     ids = f"""(SELECT row, sample, "group" FROM '{view}')"""
     return _copy(
         f"""SELECT better."group", better.sample AS chosen, worse.sample AS rejected, pairs.* EXCLUDE (group_no)
-        FROM ({pairs}) AS pairs JOIN {ids} AS better ON better.row = chosen_row JOIN {ids} AS worse ON worse.row = rejected_row""",
+        FROM ({pairs}) AS pairs
+        JOIN {ids} AS better ON better.row = chosen_row JOIN {ids} AS worse ON worse.row = rejected_row""",
         out,
         ", DICTIONARY_SIZE_LIMIT 1",
     )
@@ -394,31 +339,24 @@ def _pandas_pairs(ends: object) -> object:
     ends = ends[(margin > 0) & (margin >= MIN_MARGIN) & (ends["chosen_digest"] != ends["rejected_digest"])]
     named = ends.rename(columns={"chosen_group": "group", "chosen_sample": "chosen", "rejected_sample": "rejected"})
     return named[
-        ["group", "chosen", "rejected", "margin", "chosen_value", "rejected_value", "confidence", "split"]
-        + ["chosen_spread", "rejected_spread", "chosen_row", "rejected_row"]
+        [
+            *("group", "chosen", "rejected", "margin", "chosen_value", "rejected_value", "confidence", "split"),
+            *("chosen_spread", "rejected_spread", "chosen_row", "rejected_row"),
+        ]
     ]
 
 
 BASELINES: dict[str, dict[str, Job]] = {
     "filter": {"duckdb": filter_duckdb, "duckdb v2": filter_duckdb_v2, "polars": filter_polars, "pandas": filter_pandas},
-    "rank": {
-        "duckdb": rank_duckdb,
-        "duckdb ids late": rank_duckdb_ids_late,
-        "polars": rank_polars,
-        "polars runs": rank_polars_runs,
-        "pandas": rank_pandas,
-    },
+    "rank": {"duckdb": rank_duckdb, "polars": rank_polars, "polars runs": rank_polars_runs, "pandas": rank_pandas},
     "best-worst": {
         "duckdb": best_worst_duckdb,
-        "duckdb ids late": best_worst_duckdb_ids_late,
         "polars": best_worst_polars,
         "polars ids late": best_worst_polars_ids_late,
         "pandas": best_worst_pandas,
     },
     "all-pairs": {
         "duckdb": all_pairs_duckdb,
-        "duckdb unordered": all_pairs_duckdb_unordered,
-        "duckdb ids late": all_pairs_duckdb_ids_late,
         "polars": all_pairs_polars,
         "polars ids late": all_pairs_polars_ids_late,
         "pandas": all_pairs_pandas,

@@ -23,7 +23,7 @@ from curate.rating.units import Entry, OpenUnit, UnitSource
 from curate.records import TRANSIENT, Rating, Status
 from curate.shards.grouping import Record
 from curate.shards.layouts import Layout, guess_layout, load_layout
-from curate.shards.sources import expand
+from curate.shards.sources import expand, is_local, local_path
 from curate.store import SampleRow, Store, Unit
 
 GUESS_RECORDS = 16
@@ -67,6 +67,7 @@ def rate_into(store: Store, shards: Sequence[str] | Stream, raters: Sequence[str
     with store.writing():
         for file in files:
             store.add_card(file.card.fingerprint, file.card.name, file.card.model_dump_json())
+        _look_for_shards(store)
         plan = _plan(store, shards, frozenset(report.raters.values()), options, report)
         if plan is not None:
             _rate_units(store, plan, pointwise, retry, options, report)
@@ -95,6 +96,13 @@ def rate_stream(samples: Stream, raters: Sequence[str], options: RateOptions) ->
     )
     for unit in engine.run(chain([first], units)):
         yield from unit.ratings
+
+
+def _look_for_shards(store: Store) -> None:
+    """Tell the store which local shards are gone or back, so that a sample in several places is sought where it still is."""
+    stored = store.presence()
+    found = {shard: local_path(shard).exists() for shard in stored if is_local(shard)}
+    store.set_present({shard: there for shard, there in found.items() if there != stored[shard]})
 
 
 @dataclass(slots=True, kw_only=True)

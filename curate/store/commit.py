@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from curate.records import Comparison, Rating, Status
 from curate.store.ids import Ids, pack, pair_keys
-from curate.store.known import Codes, Known, codes_of
+from curate.store.known import Known, codes_of
 from curate.store.manifest import FileEntry, Part
+from curate.store.runs import Codes
 from curate.store.table_files import row_groups, write_table
 from curate.store.tables import Kind, comparisons_table, ratings_table, rejects_table, samples_table
 from curate.store.unit import Unit, unit_name

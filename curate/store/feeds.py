@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from curate.records import RaterColumns
 from curate.store.judgements import LiveRows, id_bytes, status_codes
-from curate.store.known import starts_of_runs
 from curate.store.manifest import Snapshot
+from curate.store.runs import starts_of_runs
 from curate.store.table_files import read_batches
 from curate.store.tables import ID, SCHEMAS
 from curate.store.workspace import Workspace

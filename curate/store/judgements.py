@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from curate.errors import StoreError
 from curate.records import Status
 from curate.store.ids import ID_BYTES, Ids, find, pair_keys, unpack_bytes
-from curate.store.known import CODES, Codes, Known, starts_of_runs, worst_by_key, worst_by_run
+from curate.store.known import CODES, Known, worst_by_key, worst_by_run
 from curate.store.manifest import Part
+from curate.store.runs import Codes, starts_of_runs
 from curate.store.table_files import read_batches
 from curate.store.tables import SCHEMAS, Kind
 

@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from curate.records import Status
 from curate.store.ids import Ids, find, order, pack, pair_keys
+from curate.store.runs import Codes, Run, merged, run_of, starts_of_runs
 
 STATUSES = tuple(Status)
 """Statuses by code. A larger code is worse: a judgement on several dimensions has the largest of their codes."""
 
 CODES = {status: code for code, status in enumerate(STATUSES)}
-
-Codes = NDArray[np.uint8]
 
 
 class Known:
@@ -27,7 +26,7 @@ class Known:
 
     def __init__(self, keys: Ids | None = None, codes: Codes | None = None) -> None:
         """Begins with `keys`, distinct and in order, and their codes; or with nothing."""
-        self._runs: list[tuple[Ids, Codes]] = [] if keys is None or codes is None else [(keys, codes)]
+        self._runs: list[Run] = [] if keys is None or codes is None else [(keys, codes)]
 
     def __len__(self) -> int:
         return sum(len(ids) for ids, _ in self._runs)
@@ -57,9 +56,9 @@ class Known:
         """Take judgements in; of a key that is there already, the new code counts. Keys may repeat: the worst code counts."""
         if not len(keys):
             return
-        runs, run = list(self._runs), worst_by_key(keys, codes)
+        runs, run = list(self._runs), run_of(*worst_by_key(keys, codes))
         while runs and len(runs[-1][0]) <= 2 * len(run[0]):
-            run = _merge(runs.pop(), run)
+            run = merged(runs.pop(), run)
         # Replaced as a whole, so that a lookup in another thread sees all of it, as it was or as it is.
         self._runs = [*runs, run]
 
@@ -76,22 +75,6 @@ def worst_by_run(keys: Ids, codes: Codes) -> tuple[Ids, Codes]:
     return keys[starts], np.maximum.reduceat(codes, starts)
 
 
-def starts_of_runs(keys: Ids) -> NDArray[np.bool_]:
-    """Where a key differs from the one before it."""
-    starts = np.ones(len(keys), dtype=np.bool_)
-    starts[1:] = (keys[1:] != keys[:-1]).any(axis=1)
-    return starts
-
-
 def codes_of(statuses: Collection[Status]) -> Codes:
     """The codes of some statuses."""
     return np.array([CODES[status] for status in statuses], dtype=np.uint8)
-
-
-def _merge(older: tuple[Ids, Codes], newer: tuple[Ids, Codes]) -> tuple[Ids, Codes]:
-    keys, codes = np.concatenate([newer[0], older[0]]), np.concatenate([newer[1], older[1]])
-    # The sort is stable, so of equal keys the newer comes first.
-    by_key = order(keys)
-    keys, codes = keys[by_key], codes[by_key]
-    first = starts_of_runs(keys)
-    return keys[first], codes[first]

@@ -257,6 +257,13 @@ class Manifest:
                 [(there, unit_name(shard), there) for shard, there in present.items()],
             )
 
+    def presence(self) -> dict[str, bool]:
+        """For each shard whether it was where it had been, when last looked at; pieces of streams lie nowhere."""
+        with sqlite_errors(self._path), self._lock:
+            return {
+                shard: bool(there) for shard, there in self._db.execute("SELECT shard, present FROM units WHERE signature <> ''")
+            }
+
     def parts(self, kind: Kind, card: str | None = None) -> list[Part]:
         """The parts of files of a kind, of one card or of all, in order of their commits."""
         with self.transaction(write=False):

@@ -145,6 +145,10 @@ class Store:
         self._manifest.put_card(fingerprint, name, card_json)
         self._cards.add(fingerprint)
 
+    def presence(self) -> dict[str, bool]:
+        """For each shard whether it was where it had been, when `set_present` was last told."""
+        return self._manifest.presence()
+
     def set_present(self, present: Mapping[str, bool]) -> None:
         """Say of shards whether they are still where they were; of a sample in several places, one that is there counts."""
         self._check_writing()

@@ -16,6 +16,7 @@ import pytest
 from curate.errors import CardError, CurateError, ShardError, TooManyFailures
 from curate.raters import Settings
 from curate.rating.report import RateReport
+from curate.store import Store
 from curate.testing import write_shard
 from tests.rating.conftest import png, records
 
@@ -239,3 +240,17 @@ def test_a_webdataset_pipeline_can_feed_a_run(shards: list[str], card: MakeCard,
         rate(webdataset.WebDataset(shards, shardshuffle=False), ["signal", rater], "from-stream")
         gc.collect()
     assert rows("from-stream")["ratings"].equals(rows("from-shards")["ratings"])
+
+
+def test_a_sample_is_sought_where_its_shard_still_is(shards: list[str], tmp_path: Path, card: MakeCard, rate: Rate) -> None:
+    rater = card("hash", "HashRater")
+    rate(shards[:1], [rater])
+    moved = Path(shards[0]).rename(tmp_path / "z-moved.tar")
+    report = rate([str(moved)], [rater])
+    assert report.computed == 0
+    with Store.open(tmp_path / "store") as store:
+        assert {row.sample.shard for row in store.samples()} == {str(moved)}
+    moved.rename(shards[0])
+    rate(shards[:1], [rater])
+    with Store.open(tmp_path / "store") as store:
+        assert {row.sample.shard for row in store.samples()} == {shards[0]}

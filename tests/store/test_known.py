@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.records import Status
+from curate.store import runs
 from curate.store.ids import find, hex_bytes, order, pack, pair_keys, to_bytes
 from curate.store.known import Known, codes_of
 
@@ -66,3 +68,22 @@ def test_different_pairs_have_different_keys() -> None:
     every = pack([hashlib.sha256(b"%d" % number).hexdigest()[:32] for number in range(300)])
     first, second = np.repeat(every, 300, axis=0), np.tile(every, (300, 1))
     assert len(np.unique(pair_keys(first, second), axis=0)) == 300 * 300
+
+
+def test_long_runs_lie_in_files_and_answer_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "IN_MEMORY", 64)
+    monkeypatch.setattr(runs, "BLOCK", 16)
+    rng = np.random.default_rng(5)
+    known, expected = Known(), {}
+    for _ in range(40):
+        # Few distinct high halves, so that equal ones have to stay together where pieces are cut.
+        keys = np.stack([rng.integers(0, 50, 30), rng.integers(0, 40, 30)], axis=1).astype(np.uint64)
+        codes = rng.integers(0, 5, 30).astype(np.uint8)
+        known.add(keys, codes)
+        added: dict[tuple[int, int], int] = {}
+        for key, code in zip(map(tuple, keys.tolist()), codes.tolist(), strict=True):
+            added[key] = max(added.get(key, 0), code)
+        expected |= added
+    asked = np.array([[high, low] for high in range(50) for low in range(40)], dtype=np.uint64)
+    assert known.codes(asked).tolist() == [expected.get((high, low), -1) for high, low in asked.tolist()]
+    assert any(isinstance(run[0], np.memmap) or isinstance(run[0].base, np.memmap) for run in known._runs)

@@ -1,0 +1,143 @@
+"""The public verbs end to end: shards in, ratings kept, datasets out."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+import curate
+from curate.testing import card_yaml, write_shard
+from tests.rating.conftest import png
+
+Place = Callable[[str], Path]
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> list[Path]:
+    """Three shards: 12 prompts with four candidates each, a side file in every record."""
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    records = [
+        (
+            f"{n:04d}",
+            {"png": png(n), "txt": f"prompt {n // 4}".encode(), "json": b'{"seed": %d}' % n, "mask.npy": b"\x93NUMPY%d" % n},
+        )
+        for n in range(48)
+    ]
+    return [write_shard(folder / f"{n}.tar", records[16 * n :][:16]) for n in range(3)]
+
+
+@pytest.fixture
+def hash_card(tmp_path: Path) -> str:
+    return str(
+        card_yaml(tmp_path / "hash.yaml", name="hash", target="curate.testing:HashRater", args={"log": str(tmp_path / "log")})
+    )
+
+
+def rate(shards: list[Path], store: Path, *raters: str) -> None:
+    curate.rate([str(shard) for shard in shards], raters=raters, store=store, workers=0)
+
+
+def members(folder: Path) -> dict[str, bytes]:
+    found = {}
+    for shard in sorted(folder.glob("*.tar")):
+        with tarfile.open(shard) as archive:
+            for info in archive:
+                file = archive.extractfile(info)
+                assert file is not None
+                assert info.name not in found
+                found[info.name] = file.read()
+    return found
+
+
+def test_another_threshold_calls_no_rater(shards: list[Path], hash_card: str, tmp_path: Path) -> None:
+    rate(shards, tmp_path / "store", hash_card)
+    asked = (tmp_path / "log").read_text()
+    (tmp_path / "hash.yaml").unlink()  # not even the card is needed any more
+    for number, margin in enumerate(("0", "0.2", "0.5sd")):
+        report = curate.pair(tmp_path / "store", by="hash", strategy="all", min_margin=margin, out=tmp_path / f"pairs-{number}")
+        assert all(funnel.adds_up for funnel in report.funnels)
+    assert (tmp_path / "log").read_text() == asked
+
+
+def test_original_bytes_keys_and_side_files_survive(shards: list[Path], hash_card: str, tmp_path: Path) -> None:
+    rate(shards, tmp_path / "store", hash_card)
+    curate.filter(tmp_path / "store", where="hash > 0.5", out=tmp_path / "kept")
+    before, after = members(tmp_path / "shards"), members(tmp_path / "kept")
+    own = {name for name in after if not name.endswith(".ratings.json")}
+    assert 0 < len(own) < len(before)
+    assert all(after[name] == before[name] for name in own)
+    keys = {name.split(".")[0] for name in own}
+    assert own == {name for name in before if name.split(".")[0] in keys}
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstandard.compress)])
+def test_compressed_shards_give_the_same_datasets(
+    shards: list[Path], hash_card: str, tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]
+) -> None:
+    packed = []
+    for shard in shards:
+        packed.append(shard.with_name(shard.name + suffix))
+        packed[-1].write_bytes(pack(shard.read_bytes()))
+    rate(shards, tmp_path / "plain", hash_card)
+    rate(packed, tmp_path / "packed", hash_card)
+    for store in ("plain", "packed"):
+        curate.pair(tmp_path / store, by="hash", strategy="adjacent", split="test=25%", out=tmp_path / f"{store}-dpo")
+    for file in sorted((tmp_path / "plain-dpo").glob("*.parquet")):
+        assert pq.read_table(file).equals(pq.read_table(tmp_path / "packed-dpo" / file.name))
+
+
+def test_a_remote_shard_goes_the_whole_way(shards: list[Path], hash_card: str, tmp_path: Path) -> None:
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/bucket/one.tar", shards[0].read_bytes())
+    try:
+        curate.rate("memory://bucket/one.tar", raters=[hash_card], store=tmp_path / "remote", workers=0)
+        curate.filter(tmp_path / "remote", where="hash >= 0", out=tmp_path / "kept")
+    finally:
+        memory.rm("/bucket", recursive=True)
+    with tarfile.open(shards[0]) as archive:
+        names = set(archive.getnames())
+    assert names <= set(members(tmp_path / "kept"))
+
+
+def test_two_raters_rank_together_and_prompts_stay_on_one_side(shards: list[Path], hash_card: str, tmp_path: Path) -> None:
+    rate(shards, tmp_path / "store", hash_card, "signal")
+    report = curate.pair(
+        tmp_path / "store", by="z(hash) + 0.2 * z(signal.overall)", agree=["hash", "signal"], at_least=1, split="test=30%",
+        strategy="all", out=tmp_path / "dpo",
+    )  # fmt: skip
+    assert all(funnel.adds_up for funnel in report.funnels)
+    assert curate.check(tmp_path / "dpo").ok
+    prompts = {file.name.split("-")[0]: set(pq.read_table(file, columns=["caption"])["caption"].to_pylist()) for file in
+               (tmp_path / "dpo").glob("*.parquet")}  # fmt: skip
+    assert prompts["train"].isdisjoint(prompts["test"])
+    shown = curate.show(tmp_path / "dpo").as_dict()
+    assert shown["format"] == "diffusers-dpo"
+
+
+def test_the_verbs_keep_their_names_after_use(shards: list[Path], hash_card: str, tmp_path: Path) -> None:
+    rate(shards, tmp_path / "store", hash_card)
+    rate(shards, tmp_path / "store", hash_card)
+    assert callable(curate.rate)
+    assert callable(curate.check)
+    assert callable(curate.export)
+
+
+def test_a_script_needs_no_main_guard(shards: list[Path], tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import curate\nprint(curate.rate({str(tmp_path / 'shards' / '*.tar')!r}, raters=['signal'], "
+        f"store={str(tmp_path / 'store')!r}, workers=2).samples)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "48"
