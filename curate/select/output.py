@@ -26,7 +26,7 @@ _DICTIONARY_BYTES = 16 << 20
 def write_result(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], made: Callable[[], Mapping[str, Any]]) -> int:
     """Write batches of rows, each as a row group, and how the file was `made`, which is asked for at the end. Counts the rows.
 
-    Numbers are stored by delta or by byte streams, and checksums with every page. The folder of
+    Ids are stored by length, numbers by delta or by byte streams, and checksums with every page. The folder of
     `path` has to exist. Raises `OutputError` where the file cannot be written.
     """
     import pyarrow.parquet as pq
@@ -80,7 +80,7 @@ def _settings(schema: pa.Schema) -> dict[str, Any]:
         elif pa.types.is_floating(column.type):
             encodings[column.name] = "BYTE_STREAM_SPLIT"
         elif column.name not in _REPEATING:
-            encodings[column.name] = "PLAIN"
+            encodings[column.name] = "DELTA_LENGTH_BYTE_ARRAY"
     return {
         "compression": "zstd",
         "compression_level": 1,

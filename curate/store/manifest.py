@@ -259,10 +259,9 @@ class Manifest:
 
     def presence(self) -> dict[str, bool]:
         """For each shard whether it was where it had been, when last looked at; pieces of streams lie nowhere."""
-        with sqlite_errors(self._path), self._lock:
-            return {
-                shard: bool(there) for shard, there in self._db.execute("SELECT shard, present FROM units WHERE signature <> ''")
-            }
+        with self.transaction(write=False):
+            rows = self._db.execute("SELECT shard, present FROM units WHERE signature <> ''")
+            return {shard: bool(there) for shard, there in rows}
 
     def parts(self, kind: Kind, card: str | None = None) -> list[Part]:
         """The parts of files of a kind, of one card or of all, in order of their commits."""
