@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from curate.errors import CurateError
 from curate.records import Funnel, View
@@ -20,8 +21,8 @@ from curate.select.slices import cuts
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BLOCK_ROWS = 1 << 19
-"""Rows that are written together."""
+BLOCK_ROWS = 1 << 17
+"""Rows that are written together; few, so that writing starts early."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +61,12 @@ def filter(  # noqa: A001 - the verb of the command line
     _check_asked(where=where, top=top, by=by, per=per)
     samples = Samples(view=view, where=parse_where(where, view), by=None if top is None else parse_by(by, view))
     filtering = _Filtering(samples=samples, top=None if top is None else parse_top(top), per=per)
-    funnels: list[Funnel] = []
-
-    def made() -> dict[str, Any]:
-        funnels.append(filtering.funnel(engine))
-        asked = {"where": where, "top": top, "by": by, "per": per}
-        return how_made("filter", view, asked, [samples.where, samples.by], funnels)
-
+    asked = {"where": where, "top": top, "by": by, "per": per}
     out = Path(out)
     with engine_for(view, out, limits) as engine:
+        made = partial(how_made, "filter", view, asked, [samples.where, samples.by], filtering.funnels)
         rows = write_result(out, filter_schema(), filtering.batches(engine), made)
-    return Filtered(path=out, rows=rows, funnels=funnels)
+    return Filtered(path=out, rows=rows, funnels=filtering.funnels)
 
 
 def filter_schema() -> pa.Schema:
@@ -95,20 +91,19 @@ class _Filtering:
     samples: Samples
     top: Top | None
     per: str | None
-    rows: int = field(default=0, init=False)
+    funnels: list[Funnel] = field(default_factory=list, init=False)
+    """Complete when all batches have been read."""
 
     def batches(self, engine: Engine) -> Iterator[pa.RecordBatch]:
+        rows = 0
         for batch in regrouped(self._stream(engine), BLOCK_ROWS):
-            self.rows += batch.num_rows
+            rows += batch.num_rows
             yield batch
-
-    def funnel(self, engine: Engine) -> Funnel:
-        """What became of every sample, once all batches have been read."""
-        entering = self.rows if self.top is None else _count(engine, self.samples)
+        entering = rows if self.top is None else _count(engine, self.samples)
         funnel = self.samples.funnel(engine, "filter", entering)
-        funnel.drop("not in top", entering - self.rows)
-        funnel.kept = self.rows
-        return funnel
+        funnel.drop("not in top", entering - rows)
+        funnel.kept = rows
+        self.funnels.append(funnel)
 
     def _stream(self, engine: Engine) -> Iterator[pa.RecordBatch]:
         if self.top is not None and self.per is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,28 +65,28 @@ class Pairing:
         self._samples = samples
         self._opinions = {f"_opinion_{number}": opinion for number, opinion in enumerate(opinions)}
         self._options = options
-        self._entering = 0
         self._groups = Funnel(step="pair", unit="groups", taken=samples.view.groups)
         self._fates = np.zeros(len(Fate), dtype=np.int64)
+        self.funnels: list[Funnel] = []
+        """Of samples, groups and candidate pairs; complete when all batches have been read."""
 
     def batches(self, engine: Engine) -> Iterator[pa.RecordBatch]:
         """All pairs, by group, then by the places of the better and the worse sample; to be read once, to the end."""
+        entering = 0
         for one in ahead(read_slices(engine, self._samples, columns=self._columns(), expressions=self._opinions)):
-            self._entering += len(one.values)
+            entering += len(one.values)
             for batch in self._pairs_of(one):
                 engine.check_time()
                 yield batch
+        self._groups.drop("no_sample", self._groups.taken - self._groups.kept - sum(self._groups.dropped.values()))
+        self.funnels += [self._samples.funnel(engine, "pair", entering), self._groups, self._pairs()]
 
-    def funnels(self, engine: Engine) -> list[Funnel]:
-        """Of samples, groups and candidate pairs, once all batches have been read."""
+    def _pairs(self) -> Funnel:
         pairs = Funnel(step="pair", unit="candidate pairs", taken=int(self._fates.sum()), kept=int(self._fates[Fate.KEPT]))
         for fate in Fate:
             if fate is not Fate.KEPT:
                 pairs.drop(fate.reason, int(self._fates[fate]))
-        entered = self._groups.kept + sum(self._groups.dropped.values())
-        groups = replace(self._groups, dropped=dict(self._groups.dropped))
-        groups.drop("no_sample", self._groups.taken - entered)
-        return [self._samples.funnel(engine, "pair", self._entering), groups, pairs]
+        return pairs
 
     def _columns(self) -> dict[str, str]:
         """What is needed of a sample beside its value."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -79,14 +80,9 @@ def pair(
     samples = Samples(view=view, where=parse_where(where, view), by=parse_by(by, view))
     opinions = [parse(text, view, what=f"agree[{number}]", lenient=True) for number, text in enumerate(agree)]
     pairing = Pairing(samples, opinions, options)
-    funnels: list[Funnel] = []
-
-    def made() -> dict[str, object]:
-        funnels.extend(pairing.funnels(engine))
-        asked = {"by": by, "where": where, **options.as_asked()}
-        return how_made("pair", view, asked, [samples.where, samples.by, *opinions], funnels)
-
+    asked = {"by": by, "where": where, **options.as_asked()}
     out = Path(out)
     with engine_for(view, out, limits) as engine:
+        made = partial(how_made, "pair", view, asked, [samples.where, samples.by, *opinions], pairing.funnels)
         rows = write_result(out, pair_schema(), pairing.batches(engine), made)
-    return Pairs(path=out, rows=rows, funnels=funnels)
+    return Pairs(path=out, rows=rows, funnels=pairing.funnels)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from curate.select.slices import Slice, read_slices
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BLOCK_ROWS = 1 << 19
+BLOCK_ROWS = 1 << 18
 """Rows that are written together."""
 
 _SPREAD, _WINS = "_spread", "_wins"
@@ -68,17 +69,12 @@ def rank(
     judges = wins_of(wins, view, what="wins") if wins else None
     samples = Samples(view=view, where=parse_where(where, view), by=parse_by(by, view), also=judges)
     ranking = _Ranking(samples=samples, judges=judges, tie=tie)
-    funnels: list[Funnel] = []
-
-    def made() -> dict[str, Any]:
-        funnels.extend(ranking.funnels(engine))
-        asked = {"by": by, "where": where, "tie": tie, "wins": list(wins)}
-        return how_made("rank", view, asked, [samples.where, samples.by, judges], funnels)
-
+    asked = {"by": by, "where": where, "tie": tie, "wins": list(wins)}
     out = Path(out)
     with engine_for(view, out, limits) as engine:
+        made = partial(how_made, "rank", view, asked, [samples.where, samples.by, judges], ranking.funnels)
         rows = write_result(out, rank_schema(), ranking.batches(engine), made)
-    return Rankings(path=out, groups=ranking.groups, rows=rows, funnels=funnels)
+    return Rankings(path=out, groups=ranking.funnels[1].kept, rows=rows, funnels=ranking.funnels)
 
 
 def rank_schema() -> pa.Schema:
@@ -131,25 +127,24 @@ class _Ranking:
     samples: Samples
     judges: Expression | None
     tie: float
-    groups: int = field(default=0, init=False)
-    rows: int = field(default=0, init=False)
+    funnels: list[Funnel] = field(default_factory=list, init=False)
+    """Of samples and of groups; complete when all batches have been read."""
 
     def batches(self, engine: Engine) -> Iterator[pa.RecordBatch]:
         by = self.samples.by
         columns = {_SPREAD: quoted(by.spread)} if by is not None and by.spread is not None else {}
         expressions = {_WINS: self.judges} if self.judges is not None else {}
+        groups = Funnel(step="rank", unit="groups", taken=self.samples.view.groups)
+        entering = 0
         for one in ahead(read_slices(engine, self.samples, columns=columns, expressions=expressions)):
             engine.check_time()
-            self.groups += len(one.starts)
-            self.rows += len(one.values)
+            groups.kept += len(one.starts)
+            entering += len(one.values)
             places = ranks(one.values, one.starts, one.sizes, self.tie)
             for begin in range(0, len(one.values), BLOCK_ROWS):
                 yield self._batch(one, places, slice(begin, begin + BLOCK_ROWS))
-
-    def funnels(self, engine: Engine) -> list[Funnel]:
-        groups = Funnel(step="rank", unit="groups", taken=self.samples.view.groups, kept=self.groups)
         groups.drop("no_sample", groups.taken - groups.kept)
-        return [self.samples.funnel(engine, "rank", self.rows), groups]
+        self.funnels += [self.samples.funnel(engine, "rank", entering), groups]
 
     def _batch(self, one: Slice, places: NDArray[np.int64], part: slice) -> pa.RecordBatch:
         import pyarrow as pa
