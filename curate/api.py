@@ -19,12 +19,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.errors import OutputError
+from curate.errors import CurateError, OutputError
 from curate.progress import Progress
 from curate.records import Funnel, Rating
 
 if TYPE_CHECKING:
     from curate.checking import Finding
+    from curate.rating.options import RateOptions
     from curate.rating.report import RateReport
     from curate.rating.run import Stream
     from curate.showing import Shown
@@ -81,14 +82,14 @@ class CheckReport:
 def rate(
     shards: str | Sequence[str] | Stream,
     *,
-    raters: Sequence[str],
+    raters: str | Sequence[str],
     store: str | Path,
     layout: str | None = None,
     device: str = "auto",
     workers: int | None = None,
     batch_size: int | None = None,
     max_failures: str | None = None,
-    retry: Sequence[str] = (),
+    retry: str | Sequence[str] = (),
     trust: bool = False,
     offline: bool = False,
     on_progress: Watch | None = None,
@@ -98,29 +99,78 @@ def rate(
     `shards` are paths, globs, brace patterns or URLs; or a webdataset pipeline that was not decoded, whose samples then
     cannot be exported, because nobody knows where they lie. Killed at any moment, the same call goes on from there.
     """
-    from curate.raters import Settings
-    from curate.rating.run import RateOptions, rate_into
+    from curate.rating.run import rate_into
     from curate.store import Store
 
-    options = RateOptions(
+    options = _rate_options(
         layout=layout,
         workers=workers,
         max_failures=max_failures,
         retry=retry,
-        settings=Settings(device=device, batch_size=batch_size, offline=offline, trust=trust),
+        device=device,
+        batch_size=batch_size,
+        trust=trust,
+        offline=offline,
         on_progress=on_progress,
     )
-    return rate_into(Store.create_or_open(store), [shards] if isinstance(shards, str) else shards, raters, options)
+    return rate_into(Store.create_or_open(store), [shards] if isinstance(shards, str) else shards, _listed(raters), options)
 
 
 def rate_stream(
-    samples: Stream, *, raters: Sequence[str], layout: str | None = None, workers: int | None = None
+    samples: Stream,
+    *,
+    raters: str | Sequence[str],
+    layout: str | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    batch_size: int | None = None,
+    max_failures: str | None = None,
+    trust: bool = False,
+    offline: bool = False,
 ) -> Iterator[Rating]:
-    """The ratings of a webdataset pipeline as they come, without a store."""
-    from curate.rating.run import RateOptions
+    """The ratings of a webdataset pipeline as they come, without a store: nothing is kept, nothing found again."""
     from curate.rating.run import rate_stream as stream
 
-    return stream(samples, raters, RateOptions(layout=layout, workers=workers))
+    options = _rate_options(
+        layout=layout,
+        workers=workers,
+        max_failures=max_failures,
+        device=device,
+        batch_size=batch_size,
+        trust=trust,
+        offline=offline,
+    )
+    return stream(samples, _listed(raters), options)
+
+
+def _rate_options(
+    *,
+    layout: str | None,
+    workers: int | None,
+    max_failures: str | None,
+    device: str,
+    batch_size: int | None,
+    trust: bool,
+    offline: bool,
+    retry: str | Sequence[str] = (),
+    on_progress: Watch | None = None,
+) -> RateOptions:
+    from curate.raters import Settings
+    from curate.rating.options import FailureLimit, RateOptions, parse_statuses
+
+    return RateOptions(
+        layout=layout,
+        workers=workers,
+        max_failures=FailureLimit.parse(max_failures),
+        retry=parse_statuses(_listed(retry)),
+        settings=Settings(device=device, batch_size=batch_size, offline=offline, trust=trust),
+        on_progress=on_progress,
+    )
+
+
+def _listed(value: str | Sequence[str]) -> list[str]:
+    """One name may stand where several are taken."""
+    return [value] if isinstance(value, str) else list(value)
 
 
 def filter(  # noqa: A001  the verb's name
@@ -164,12 +214,41 @@ def rank(
             ranked = select.rank(desk.view, by=by, where=where, tie=tie, out=scratch / "rankings.parquet", memory=desk.memory)
             return desk.export(ranked.path, ranked.funnels, out, format, {"by": by, "where": where, "tie": tie}, "rank")
     place = Path(out)
-    if place.is_dir():
-        raise OutputError(f"{out} is a folder; a ranking is one file, such as {place / 'rankings.parquet'}")
+    _refuse_to_overwrite(place)
     place.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(place) as aside:
         ranked = select.rank(desk.view, by=by, where=where, tie=tie, out=aside, memory=desk.memory)
+        _refuse_nothing(ranked.path, ranked.funnels)
     return ExportReport(out=str(out), format="ranking", funnels=list(ranked.funnels))
+
+
+def _refuse_to_overwrite(place: Path) -> None:
+    """A ranking takes the place of an older ranking, and of nothing else."""
+    from curate.exporting.selection import Selection
+
+    if place.is_dir():
+        raise OutputError(f"{place} is a folder; a ranking is one file, such as {place / 'rankings.parquet'}")
+    if not place.exists():
+        return
+    try:
+        kind = Selection(place).kind
+    except CurateError:
+        kind = None
+    if kind != "rankings":
+        raise OutputError(f"{place} exists and is no ranking; name another file for --out")
+
+
+def _refuse_nothing(selection: str | Path, funnels: Sequence[Funnel]) -> None:
+    """Raise `OutputError` where a selection is empty, with what became of the input."""
+    import pyarrow.parquet as pq
+
+    if pq.read_metadata(selection).num_rows:
+        return
+    told = []
+    for funnel in funnels:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(funnel.dropped.items(), key=lambda one: -one[1]))
+        told.append(f"of {funnel.taken:,} {funnel.unit} {funnel.kept:,} left" + (f" ({reasons})" if reasons else ""))
+    raise OutputError(f"nothing is left to write: {'; '.join(told)}")
 
 
 def pair(
@@ -183,7 +262,7 @@ def pair(
     where: str | None = None,
     tie: float = 0.0,
     ties: str = "drop",
-    agree: Sequence[str] = (),
+    agree: str | Sequence[str] = (),
     at_least: int | None = None,
     max_per_group: int | None = None,
     max_per_sample: int | None = None,
@@ -202,7 +281,7 @@ def pair(
         "where": where,
         "tie": tie,
         "ties": ties,
-        "agree": tuple(agree),
+        "agree": tuple(_listed(agree)),
         "at_least": at_least,
         "max_per_group": max_per_group,
         "max_per_sample": max_per_sample,
@@ -261,9 +340,12 @@ class _Selecting:
     ) -> ExportReport:
         """Write the selection as a dataset."""
         from curate.bridge import open_source
-        from curate.exporting import Options
+        from curate.exporting import Options, find_format
         from curate.exporting import export as write
 
+        find_format(format_name)  # complains before the work is done
+        if funnels:
+            _refuse_nothing(selection, funnels)
         told = {name: value for name, value in recipe.items() if value not in (None, (), "")}
         options = Options(
             recipe={"verb": verb, "store": self.store.path.name, **told},

@@ -17,7 +17,7 @@ import importlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -82,9 +82,14 @@ class Judgement:
     values: Mapping[str, Value]
 
 
+def failure(dimensions: Iterable[str], status: Status, detail: str | None = None) -> dict[str, Value]:
+    """The same failure on every dimension."""
+    return dict.fromkeys(dimensions, Value(status=status, detail=detail))
+
+
 def failed(item: Item, dimensions: Iterable[str], status: Status, detail: str | None = None) -> Judgement:
     """The judgement that says the same failure on every dimension."""
-    return Judgement(item=item.number, values={name: Value(status=status, detail=detail) for name in dimensions})
+    return Judgement(item=item.number, values=failure(dimensions, status, detail))
 
 
 def measured(raw: float, *, spread: float | None = None, rationale: str | None = None) -> Value:
@@ -108,6 +113,8 @@ class Rater(Protocol):
     """Whether items carry the original bytes (servers get these; people see them)."""
     preparations: tuple[Preparation, ...]
     dimensions: tuple[str, ...]
+    batch_size: int
+    """How many items it takes at once; a few times as many are kept ready for it."""
 
     def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
         """One judgement for each item, in any order. Pulls items lazily: what is not yet taken is not yet made."""
@@ -184,7 +191,6 @@ class Settings:
     offline: bool = False
     trust: bool = False
     """Allow targets outside `curate.` and code from model repositories."""
-    options: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_rater(file: CardFile, settings: Settings | None = None) -> Rater:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 
 from curate.cards import CardFile
@@ -123,6 +124,7 @@ class ServerRater:
     place: Place = "main"
     wants_bytes = True
     preparations: tuple[Preparation, ...] = ()
+    batch_size = 64
 
     def __init__(self, file: CardFile, settings: Settings) -> None:
         self.dimensions = tuple(file.card.dimensions)
@@ -154,6 +156,7 @@ class PeopleRater:
     place: Place = "main"
     wants_bytes = False
     preparations: tuple[Preparation, ...] = ()
+    batch_size = 64
 
     def __init__(self, file: CardFile, settings: Settings) -> None:
         self.dimensions = tuple(file.card.dimensions)
@@ -213,3 +216,55 @@ class HashJudge(BatchRater):
         first, second = (unit_interval("hash", "overall", sample.id) for sample in item.samples)
         value = Value(value=0.5 + (first - second) / 2, orders_agree=True)
         return Judgement(item=item.number, values=dict.fromkeys(self.dimensions, value))
+
+
+class Padded:
+    """A preparation for tests that makes a lot of a little: pixels repeated to a square of that side."""
+
+    def __init__(self, side: int) -> None:
+        self._side = side
+
+    def __call__(self, pixels: object) -> object:
+        import numpy as np
+
+        return np.resize(np.asarray(pixels), (self._side, self._side, 3))
+
+
+class BulkyRater(BatchRater):
+    """Takes prepared pixels of `side` x `side`, more than fits the memory shared with a decode worker."""
+
+    def __init__(self, file: CardFile, settings: Settings) -> None:
+        self.dimensions = tuple(file.card.dimensions)
+        side = int(file.card.args["side"])
+        self._name = f"padded-{side}"
+        self.preparations = (Preparation(name=self._name, make=Padded(side)),)  # type: ignore[arg-type]
+
+    def score(self, batch: Sequence[Item]) -> Sequence[Judgement]:
+        values = [measured(float(item.prepared[0][("response", self._name)].mean())) for item in batch]
+        return [
+            Judgement(item=item.number, values=dict.fromkeys(self.dimensions, value))
+            for item, value in zip(batch, values, strict=True)
+        ]
+
+
+class BuggyPreparation:
+    """A preparation for tests that raises what nobody expects."""
+
+    def __call__(self, pixels: object) -> object:
+        raise KeyError("a bug")
+
+
+class UnfinishedRater(BatchRater):
+    """Ends after `items` items (all of them where not said); with `bug`, its preparation raises."""
+
+    def __init__(self, file: CardFile, settings: Settings) -> None:
+        self.dimensions = tuple(file.card.dimensions)
+        self._items = file.card.args.get("items")
+        if file.card.args.get("bug"):
+            self.preparations = (Preparation(name="buggy", make=BuggyPreparation()),)  # type: ignore[arg-type]
+
+    def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
+        yield from super().judge(islice(items, self._items))
+
+    def score(self, batch: Sequence[Item]) -> Sequence[Judgement]:
+        return [Judgement(item=item.number, values=dict.fromkeys(self.dimensions, measured(1.0))) for item in batch]

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from curate.cards import Card, CardFile
 from curate.raters import Preparation, Rater
 from curate.rating.tasks import Task
-from curate.records import Media, Sample, Status
-
-if TYPE_CHECKING:
-    from curate.rating.units import Entry
-    from curate.shards.grouping import Record
+from curate.records import Media, Member, Sample, Status
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Seat:
     """A rater's place in a run."""
 
@@ -27,8 +22,6 @@ class Seat:
     """Its preparations, by their position among the run's distinct ones."""
     worker: int | None = None
     """Its position among the raters that live in decode workers; None for those that do not."""
-    claimed: dict[str, Entry] = field(default_factory=dict)
-    """Samples it is being asked about, with the entry that asked first."""
 
     @property
     def card(self) -> Card:
@@ -80,22 +73,20 @@ def task_for(number: int, sample: Sample, seats: Sequence[Seat], *, probe: bool 
     )
 
 
-def media_for(sample: Sample, record: Record, task: Task) -> dict[str, bytes]:
+def media_for(sample: Sample, task: Task, read: Callable[[Member], bytes]) -> dict[str, bytes]:
     """The encoded media a task needs, by role."""
     roles = set(task.decode) | ({task.probe} if task.probe else set())
-    return bytes_of(sample, record, sorted(roles))
+    return bytes_of(sample, sorted(roles), read)
 
 
-def bytes_of(sample: Sample, record: Record, roles: Sequence[str]) -> dict[str, bytes]:
-    """The original bytes of some roles; texts as UTF-8."""
+def bytes_of(sample: Sample, roles: Sequence[str], read: Callable[[Member], bytes]) -> dict[str, bytes]:
+    """The original bytes of some roles; texts as UTF-8. `read` gives those of a member."""
     found: dict[str, bytes] = {}
     for role in roles:
         media = media_of(sample, role)
-        if media is None:
-            continue
-        if media.member is not None:
-            found[role] = record.data[media.member.field]
-        elif media.text is not None:
+        if media is not None and media.member is not None:
+            found[role] = read(media.member)
+        elif media is not None and media.text is not None:
             found[role] = media.text.encode()
     return found
 

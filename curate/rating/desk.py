@@ -10,14 +10,14 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from curate.errors import CurateError
-from curate.raters import Item, Value
+from curate.raters import Item, Value, failure
 from curate.rating.admission import Seat, bytes_of, media_for, task_for, unfit
 from curate.rating.answers import complete, overall, ratings_of
 from curate.rating.pool import Chunk, Decoded
 from curate.rating.reader import Block
 from curate.rating.tasks import Outcome
 from curate.rating.units import Entry, OpenUnit, UnitSource
-from curate.records import Sample, Status
+from curate.records import Member, Sample, Status
 from curate.shards.grouping import Record, ShardEnd
 
 Stored = Callable[[Seat, Sequence[str]], Sequence[Status | None]]
@@ -36,6 +36,8 @@ class Desk:
         self._numbers = itertools.count()
         self._entries: dict[int, Entry] = {}
         self._to_ask: dict[int, tuple[list[Seat], Record]] = {}
+        self._claimed: dict[str, dict[str, Entry]] = {fingerprint: {} for fingerprint in self._seats}
+        # By card and sample, the entry that asked first.
         self._units: dict[int, OpenUnit] = {}
         self._finished: list[OpenUnit] = []
         self.answered = 0
@@ -81,7 +83,7 @@ class Desk:
             seats = self._questions(entry, statuses)
             task = task_for(entry.number, sample, seats)
             tasks.append(task)
-            media[entry.number] = media_for(sample, record, task)
+            media[entry.number] = media_for(sample, task, _reader(record))
             self._to_ask[entry.number] = (seats, record)
         return Chunk(tasks=tasks, media=media)
 
@@ -122,8 +124,8 @@ class Desk:
         """The rater has ended: what it was still asked has no answer."""
         fingerprint = seat.card.fingerprint
         for entry in [entry for entry in self._entries.values() if fingerprint in entry.waiting]:
-            if seat.claimed.get(entry.sample.id) is entry:
-                self.answer(seat, entry.number, _all(seat, Status.ERROR, "the rater ended without an answer"))
+            if self._claimed[fingerprint].get(entry.sample.id) is entry:
+                self.answer(seat, entry.number, _failure(seat, Status.ERROR, "the rater ended without an answer"))
 
     def news(self) -> tuple[int, dict[str, int]]:
         """Since the last call: samples with nothing left to do or to ask, and failures by status."""
@@ -155,13 +157,13 @@ class Desk:
                 entry.statuses[fingerprint] = status
                 continue
             entry.waiting.add(fingerprint)
-            first = seat.claimed.setdefault(entry.sample.id, entry)
+            first = self._claimed[fingerprint].setdefault(entry.sample.id, entry)
             if first is not entry:
                 self._borrow(entry, first, fingerprint)
                 continue
             why_not = unfit(entry.sample, seat.card)
             if why_not is not None:
-                self.answer(seat, entry.number, _all(seat, *why_not))
+                self.answer(seat, entry.number, _failure(seat, *why_not))
             else:
                 seats.append(seat)
         return seats
@@ -183,10 +185,10 @@ class Desk:
             return None
         for role in seat.roles:
             if role in outcome.failures and role in seat.decodes:
-                self.answer(seat, entry.number, _all(seat, *outcome.failures[role]))
+                self.answer(seat, entry.number, _failure(seat, *outcome.failures[role]))
                 return None
         prepared = {(p.role, p.name): outcome.arrays[(p.role, p.name)] for p in seat.preparations.values()}
-        data = bytes_of(entry.sample, record, seat.roles) if seat.rater.wants_bytes else {}
+        data = bytes_of(entry.sample, seat.roles, _reader(record)) if seat.rater.wants_bytes else {}
         return Item(number=entry.number, samples=(entry.sample,), prepared=(prepared,), data=(data,))
 
     def _resolve(self, entry: Entry, fingerprint: str, status: Status) -> None:
@@ -209,11 +211,15 @@ class Desk:
     def _release(self, unit: OpenUnit) -> None:
         """Let go of the samples a unit was the first to ask about."""
         for entry in (*unit.entries, *unit.retracted):
-            for seat in self._seats.values():
-                if seat.claimed.get(entry.sample.id) is entry:
-                    del seat.claimed[entry.sample.id]
+            for claimed in self._claimed.values():
+                if claimed.get(entry.sample.id) is entry:
+                    del claimed[entry.sample.id]
 
 
-def _all(seat: Seat, status: Status, detail: str) -> dict[str, Value]:
-    """The same failure on every dimension."""
-    return {name: Value(status=status, detail=detail) for name in seat.card.dimensions}
+def _failure(seat: Seat, status: Status, detail: str) -> dict[str, Value]:
+    return failure(seat.card.dimensions, status, detail)
+
+
+def _reader(record: Record) -> Callable[[Member], bytes]:
+    """Gives the bytes of a record's members."""
+    return lambda member: record.data[member.field]

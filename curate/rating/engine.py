@@ -11,66 +11,42 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
 
 from curate.cards import CardFile
-from curate.errors import TooManyFailures
+from curate.errors import CurateError
 from curate.progress import Meter, Progress
-from curate.raters import Preparation, Rater, Settings
+from curate.raters import Preparation, Rater, Settings, load_rater
 from curate.rating.admission import Seat, distinct_preparations
 from curate.rating.desk import Desk, Stored
 from curate.rating.lanes import Lane, LaneEnded, Said
+from curate.rating.options import RateOptions
 from curate.rating.pool import Decoded, Pool
 from curate.rating.reader import AllRead, Block, Reader, UnitBegun, UnitFailed, UnitRead
 from curate.rating.tasks import Config
 from curate.rating.units import OpenUnit, UnitSource
 from curate.shards.layouts import Layout
-from curate.shards.media import Limits
 
 TICK_SECONDS = 0.5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailureLimit:
-    """How many failed ratings end a run; no limit by default."""
-
-    count: int | None = None
-    share: float | None = None
-    """Of the answers so far, looked at once there are `SHARE_AFTER`."""
-
-    SHARE_AFTER: ClassVar[int] = 200
-
-    def exceeded(self, failed: int, answered: int) -> bool:
-        if self.count is not None and failed > self.count:
-            return True
-        return self.share is not None and answered >= self.SHARE_AFTER and failed > self.share * answered
+@contextlib.contextmanager
+def loaded(files: Sequence[CardFile], settings: Settings) -> Iterator[list[Rater]]:
+    """The raters of some cards; each gives its devices and connections back at the end, also when a later one fails to load."""
+    with contextlib.ExitStack() as stack:
+        raters = []
+        for file in files:
+            rater = load_rater(file, settings)
+            stack.callback(rater.close)
+            raters.append(rater)
+        yield raters
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How a run is carried out; none of it changes a value."""
-
-    workers: int
-    """Decode processes; 0 decodes in the engine's own thread, unprotected."""
-    readers: int = 1
-    """Units read at the same time; more than one helps where reading waits for a network."""
-    limits: Limits = field(default_factory=Limits)
-    seconds_per_sample: float = 30.0
-    """A decode that takes longer is given up."""
-    memory_bytes: int | None = 4 << 30
-    """The most a decode worker may take."""
-    max_failures: FailureLimit = field(default_factory=FailureLimit)
-    settings: Settings = field(default_factory=Settings)
-    on_progress: Callable[[Progress], None] | None = None
-
-
-def seats_for(raters: Sequence[tuple[CardFile, Rater]]) -> tuple[list[Seat], tuple[Preparation, ...]]:
+def seats_for(files: Sequence[CardFile], raters: Sequence[Rater]) -> tuple[list[Seat], tuple[Preparation, ...]]:
     """A seat for each rater, and the preparations they share."""
-    distinct, of_each = distinct_preparations([rater for _, rater in raters])
+    distinct, of_each = distinct_preparations(raters)
     seats = []
     workers = 0
-    for (file, rater), own in zip(raters, of_each, strict=True):
+    for file, rater, own in zip(files, raters, of_each, strict=True):
         in_worker = rater.place == "worker"
         seats.append(Seat(file=file, rater=rater, preparations=own, worker=workers if in_worker else None))
         workers += in_worker
@@ -81,15 +57,22 @@ class Engine:
     """One run: `for unit in Engine(…).run(sources)` gives each unit as it becomes complete."""
 
     def __init__(
-        self, raters: Sequence[tuple[CardFile, Rater]], *, layout: Layout, stored: Stored, options: Options, meter: Meter
+        self,
+        files: Sequence[CardFile],
+        raters: Sequence[Rater],
+        *,
+        layout: Layout,
+        stored: Stored,
+        options: RateOptions,
+        meter: Meter,
     ) -> None:
-        self._seats, self._preparations = seats_for(raters)
+        self._seats, self._preparations = seats_for(files, raters)
         self._layout = layout
         self._options = options
         self._meter = meter
         self._events: queue.Queue[object] = queue.Queue()
         self._stop = threading.Event()
-        self._room = threading.Semaphore(4 + 4 * max(options.workers, 1))
+        self._room = threading.Semaphore(4 + 4 * max(options.processes, 1))
         self._chunks = 0
         self._all_read = False
         self._draining = False
@@ -105,9 +88,9 @@ class Engine:
         Raises `TooManyFailures` when the limit is passed, and whatever ended a rater; units given before that stand.
         """
         with contextlib.ExitStack() as stack:
-            stack.callback(self._stop.set)
-            pool = self._open_pool(stack)
             self._open_lanes(stack)
+            pool = open_pool(self._seats, self._preparations, self._options, self._events.put)
+            stack.callback(pool.close)
             reader = Reader(
                 sources,
                 self._layout,
@@ -118,34 +101,15 @@ class Engine:
             )
             stack.callback(reader.join)
             stack.callback(self._stop.set)
-            stack.enter_context(self._ticking())
+            stack.enter_context(ticking(self._meter, self._options.on_progress))
             while not (self._all_read and not self.desk.open and self._lanes_open == 0):
                 self._handle(self._next_event(), pool)
                 yield from self.desk.finished()
 
-    def _open_pool(self, stack: contextlib.ExitStack) -> Pool:
-        config = Config(
-            raters=tuple(seat.file for seat in self._seats if seat.worker is not None),
-            settings=self._options.settings,
-            preparations=self._preparations,
-            limits=self._options.limits,
-            memory_bytes=self._options.memory_bytes,
-        )
-        pool = Pool(
-            config,
-            workers=self._options.workers,
-            seconds_per_sample=self._options.seconds_per_sample,
-            deliver=self._events.put,
-        )
-        stack.callback(pool.close)
-        return pool
-
     def _open_lanes(self, stack: contextlib.ExitStack) -> None:
         for seat in self._seats:
-            stack.callback(seat.rater.close)
             if seat.worker is None:
-                capacity = 4 * getattr(seat.rater, "batch_size", 64)
-                lane = Lane(seat, capacity=capacity, meter=self._meter, deliver=self._events.put)
+                lane = Lane(seat, capacity=4 * seat.rater.batch_size, meter=self._meter, deliver=self._events.put)
                 self._lanes[seat.card.fingerprint] = lane
                 self._lanes_open += 1
                 stack.callback(lane.close)
@@ -206,6 +170,8 @@ class Engine:
         self._lanes_open -= 1
         if event.problem is not None:
             raise event.problem
+        if not self._draining:
+            raise CurateError(f"the rater '{event.seat.card.name}' ended before it was given all samples")
         self.desk.unanswered(event.seat)
 
     def _drain(self) -> None:
@@ -220,32 +186,44 @@ class Engine:
         settled, failures = self.desk.news()
         if settled or failures:
             self._meter.add(samples=settled, failures=failures)
-        failed = sum(self.desk.failures.values())
-        if failures and self._options.max_failures.exceeded(failed, self.desk.answered):
-            shown = ", ".join(f"{n} {status}" for status, n in sorted(self.desk.failures.items()))
-            raise TooManyFailures(
-                f"{failed} of {self.desk.answered} ratings failed ({shown}), more than --max-failures allows; "
-                "finished shards are kept, and the same command goes on from there"
-            )
+        if failures:
+            self._options.max_failures.check(self.desk.failures, self.desk.answered)
 
-    @contextlib.contextmanager
-    def _ticking(self) -> Iterator[None]:
-        """Report progress now and then, from a thread of its own so that a slow rater does not silence it."""
-        report = self._options.on_progress
-        if report is None:
-            yield
-            return
-        over = threading.Event()
 
-        def tick() -> None:
-            while not over.wait(TICK_SECONDS):
-                report(self._meter.snapshot())
+def open_pool(
+    seats: Sequence[Seat],
+    preparations: tuple[Preparation, ...],
+    options: RateOptions,
+    deliver: Callable[[Decoded | BaseException], None],
+) -> Pool:
+    """The decode workers for some raters."""
+    config = Config(
+        raters=tuple(seat.file for seat in seats if seat.worker is not None),
+        settings=options.settings,
+        preparations=preparations,
+        limits=options.limits,
+        memory_bytes=options.memory_bytes,
+    )
+    return Pool(config, workers=options.processes, seconds_per_sample=options.seconds_per_sample, deliver=deliver)
 
-        thread = threading.Thread(target=tick, name="progress", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
-            report(self._meter.snapshot())
+
+@contextlib.contextmanager
+def ticking(meter: Meter, report: Callable[[Progress], None] | None) -> Iterator[None]:
+    """Report progress now and then, from a thread of its own so that a slow rater does not silence it."""
+    if report is None:
+        yield
+        return
+    over = threading.Event()
+
+    def tick() -> None:
+        while not over.wait(TICK_SECONDS):
+            report(meter.snapshot())
+
+    thread = threading.Thread(target=tick, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        report(meter.snapshot())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -56,8 +57,9 @@ class Lane:
     def close(self) -> None:
         """End the lane now; what the rater still held is forgotten."""
         self._ended.set()
-        while not self._items.empty():
-            self._items.get_nowait()
+        with contextlib.suppress(queue.Empty):  # the rater may be faster at taking them
+            while True:
+                self._items.get_nowait()
         self._items.put(None)
         self._thread.join()
 

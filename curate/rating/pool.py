@@ -8,30 +8,20 @@ sample's own and becomes its status.
 
 from __future__ import annotations
 
-import os
 import queue
-import socket
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import BinaryIO, cast
 
 from curate.errors import CurateError
-from curate.rating.tasks import IDLE, INBOX_BYTES, SLOT_BYTES, Config, Done, Job, Outcome, Ready, Slot, Span, Task
+from curate.rating.process import DecodeProcess
+from curate.rating.tasks import IDLE, INBOX_BYTES, SLOTS, Config, Done, Job, Outcome, Slot, Span, Task
 from curate.rating.worker import Worker
 from curate.records import Status
 
-SLOTS = 2
 POLL_SECONDS = 0.02
-START_SECONDS = 120.0
-"""A worker that has not come up by then never will; imports on a cold disk are slow."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,8 +30,6 @@ class Chunk:
 
     tasks: list[Task]
     media: Mapping[int, Mapping[str, bytes]]
-    owner: object = None
-    """Whoever made the chunk recognises it by this."""
     deaths: dict[int, int] = field(default_factory=dict)
     """By task number: how many workers died on it."""
     settled: list[Outcome] = field(default_factory=list)
@@ -64,55 +52,6 @@ class WorkerDied(Exception):
         super().__init__(detail)
         self.status = status
         self.detail = detail
-
-
-class _Process:
-    """One worker process and the memory shared with it."""
-
-    def __init__(self, config: Config) -> None:
-        ours, theirs = socket.socketpair()
-        self._files = [_shared_file() for _ in range(SLOTS)]
-        self.slots = [Slot(file.fileno()) for file in self._files]
-        fds = [theirs.fileno(), *(slot.fd for slot in self.slots)]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "curate.rating.worker", *map(str, fds)],
-            pass_fds=fds,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,  # Decoders write warnings about broken files there; ours travel as messages.
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)},
-        )
-        theirs.close()
-        self.connection: Connection = Connection(ours.detach())
-        self.connection.send(config)
-
-    def wait_ready(self) -> None:
-        """Returns once the worker can work; raises `CurateError` with its own words where it cannot."""
-        try:
-            if not self.connection.poll(START_SECONDS):
-                raise CurateError(f"a decode worker did not start within {START_SECONDS:.0f} seconds")
-            ready: Ready = self.connection.recv()
-        except (EOFError, ConnectionError) as problem:
-            raise CurateError(f"a decode worker died while starting (exit code {self.process.wait()})") from problem
-        if ready.problem is not None:
-            raise CurateError(f"a decode worker could not start:\n{ready.problem}")
-
-    def stop(self) -> None:
-        self.connection.close()
-        self.process.kill()
-        self.process.wait()
-        for slot in self.slots:
-            slot.memory.close()
-        for file in self._files:
-            file.close()
-
-
-def _shared_file() -> BinaryIO:
-    """An unnamed file in memory where there is such a place, else on disk."""
-    folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  it lives as long as the process it is shared with
-    os.truncate(file.fileno(), SLOT_BYTES)
-    return cast(BinaryIO, file)
 
 
 class Pool:
@@ -185,10 +124,10 @@ class _Server:
         self.under_way: deque[tuple[int, Chunk]] = deque()
         self.process = self._start()
 
-    def _start(self) -> _Process:
-        process = _Process(self.config)
+    def _start(self) -> DecodeProcess:
+        process = DecodeProcess()
         try:
-            process.wait_ready()
+            process.begin(self.config, self.stopping)
         except BaseException:
             process.stop()
             raise
@@ -266,7 +205,7 @@ class _Server:
                     raise WorkerDied(Status.DECODE_TIMEOUT, f"no result within {self.seconds:g} seconds")
             done: Done = connection.recv()
         except (EOFError, ConnectionError) as problem:
-            code = self.process.process.wait()
+            code = self.process.exit_code()
             raise WorkerDied(Status.DECODE_CRASH, f"the decode worker died (exit code {code})") from problem
         return done
 

@@ -77,7 +77,9 @@ class RateReport:
             read.drop(reason, count)
         rated = [_judged(f"rate {name}", "samples", self.samples, self.statuses.get(name, Counter())) for name in self.raters]
         compared = [_judged(f"compare {name}", "pairs", one.total(), one) for name, one in self.compared.items()]
-        return [read, *rated, *compared]
+        shards = Funnel(step="open", unit="shards", taken=self.shards, kept=self.shards - len(self.unreadable))
+        shards.drop("unreadable", len(self.unreadable))
+        return [shards, read, *rated, *compared]
 
     def as_dict(self) -> dict[str, object]:
         return {

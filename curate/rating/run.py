@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import math
-import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, cast
 
 from curate.cards import CardFile, load_card
-from curate.errors import CardError, CurateError, ShardError, nearest
-from curate.progress import Meter, Progress
-from curate.raters import Settings, load_rater
+from curate.errors import CardError, CurateError, ShardError
+from curate.progress import Meter
+from curate.rating.admission import Seat
 from curate.rating.comparing import compare_into
-from curate.rating.engine import Engine, FailureLimit, Options
+from curate.rating.engine import Engine, loaded
+from curate.rating.options import RateOptions
 from curate.rating.report import RateReport, UnitCounts
 from curate.rating.sources import ShardUnit, stream_units
 from curate.rating.units import Entry, OpenUnit, UnitSource
-from curate.records import TRANSIENT, Rating, Status
+from curate.records import Rating, Status
 from curate.shards.grouping import Record
-from curate.shards.layouts import Layout, guess_layout, load_layout
+from curate.shards.layouts import Layout, guess_layout, known_layouts, load_layout
 from curate.shards.sources import expand, is_local, local_path
 from curate.store import SampleRow, Store, Unit
 
@@ -33,69 +32,56 @@ Stream = Iterable[Mapping[str, Any]]
 """Somebody's own webdataset pipeline: samples with `__key__`, `__url__`, and undecoded bytes by field."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateOptions:
-    """The settings of `curate rate`."""
-
-    layout: str | None = None
-    """Name of a shipped layout or path of a file; None guesses it from the first records."""
-    workers: int | None = None
-    """Decode processes; None takes one for each processor."""
-    max_failures: str | None = None
-    """A number of failed ratings, or a share such as '5%'."""
-    seconds_per_sample: float = 30.0
-    """A decode that takes longer is given up."""
-    retry: Sequence[str] = ()
-    """Statuses whose stored ratings are asked again; 'transient' and 'failed' stand for several."""
-    settings: Settings = field(default_factory=Settings)
-    on_progress: Callable[[Progress], None] | None = None
-
-
 def rate_into(store: Store, shards: Sequence[str] | Stream, raters: Sequence[str], options: RateOptions) -> RateReport:
     """Rate every sample of some shards, or of a stream, with some raters; what the store holds already is not asked again.
 
-    Raises `CurateError` for what the user can mend. Shards that cannot be read are named in the report, and the others
-    are rated all the same.
+    Raters of pairs are asked about the groups of the whole store. Raises `CurateError` for what the user can mend. Shards
+    that cannot be read are named in the report, and the others are rated all the same.
     """
     started = time.perf_counter()
     files = _cards(raters)
-    retry = _statuses(options.retry)
-    _failure_limit(options.max_failures)
     pointwise = [file for file in files if file.card.judges == "samples"]
     pairwise = [file for file in files if file.card.judges == "pairs"]
     report = RateReport(store=str(store.path), raters={file.card.name: file.card.fingerprint for file in pointwise})
     with store.writing():
-        for file in files:
-            store.add_card(file.card.fingerprint, file.card.name, file.card.model_dump_json())
         _look_for_shards(store)
         plan = _plan(store, shards, frozenset(report.raters.values()), options, report)
-        if plan is not None:
-            _rate_units(store, plan, pointwise, retry, options, report)
+        if plan is None:
+            _add_cards(store, pointwise)
+        else:
+            _rate_units(store, plan, pointwise, options, report)
         for file in pairwise:
-            report.compared[file.card.name] = compare_into(
-                store, file, load_rater(file, options.settings), _engine_options(options)
-            )
+            report.compared[file.card.name] = compare_into(store, file, options)
     report.seconds = time.perf_counter() - started
+    if report.samples == 0 and report.rejects:
+        report.notices.append("no record became a sample: the layout does not fit; leave --layout out to have it guessed")
     return report
 
 
 def rate_stream(samples: Stream, raters: Sequence[str], options: RateOptions) -> Iterator[Rating]:
-    """The ratings of a stream of webdataset samples, without a store: nothing is kept, nothing is found again."""
+    """The ratings of a stream of webdataset samples, without a store: nothing is kept, nothing is found again.
+
+    Raises `CardError` for a rater of pairs, which needs whole groups.
+    """
     files = _cards(raters)
+    for file in files:
+        if file.card.judges == "pairs":
+            raise CardError(f"{file.where}: '{file.card.name}' judges pairs, and a stream has no groups; rate into a store")
     units = stream_units(samples)
     first = next(units, None)
     if first is None:
         return
-    unused = RateReport(store="", raters={})
-    engine = Engine(
-        [(file, load_rater(file, options.settings)) for file in files],
-        layout=_layout(options.layout, [first], unused),
-        stored=lambda seat, ids: [None] * len(ids),
-        options=_engine_options(options),
-        meter=Meter(),
-    )
-    for unit in engine.run(chain([first], units)):
-        yield from unit.ratings
+    layout, _ = _layout(options.layout, [first])
+    with loaded(files, options.settings) as ready:
+        engine = Engine(files, ready, layout=layout, stored=lambda _, ids: [None] * len(ids), options=options, meter=Meter())
+        for unit in engine.run(chain([first], units)):
+            yield from unit.ratings
+
+
+def _add_cards(store: Store, files: Sequence[CardFile]) -> None:
+    """Make these cards what their names mean from now on; only once they are known to load."""
+    for file in files:
+        store.add_card(file.card.fingerprint, file.card.name, file.card.model_dump_json())
 
 
 def _look_for_shards(store: Store) -> None:
@@ -124,13 +110,15 @@ def _plan(
         first = next(stream, None)
         if first is None:
             raise ShardError("the stream gave no sample")
-        return _Plan(units=chain([first], stream), total=0, layout=_layout(options.layout, [first], report))
+        return _Plan(units=chain([first], stream), total=0, layout=_told(_layout(options.layout, [first]), report))
     found = [ShardUnit(url) for url in expand(cast(Sequence[str], shards))]
     report.shards = len(found)
     wanted = load_layout(options.layout).name if options.layout else None
     left: list[ShardUnit] = []
+    layouts: set[str] = set()
     for unit in found:
         state = store.unit_state(unit.name)
+        layouts |= {state.layout} if state is not None else set()
         done = state is not None and cards <= state.asked and unit.signature == state.signature != ""
         if state is None or not done or options.retry or wanted not in (None, state.layout):
             left.append(unit)
@@ -141,16 +129,26 @@ def _plan(
                 report.cut.append(unit.name)
     if not left:
         return None
-    return _Plan(units=left, total=len(left), layout=_layout(options.layout, left, report))
+    # What was read by one layout before is read by it again, rather than guessed anew from what happens to be left.
+    before = layouts.pop() if len(layouts) == 1 and layouts <= known_layouts().keys() else None
+    return _Plan(units=left, total=len(left), layout=_told(_layout(options.layout or before, left), report))
 
 
-def _layout(name: str | None, units: Sequence[UnitSource], report: RateReport) -> Layout:
-    """The layout asked for, or the one that the first records suggest, said in the report.
+def _told(guessed: tuple[Layout, str | None], report: RateReport) -> Layout:
+    """The layout, with the reason for it in the report where it was guessed."""
+    layout, reason = guessed
+    if reason is not None:
+        report.notices.append(reason)
+    return layout
+
+
+def _layout(name: str | None, units: Sequence[UnitSource]) -> tuple[Layout, str | None]:
+    """The layout asked for, or the one that the first records suggest and why.
 
     Raises `ShardError` where no unit can be read: the reason of the first.
     """
     if name is not None:
-        return load_layout(name)
+        return load_layout(name), None
     first_problem: ShardError | None = None
     for unit in units:
         try:
@@ -159,31 +157,26 @@ def _layout(name: str | None, units: Sequence[UnitSource], report: RateReport) -
             first_problem = first_problem or problem
             continue
         if records:
-            layout, reason = guess_layout(records)
-            report.notices.append(reason)
-            return layout
+            return guess_layout(records)
     raise first_problem or ShardError(f"no record of {units[0].name} is whole, so its layout cannot be guessed; say --layout")
 
 
-def _rate_units(
-    store: Store, plan: _Plan, files: list[CardFile], retry: frozenset[Status], options: RateOptions, report: RateReport
-) -> None:
-    raters = [(file, load_rater(file, options.settings)) for file in files]
-    meter = Meter(shards_total=plan.total, lanes={"decode": max(_workers(options), 1)})
+def _rate_units(store: Store, plan: _Plan, files: list[CardFile], options: RateOptions, report: RateReport) -> None:
+    meter = Meter(shards_total=plan.total, lanes={"decode": max(options.processes, 1)})
     cards = frozenset(report.raters.values())
-    known = {fingerprint: store.known(fingerprint, retry=retry) for fingerprint in cards}
-    engine = Engine(
-        raters,
-        layout=plan.layout,
-        stored=lambda seat, ids: known[seat.card.fingerprint].statuses(ids),
-        options=_engine_options(options),
-        meter=meter,
-    )
-    for unit in engine.run(plan.units):
-        started = time.perf_counter()
-        _commit(store, unit, plan.layout, cards, bool(retry), report)
-        meter.busy("commit", time.perf_counter() - started)
-        meter.add(shards=1)
+    known = {fingerprint: store.known(fingerprint, retry=options.retry) for fingerprint in cards}
+
+    def stored(seat: Seat, ids: Sequence[str]) -> Sequence[Status | None]:
+        return known[seat.card.fingerprint].statuses(ids)
+
+    with loaded(files, options.settings) as raters:
+        _add_cards(store, files)
+        engine = Engine(files, raters, layout=plan.layout, stored=stored, options=options, meter=meter)
+        for unit in engine.run(plan.units):
+            started = time.perf_counter()
+            _commit(store, unit, plan.layout, cards, bool(options.retry), report)
+            meter.busy("commit", time.perf_counter() - started)
+            meter.add(shards=1)
     report.computed = engine.desk.answered
     report.unreadable = engine.unreadable
     if len(report.unreadable) == report.shards > 0:
@@ -238,50 +231,3 @@ def _cards(raters: Sequence[str]) -> list[CardFile]:
         if names.count(name) > 1:
             raise CardError(f"two raters are named '{name}'; give each card a name of its own")
     return files
-
-
-def _statuses(names: Sequence[str]) -> frozenset[Status]:
-    """The statuses that `--retry` names."""
-    several = {"transient": TRANSIENT, "failed": frozenset(Status) - {Status.OK, Status.PENDING}}
-    chosen: set[Status] = set()
-    for name in names:
-        if name in several:
-            chosen |= several[name]
-        elif name in set(Status) - {Status.OK, Status.PENDING}:
-            chosen.add(Status(name))
-        else:
-            known = [*several, *(str(status) for status in several["failed"])]
-            raise CurateError(f"--retry takes the status of failed ratings, not '{name}'. {nearest(name, known)}")
-    return frozenset(chosen)
-
-
-def _failure_limit(text: str | None) -> FailureLimit:
-    """The limit that `--max-failures` sets: '100' ratings, or '5%' of them."""
-    if text is None:
-        return FailureLimit()
-    number = text.removesuffix("%").strip()
-    try:
-        value = float(number) if text.endswith("%") else int(number)
-    except ValueError:
-        value = -1
-    if not 0 <= value <= (100 if text.endswith("%") else math.inf):
-        raise CurateError(f"--max-failures takes a number of ratings or a share such as 5%, not '{text}'")
-    return FailureLimit(share=value / 100) if text.endswith("%") else FailureLimit(count=int(value))
-
-
-def _workers(options: RateOptions) -> int:
-    if options.workers is not None:
-        if options.workers < 0:
-            raise CurateError(f"--workers is 0 or more, not {options.workers}")
-        return options.workers
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _engine_options(options: RateOptions) -> Options:
-    return Options(
-        workers=_workers(options),
-        seconds_per_sample=options.seconds_per_sample,
-        max_failures=_failure_limit(options.max_failures),
-        settings=options.settings,
-        on_progress=options.on_progress,
-    )

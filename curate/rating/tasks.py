@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 HEADER_BYTES = 64
 """The start of a slot: the position of the task under way, a little-endian int64, so that a dead worker's last task is known."""
 
-INBOX_BYTES = 24 << 20
-OUTBOX_BYTES = 24 << 20
+INBOX_BYTES = 8 << 20
+OUTBOX_BYTES = 16 << 20
 SLOT_BYTES = HEADER_BYTES + INBOX_BYTES + OUTBOX_BYTES
+
+SLOTS = 2
+"""For each worker: while it is busy with one, the next tasks already lie in the other."""
 
 IDLE = -1
 """In a slot's header: no task is under way."""

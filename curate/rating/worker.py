@@ -7,15 +7,17 @@ calls `rate` needs no `if __name__ == "__main__"`.
 
 from __future__ import annotations
 
+import queue
 import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from curate.raters import Item, Preparation, Rater, Value, failed, load_rater
+from curate.raters import Item, Preparation, Rater, Value, failure, load_rater
 from curate.rating.tasks import IDLE, OUTBOX_BYTES, Config, Done, Job, Outcome, Prepared, Ready, Slot, Task
 from curate.records import Status
 from curate.shards.media import Limits, MediaError, decode_image, probe_image
@@ -33,8 +35,9 @@ class Worker:
     def __init__(self, config: Config) -> None:
         self.limits: Limits = config.limits
         self.preparations: tuple[Preparation, ...] = config.preparations
-        self.raters: list[Rater] = [load_rater(card, config.settings) for card in config.raters]
-        self.dimensions = [tuple(card.card.dimensions) for card in config.raters]
+        self.raters: list[Rater] = [load_rater(file, config.settings) for file in config.raters]
+        self.dimensions = [tuple(file.card.dimensions) for file in config.raters]
+        self.roles = [("response", *file.card.takes.conditions) for file in config.raters]
 
     def do(self, task: Task, media: dict[str, bytes]) -> tuple[Outcome, dict[int, Pixels]]:
         """The outcome of a task, and the arrays it prepared by position of their preparation."""
@@ -66,7 +69,7 @@ class Worker:
             except MediaError as problem:
                 outcome.failures[role] = (problem.status, problem.detail)
             except MemoryError:
-                outcome.failures[role] = (Status.TOO_LARGE, "decoding takes more memory than a worker may use")
+                outcome.failures[role] = (Status.OOM, "decoding takes more memory than a worker may use")
         return pixels
 
     def _prepare(
@@ -74,19 +77,25 @@ class Worker:
     ) -> None:
         try:
             prepared[position] = preparation.make(pixels)
-        except (MemoryError, ValueError, ArithmeticError) as problem:
+        except MemoryError:
+            outcome.failures[preparation.role] = (Status.OOM, f"{preparation.name} takes more memory than a worker may use")
+        except Exception as problem:
+            # Whatever it is, it is this sample's: a bug in a preparation must not look like a crash of the decoder.
             outcome.failures[preparation.role] = (Status.ERROR, f"{preparation.name}: {type(problem).__name__}: {problem}")
 
     def _judge(self, position: int, task: Task, pixels: dict[str, Pixels], outcome: Outcome) -> dict[str, Value]:
         assert task.sample is not None, "a task for a rater carries its sample"
-        item = Item(number=task.number, samples=(task.sample,), pixels=(pixels,))
         rater, dimensions = self.raters[position], self.dimensions[position]
-        if "response" in outcome.failures:
-            status, detail = outcome.failures["response"]
-            return dict(failed(item, dimensions, status, detail).values)
-        for judgement in rater.judge([item]):
-            return dict(judgement.values)
-        return dict(failed(item, dimensions, Status.ERROR, "the rater gave no judgement").values)
+        for role in self.roles[position]:
+            if role in outcome.failures:
+                return failure(dimensions, *outcome.failures[role])
+        item = Item(number=task.number, samples=(task.sample,), pixels=(pixels,))
+        try:
+            for judgement in rater.judge([item]):
+                return dict(judgement.values)
+        except Exception as problem:
+            return failure(dimensions, Status.ERROR, f"{type(problem).__name__}: {problem}")
+        return failure(dimensions, Status.ERROR, "the rater gave no judgement")
 
 
 def run_job(worker: Worker, job: Job, slot: Slot) -> Done:
@@ -137,12 +146,20 @@ def main(connection_fd: int, slot_fds: list[int]) -> None:
         connection.send(Ready(problem=traceback.format_exc()))
         return
     connection.send(Ready())
+    jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(connection, jobs), daemon=True).start()
+    while (job := jobs.get()) is not None:
+        connection.send(run_job(worker, job, slots[job.slot]))
+
+
+def _receive(connection: Connection, jobs: queue.SimpleQueue[Job | None]) -> None:
+    """Take jobs off the connection as they come: left there, a large one and a large answer would wait for each other."""
     while True:
         try:
-            job: Job = connection.recv()
-        except EOFError:
+            jobs.put(connection.recv())
+        except (EOFError, OSError):
+            jobs.put(None)
             return
-        connection.send(run_job(worker, job, slots[job.slot]))
 
 
 if __name__ == "__main__":

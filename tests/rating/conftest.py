@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from curate.rating.options import FailureLimit, RateOptions, parse_statuses
 from curate.rating.report import RateReport
-from curate.rating.run import RateOptions, rate_into
+from curate.rating.run import rate_into
 from curate.store import Store
 from curate.testing import card_yaml, write_shard
 
@@ -60,7 +61,10 @@ def rate(tmp_path: Path) -> Callable[..., RateReport]:
 
     def run(shards: Sequence[str], raters: Sequence[str], store: str = "store", **options: object) -> RateReport:
         with Store.create_or_open(tmp_path / store) as opened:
-            return rate_into(opened, shards, raters, RateOptions(**{"workers": 0, **options}))  # type: ignore[arg-type]
+            limit = FailureLimit.parse(options.pop("max_failures", None))  # type: ignore[arg-type]
+            retry = parse_statuses(options.pop("retry", ()))  # type: ignore[arg-type]
+            settings = RateOptions(**{"workers": 0, **options}, max_failures=limit, retry=retry)  # type: ignore[arg-type]
+            return rate_into(opened, shards, raters, settings)
 
     return run
 

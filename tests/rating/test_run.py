@@ -254,3 +254,57 @@ def test_a_sample_is_sought_where_its_shard_still_is(shards: list[str], tmp_path
     rate(shards[:1], [rater])
     with Store.open(tmp_path / "store") as store:
         assert {row.sample.shard for row in store.samples()} == {shards[0]}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bug_in_a_preparation_is_a_status_whatever_the_workers(
+    shards: list[str], tmp_path: Path, card: MakeCard, rate: Rate, rows: Rows, workers: int
+) -> None:
+    report = rate(shards, [card("buggy", "UnfinishedRater", args={"bug": True})], workers=workers)
+    broken = sum(number % 11 == 5 for number in range(100))
+    assert report.statuses["buggy"] == {"error": 100 - broken, "decode_error": broken}
+    assert "buggy: KeyError: 'a bug'" in rows()["ratings"]["detail"].to_pylist()
+
+
+def test_a_rater_that_ends_early_ends_the_run_and_does_not_hang(shards: list[str], card: MakeCard, rate: Rate) -> None:
+    with pytest.raises(CurateError, match="ended before it was given all samples"):
+        rate(shards, [card("short", "UnfinishedRater", args={"items": 4})])
+
+
+def test_media_and_arrays_larger_than_the_shared_memory_pass(tmp_path: Path, card: MakeCard, rate: Rate, rows: Rows) -> None:
+    # A picture whose file is larger than an inbox, and results that are together larger than an outbox.
+    many = [(f"{n:03d}", {"png": png(n) + b"\0" * (9 << 20 if n % 4 == 0 else 0)}) for n in range(24)]
+    shard = write_shard(tmp_path / "one.tar", many)
+    bulky = card("bulky", "BulkyRater", args={"side": 1400})
+    report = rate([str(shard)], [bulky], workers=1, seconds_per_sample=20.0)
+    assert report.statuses["bulky"] == {"ok": 24}
+    rate([str(shard)], [bulky], "inline", workers=0)
+    assert rows()["ratings"].equals(rows("inline")["ratings"])
+
+
+def test_a_shard_that_stays_unreadable_is_said_again_by_a_rerun(
+    shards: list[str], tmp_path: Path, card: MakeCard, rate: Rate
+) -> None:
+    bad = tmp_path / "bad.tar"
+    bad.write_bytes(b"this is not an archive" * 100)
+    rater = card("hash", "HashRater")
+    for _ in range(2):
+        report = rate([*shards, str(bad)], [rater])
+        assert set(report.unreadable) == {str(bad)}
+        assert report.samples == 100
+        assert adds_up(report)
+
+
+def test_a_layout_that_fits_nothing_is_said(shards: list[str], card: MakeCard, rate: Rate) -> None:
+    report = rate(shards, [card("hash", "HashRater")], layout="edit")
+    assert report.samples == 0
+    assert report.rejects.total() == 100
+    assert any("does not fit" in notice for notice in report.notices)
+
+
+def test_a_card_that_cannot_be_loaded_leaves_no_trace(shards: list[str], tmp_path: Path, card: MakeCard, rate: Rate) -> None:
+    rate(shards[:1], [card("hash", "HashRater")])
+    with pytest.raises(CardError):
+        rate(shards[:1], [card("nothing", "NoSuchRater")])
+    with Store.open(tmp_path / "store") as store:
+        assert [one.name for one in store.cards()] == ["hash"]

@@ -1,0 +1,102 @@
+"""The settings of a rating run: what a user may say, read and checked."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from curate.errors import CurateError, TooManyFailures, nearest
+from curate.progress import Progress
+from curate.raters import Settings
+from curate.records import TRANSIENT, Status
+from curate.shards.media import Limits
+
+FAILED = frozenset(Status) - {Status.OK, Status.PENDING}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureLimit:
+    """How many failed ratings end a run; no limit by default."""
+
+    count: int | None = None
+    share: float | None = None
+    """Of the answers so far, looked at once there are `SHARE_AFTER`."""
+
+    SHARE_AFTER: ClassVar[int] = 200
+
+    @classmethod
+    def parse(cls, text: str | None) -> FailureLimit:
+        """The limit that `--max-failures` sets: '100' ratings, or '5%' of them."""
+        if text is None:
+            return cls()
+        try:
+            value = float(text.removesuffix("%")) if text.endswith("%") else int(text)
+        except ValueError:
+            value = -1
+        if not 0 <= value <= (100 if text.endswith("%") else math.inf):
+            raise CurateError(f"--max-failures takes a number of ratings or a share such as 5%, not '{text}'")
+        return cls(share=value / 100) if text.endswith("%") else cls(count=int(value))
+
+    def check(self, failures: Mapping[str, int], answered: int) -> None:
+        """Raise `TooManyFailures` where these failures, by status, of so many answers are too many."""
+        failed = sum(failures.values())
+        too_many = self.count is not None and failed > self.count
+        if self.share is not None and answered >= self.SHARE_AFTER:
+            too_many = too_many or failed > self.share * answered
+        if too_many:
+            shown = ", ".join(f"{count} {status}" for status, count in sorted(failures.items()))
+            raise TooManyFailures(
+                f"{failed} of {answered} ratings failed ({shown}), more than --max-failures allows; what is finished is kept, "
+                "and the same command goes on from there"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateOptions:
+    """How a run is carried out; apart from the layout and `retry`, none of it changes what is stored in the end."""
+
+    layout: str | None = None
+    """Name of a known layout or path of a file; None guesses it from the first records."""
+    workers: int | None = None
+    """Decode processes; None takes one for each processor, 0 decodes in the caller's own thread, unprotected."""
+    readers: int = 1
+    """Units read at the same time; more than one helps where reading waits for a network."""
+    max_failures: FailureLimit = field(default_factory=FailureLimit)
+    retry: frozenset[Status] = frozenset()
+    """Statuses whose stored ratings are asked again."""
+    limits: Limits = field(default_factory=Limits)
+    seconds_per_sample: float = 30.0
+    """Decoding a sample and judging it beside the decoder is given up after that."""
+    memory_bytes: int | None = 4 << 30
+    """The most a decode worker may take."""
+    settings: Settings = field(default_factory=Settings)
+    on_progress: Callable[[Progress], None] | None = None
+    """Called twice a second from a thread of its own."""
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 0:
+            raise CurateError(f"--workers is 0 or more, not {self.workers}")
+
+    @property
+    def processes(self) -> int:
+        """Decode processes, as said or as the machine has processors."""
+        if self.workers is not None:
+            return self.workers
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def parse_statuses(names: Sequence[str]) -> frozenset[Status]:
+    """The statuses that `--retry` names; 'transient' and 'failed' stand for several."""
+    several = {"transient": TRANSIENT, "failed": FAILED}
+    chosen: set[Status] = set()
+    for name in names:
+        if name in several:
+            chosen |= several[name]
+        elif name in FAILED:
+            chosen.add(Status(name))
+        else:
+            raise CurateError(f"--retry takes the status of failed ratings, not '{name}'. {nearest(name, [*several, *FAILED])}")
+    return frozenset(chosen)
