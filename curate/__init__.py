@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING
 
 from curate.content import content
 from curate.errors import CurateError
+from curate.version import __version__
 
 if TYPE_CHECKING:
     from curate.api import check, export, filter, pair, rank, rate, rate_stream, show  # noqa: A004
 
-__version__ = "0.1.0"
-
 __all__ = ["CurateError", "__version__", "check", "content", "export", "filter", "pair", "rank", "rate", "rate_stream", "show"]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> object:

@@ -215,11 +215,18 @@ def rank(
             return desk.export(ranked.path, ranked.funnels, out, format, {"by": by, "where": where, "tie": tie}, "rank")
     place = Path(out)
     _refuse_to_overwrite(place)
+    _refuse_inside(desk.store.path, place)
     place.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(place) as aside:
         ranked = select.rank(desk.view, by=by, where=where, tie=tie, out=aside, memory=desk.memory)
         _refuse_nothing(ranked.path, ranked.funnels)
     return ExportReport(out=str(out), format="ranking", funnels=list(ranked.funnels))
+
+
+def _refuse_inside(store: Path, out: str | Path) -> None:
+    """Nothing is written into a store but by the store."""
+    if Path(out).resolve().is_relative_to(store.resolve()):
+        raise OutputError(f"{out} lies inside the store {store}, which keeps its folder to itself; name another place for --out")
 
 
 def _refuse_to_overwrite(place: Path) -> None:
@@ -344,6 +351,7 @@ class _Selecting:
         from curate.exporting import export as write
 
         find_format(format_name)  # complains before the work is done
+        _refuse_inside(self.store.path, out)
         if funnels:
             _refuse_nothing(selection, funnels)
         told = {name: value for name, value in recipe.items() if value not in (None, (), "")}

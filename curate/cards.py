@@ -11,11 +11,11 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from curate.content import content_files, parse_yaml
+from curate.content import complaint, content_files, parse_yaml
 from curate.errors import CardError, nearest
 from curate.records import canonical_json
 
@@ -23,6 +23,15 @@ NAME = r"^[a-z][a-z0-9_]*(?:-[a-z0-9_]+)*$"
 """Names of cards; in expressions a dash may be written as an underscore."""
 
 TARGET = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+
+_SHA256 = r"^[0-9a-f]{64}$"
+
+_SHAPES = {
+    NAME: "a name of small letters, digits, '_' and dashes that begins with a letter",
+    TARGET: "a module and what it holds, such as my_module:MyRater",
+    _SHA256: "a SHA-256 of 64 hexadecimal digits in small letters",
+}
+"""What matches a pattern, in words."""
 
 
 class _Strict(BaseModel):
@@ -55,7 +64,7 @@ class Weights(_Strict):
     """Installed Python package that carries the file."""
     file: str | None = None
     """File inside the repository, folder or package."""
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    sha256: str | None = Field(default=None, pattern=_SHA256)
 
     @model_validator(mode="after")
     def _one_source(self) -> Weights:
@@ -177,29 +186,7 @@ def parse_card(text: str, *, where: str) -> Card:
     try:
         return Card.model_validate(fields)
     except ValidationError as problem:
-        raise CardError(complaint(problem, Card, where=where)) from problem
-
-
-def complaint(problem: ValidationError, model: type[BaseModel], *, where: str, under: tuple[str, ...] = ()) -> str:
-    """What pydantic found wrong, as one sentence: the file, the field (below `under`), why, and the nearest to an unknown one."""
-    first = problem.errors(include_url=False)[0]
-    path = first["loc"]
-    place = ".".join((*under, *map(str, path))) or "card"
-    more = f" (and {problem.error_count() - 1} more)" if problem.error_count() > 1 else ""
-    hint = f" {nearest(str(path[-1]), _fields_at(model, path[:-1]))}" if first["type"] == "extra_forbidden" else ""
-    return f"{where}, field '{place}': {first['msg'].removeprefix('Value error, ')}{more}.{hint}".rstrip()
-
-
-def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields that may stand at `path`: through sub-models, and mappings of them."""
-    for part in path:
-        field = model.model_fields.get(str(part))
-        kinds = [field.annotation, *get_args(field.annotation)] if field else [model]
-        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if not inner:
-            return []
-        model = inner[0]
-    return list(model.model_fields)
+        raise CardError(complaint(problem, Card, where=where, shapes=_SHAPES)) from problem
 
 
 def shipped_cards() -> dict[str, CardFile]:
@@ -221,10 +208,36 @@ def load_card(name_or_path: str) -> CardFile:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as problem:
             raise CardError(f"cannot read the card {name_or_path}: {problem}") from problem
-        return CardFile(card=parse_card(text, where=name_or_path), where=str(path), shipped=False)
+        card = _with_contents(parse_card(text, where=name_or_path), path.parent)
+        return CardFile(card=card, where=str(path), shipped=False)
     cards = shipped_cards()
     if name_or_path not in cards:
         raise CardError(
             f"no card is named '{name_or_path}'. {nearest(name_or_path, cards)} To use your own, pass the path of a YAML card."
         )
     return cards[name_or_path]
+
+
+def _with_contents(card: Card, folder: Path) -> Card:
+    """The card with the SHA-256 of its own weights filled in, so that other weights at the same path are another rater."""
+    weights = {}
+    for role, one in card.weights.items():
+        weights[role] = one
+        if one.path is not None and one.sha256 is None:
+            place = folder / Path(one.path).expanduser()
+            digest = _contents(place / one.file if one.file else place)
+            weights[role] = one if digest is None else one.model_copy(update={"sha256": digest})
+    return card.model_copy(update={"weights": weights})
+
+
+def _contents(place: Path) -> str | None:
+    """SHA-256 of a file, or of the names and contents of a folder; None where there is nothing."""
+    if place.is_file():
+        with place.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    if not place.is_dir():
+        return None
+    files = sorted(path for path in place.rglob("*") if path.is_file())
+    return hashlib.sha256(
+        canonical_json([[str(path.relative_to(place)), _contents(path)] for path in files]).encode()
+    ).hexdigest()

@@ -6,12 +6,17 @@ same way, through `importlib.resources`, so a zipped wheel works as well.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from curate.errors import CurateError
+from curate.errors import CurateError, nearest
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+    from pydantic_core import ErrorDetails
 
 Kind = Literal["annotators", "schemas", "pipelines"]
 
@@ -88,3 +93,57 @@ def parse_yaml(text: str, *, where: str, error: type[CurateError]) -> dict[str, 
     if not isinstance(value, dict):
         raise error(f"{where}: expected a mapping of fields, found {type(value).__name__}")
     return value
+
+
+_SAID = {
+    "extra_forbidden": "there is no such field",
+    "missing": "it is missing",
+    "model_type": "it should be a mapping of fields",
+    "dict_type": "it should be a mapping",
+}
+"""What pydantic's kinds of errors are called here; its own words speak of inputs and dictionaries."""
+
+
+def complaint(
+    problem: ValidationError,
+    model: type[BaseModel],
+    *,
+    where: str,
+    under: tuple[str, ...] = (),
+    shapes: Mapping[str, str] | None = None,
+) -> str:
+    """What pydantic found wrong, as one sentence: the file, the field (below `under`), why, and the nearest to an unknown one.
+
+    `shapes` says in words what texts look like that match a regular expression of the model.
+    """
+    first = problem.errors(include_url=False)[0]
+    path = first["loc"]
+    place = ".".join((*under, *map(str, path)))
+    more = f" (and {problem.error_count() - 1} more)" if problem.error_count() > 1 else ""
+    hint = f" {nearest(str(path[-1]), _fields_at(model, path[:-1]))}" if first["type"] == "extra_forbidden" else ""
+    field = f", field '{place}'" if place else ""
+    return f"{where}{field}: {_why(first, shapes or {})}{more}.{hint}".rstrip()
+
+
+def _why(error: ErrorDetails, shapes: Mapping[str, str]) -> str:
+    if error["type"] in _SAID:
+        return _SAID[error["type"]]
+    if error["type"] == "string_pattern_mismatch":
+        pattern = error["ctx"]["pattern"]
+        return f"{str(error['input'])[:80]!r} should be {shapes.get(pattern, f'like {pattern}')}"
+    words = error["msg"].removeprefix("Value error, ")
+    return f"it{words.removeprefix('Input')}" if words.startswith("Input ") else words
+
+
+def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """Names of the fields that may stand at `path`: through sub-models, and mappings of them."""
+    from pydantic import BaseModel
+
+    for part in path:
+        field = model.model_fields.get(str(part))
+        kinds = [field.annotation, *get_args(field.annotation)] if field else [model]
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not inner:
+            return []
+        model = inner[0]
+    return list(model.model_fields)

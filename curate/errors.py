@@ -65,10 +65,14 @@ class MissingExtra(CurateError):
         super().__init__(f"{feature} needs packages that are not installed{why}: pip install 'curate-preferences[{extra}]'")
 
 
+CLOSE = 0.75
+"""Likeness, from 0 to 1, from which on a name may be a slip of another; lower, and short names offer what nobody meant."""
+
+
 def nearest(name: str, known: Iterable[str], *, most: int = 3) -> str:
     """A phrase that offers the known names closest to `name`, or all of them when few; empty when none is known."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(name, names, n=most, cutoff=0.55)
+    close = difflib.get_close_matches(name, names, n=most, cutoff=CLOSE)
     if close:
         return f"Did you mean {' or '.join(repr(one) for one in close)}?"
     if not names:

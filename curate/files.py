@@ -19,8 +19,18 @@ from curate.errors import OutputError
 
 _TEMPORARY = re.compile(r"\.tmp\.[0-9a-f]{16}$")
 
-_OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
-_NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
+OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
+
+_REFUSED = {
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+"""The system refuses a path that the user named."""
 
 
 def is_temporary(path: Path) -> bool:
@@ -88,15 +98,33 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def output_errors(path: Path) -> Iterator[None]:
-    """Raise a full disk, a quota and missing rights inside the block as an `OutputError` that names `path`."""
+    """Raise what `os_sentence` has a sentence for as an `OutputError` that names `path`."""
     try:
         yield
     except OSError as problem:
-        if problem.errno in _OUT_OF_SPACE:
-            raise OutputError(f"no space left to write {path}; free some and run the same command again") from problem
-        if problem.errno in _NOT_ALLOWED:
-            raise OutputError(f"cannot write {path}: {problem.strerror} ({problem.filename or path})") from problem
-        raise
+        sentence = os_sentence(problem, writing=path)
+        if sentence is None:
+            raise
+        raise OutputError(sentence) from problem
+
+
+def os_sentence(problem: OSError, *, writing: Path | None = None) -> str | None:
+    """What to say of an error of the system that a user can act on, met while `writing` a file or folder.
+
+    A full disk, a quota, missing rights, and paths that cannot be what they are named for; None for everything else.
+    """
+    named = problem.filename or writing
+    if problem.errno in OUT_OF_SPACE:
+        return no_space(writing or named)
+    if problem.errno not in _REFUSED:
+        return None
+    reason = f"{problem.strerror} ({named})" if named else problem.strerror
+    return f"cannot write {writing}: {reason}" if writing else reason
+
+
+def no_space(place: object = None) -> str:
+    """The sentence for a full disk, also for libraries that tell of it by other means than an `OSError`."""
+    return f"no space left{f' to write {place}' if place else ''}; free some and run the same command again"
 
 
 def sync_file(path: Path) -> None:

@@ -203,11 +203,11 @@ def load_rater(file: CardFile, settings: Settings | None = None) -> Rater:
     module_name, factory_name = card.target.split(":")
     if not file.shipped and not settings.trust and not _is_ours(module_name):
         raise CardError(
-            f"{file.where}: the target {card.target} is code outside curate; pass --trust if you know it and want it run"
+            f"{file.where}: the target {card.target} is no engine of curate; pass --trust if you know it and want it run"
         )
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as problem:
+    except ImportError as problem:
         if card.extra and not (problem.name or "").startswith("curate"):
             raise MissingExtra(f"the rater '{card.name}'", card.extra, problem) from problem
         raise CardError(f"{file.where}: the target module {module_name} cannot be imported ({problem})") from problem
@@ -220,6 +220,8 @@ def load_rater(file: CardFile, settings: Settings | None = None) -> Rater:
         rater = factory(file, settings)
     except ModuleNotFoundError as problem:
         raise MissingExtra(f"the rater '{card.name}'", card.extra or "all", problem) from problem
+    except (TypeError, ValueError, LookupError) as problem:
+        raise CardError(f"{file.where}: {card.target} does not take this card ({type(problem).__name__}: {problem})") from problem
     if not isinstance(rater, Rater):
         raise CardError(f"{file.where}: {card.target} did not make a rater (see curate.raters.Rater)")
     missing = set(card.dimensions) - set(rater.dimensions)
@@ -229,4 +231,5 @@ def load_rater(file: CardFile, settings: Settings | None = None) -> Rater:
 
 
 def _is_ours(module: str) -> bool:
-    return f"{module}.".startswith("curate.")
+    """Whether a module is one that cards may name freely: curate's engines, and its raters for tests."""
+    return module == "curate.testing" or module.startswith("curate.scorers.")

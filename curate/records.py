@@ -34,6 +34,8 @@ class Status(StrEnum):
     """The decoder did not finish in time."""
     TOO_LARGE = "too_large"
     """Over a limit on bytes, pixels, sides or frames."""
+    UNREADABLE = "unreadable"
+    """The shard that holds it is gone or was changed."""
     UNSUPPORTED_MEDIA = "unsupported_media"
     """A medium this rater does not take (a video for an image rater)."""
     MISSING_PROMPT = "missing_prompt"
@@ -54,7 +56,7 @@ class Status(StrEnum):
     """The rater raised; the message is kept."""
 
 
-TRANSIENT = frozenset({Status.API_ERROR, Status.OOM, Status.DECODE_TIMEOUT, Status.DECODE_CRASH, Status.ERROR})
+TRANSIENT = frozenset({Status.UNREADABLE, Status.API_ERROR, Status.OOM, Status.DECODE_TIMEOUT, Status.DECODE_CRASH, Status.ERROR})
 """Failures that another try may mend; `--retry transient` asks exactly these again."""
 
 
@@ -208,18 +210,6 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ranked:
-    """One row of a ranking: a sample's place in its group."""
-
-    group: str
-    sample: str
-    rank: int
-    """1 is best. Equal values share the better rank, so 1, 2, 2, 4."""
-    value: float
-    spread: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """A preference: `chosen` beat `rejected`."""
 
@@ -257,9 +247,16 @@ def _request(prompt: str | None, conditions: Mapping[str, Media]) -> list[str]:
     return [prompt_part, *(f"{role}:{conditions[role].digest}" for role in sorted(conditions))]
 
 
-def sample_id(prompt: str | None, conditions: Mapping[str, Media], response: Iterable[Media]) -> str:
-    """The id of a response to a request: of their contents alone, so that moving or renaming changes nothing."""
+def sample_id(
+    prompt: str | None, conditions: Mapping[str, Media], response: Iterable[Media], *, group_name: str | None = None
+) -> str:
+    """The id of a response to a request: of their contents alone, so that moving or renaming changes nothing.
+
+    Where the data names its groups, the name is part of the request: one picture in two named groups is two samples.
+    """
     parts = [*_request(prompt, conditions), *(f"response:{medium.kind}:{medium.digest}" for medium in response)]
+    if group_name is not None:
+        parts.append(f"group name:{group_name}")
     return _digest("sample", *parts)[:ID_LENGTH]
 
 

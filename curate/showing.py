@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -37,6 +38,12 @@ class Shown:
         return dict(self.document)
 
 
+def counted(counts: Mapping[str, int]) -> str:
+    """Counts by name in one cell, the largest first."""
+    ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{name} {count:,}" for name, count in ordered)
+
+
 def show_store(path: str | Path) -> Shown:
     """Counts, statuses and distributions of a store."""
     from curate.store import Store
@@ -59,7 +66,10 @@ def show_dataset(path: str | Path) -> Shown:
     place = Path(path) / MANIFEST
     try:
         manifest = json.loads(place.read_text(encoding="utf-8"))
-        funnels = [(f["step"], f["unit"], f["in"], f["out"], _counts(f["dropped"])) for f in manifest["funnels"]]
+        funnels = [
+            (f["step"], f["unit"], f["in"], f["out"], sum(f["dropped"].values()), counted(f["dropped"]))
+            for f in manifest["funnels"]
+        ]
         facts = [("format", manifest["format"]), *((f"rows in {split}", rows) for split, rows in manifest["splits"].items())]
         cards = [(card["name"], card["fingerprint"], card["licence"]) for card in manifest["cards"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
@@ -68,18 +78,33 @@ def show_dataset(path: str | Path) -> Shown:
         ) from problem
     tables = [
         Table(title="Dataset", columns=("", ""), rows=facts),
-        Table(title="What became of the input", columns=("step", "counted", "in", "out", "dropped"), rows=funnels),
+        Table(title="What became of the input", columns=("step", "counted", "in", "out", "dropped", "why"), rows=funnels),
         Table(title="Raters", columns=("card", "fingerprint", "licence"), rows=cards),
     ]
     return Shown(document=manifest, tables=tables)
 
 
 def show(path: str | Path) -> Shown:
-    """Whatever lies at `path`: a store or an export. Raises `CurateError` for anything else."""
+    """Whatever lies at `path`: a store or an export. Raises `CurateError` for anything else, and says what to do with it."""
     place = Path(path)
     if (place / MANIFEST).is_file():
         return show_dataset(place)
+    _refuse_others(place)
     return show_store(place)
+
+
+def _refuse_others(place: Path) -> None:
+    """Raise `CurateError` for what people have at hand and `show` does not take: selections, shards, folders of shards."""
+    shards = place / "*.tar"
+    if place.suffix == ".parquet" and place.is_file():
+        problem, remedy = "a file", f"a selection is written as a dataset by: curate export STORE {place} --format F --out DIR"
+    elif place.is_file() or glob.has_magic(str(place)):
+        problem, remedy = "no folder", f"shards are rated first: curate rate '{place}' --rater signal --store ratings"
+    elif any(place.glob("*.tar")) and not (place / "store.json").exists():
+        problem, remedy = "a folder of shards", f"they are rated first: curate rate '{shards}' --rater signal --store ratings"
+    else:
+        return
+    raise CurateError(f"{place} is {problem}, and 'curate show' takes a store or an exported folder; {remedy}")
 
 
 def _contents(summary: Summary) -> Table:
@@ -114,7 +139,7 @@ def _statuses(summary: Summary) -> Table:
             f"{rater.card}{'' if rater.latest else ' (older)'}",
             sum(rater.statuses.values()),
             rater.statuses.get("ok", 0),
-            _counts({status: count for status, count in rater.statuses.items() if status != "ok"}),
+            counted({status: count for status, count in rater.statuses.items() if status != "ok"}),
             rater.orphans,
         )
         for rater in summary.raters
@@ -135,15 +160,9 @@ def _dimensions(summary: Summary) -> Table:
 
 def _compared(summary: Summary) -> Table:
     rows = [
-        (one.name, one.card, sum(one.statuses.values()), _counts(one.statuses), one.disagreeing) for one in summary.comparisons
+        (one.name, one.card, sum(one.statuses.values()), counted(one.statuses), one.disagreeing) for one in summary.comparisons
     ]
     return Table(title="Comparisons", columns=("rater", "card", "pairs", "by status", "orders disagree"), rows=rows)
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    """Counts by name, the largest first."""
-    ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
-    return ", ".join(f"{name} {count:,}" for name, count in ordered)
 
 
 def _plain(value: Any) -> Any:

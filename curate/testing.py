@@ -20,6 +20,7 @@ from itertools import islice
 from pathlib import Path
 
 from curate.cards import CardFile
+from curate.errors import CardError
 from curate.raters import BatchRater, Item, Judgement, Place, Preparation, Settings, Value, failed, measured
 from curate.records import Status
 
@@ -51,6 +52,14 @@ def card_yaml(path: Path, *, name: str, target: str, dimensions: Sequence[str] =
     return path
 
 
+def _own_file(file: CardFile, settings: Settings, argument: str) -> str | None:
+    """The path that an argument of the card names; only a trusted card may have files of one's own read or written."""
+    path = file.card.args.get(argument)
+    if path is not None and not settings.trust:
+        raise CardError(f"{file.where}: '{argument}' names a file of yours; pass --trust if you know this card")
+    return None if path is None else str(path)
+
+
 def unit_interval(*parts: str) -> float:
     """A number in [0, 1) that depends on the parts alone."""
     digest = hashlib.sha256("\0".join(parts).encode()).digest()
@@ -72,7 +81,7 @@ class HashRater(BatchRater):
         self.batch_size = settings.batch_size or 64
         self._name = file.card.name
         self._fail = float(args.get("fail", 0.0))
-        self._log = args.get("log")
+        self._log = _own_file(file, settings, "log")
         self._memory = int(args.get("memory", 1 << 30))
         self._seconds = float(args.get("seconds", 0.0))
 
@@ -160,7 +169,7 @@ class PeopleRater:
 
     def __init__(self, file: CardFile, settings: Settings) -> None:
         self.dimensions = tuple(file.card.dimensions)
-        self._answers = Path(str(file.card.args["answers"]))
+        self._answers = Path(_own_file(file, settings, "answers") or "answers.json")
 
     def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
         answers = json.loads(self._answers.read_text()) if self._answers.exists() else {}
@@ -183,7 +192,7 @@ class FragileRater(BatchRater):
         self.dimensions = tuple(file.card.dimensions)
         self._crash = file.card.args.get("crash")
         self._hang = file.card.args.get("hang")
-        self._once = file.card.args.get("once")
+        self._once = _own_file(file, settings, "once")
         """A file: the crash happens only while it does not exist, and leaves it behind."""
 
     def score(self, batch: Sequence[Item]) -> Sequence[Judgement]:
@@ -204,7 +213,7 @@ class HashJudge(BatchRater):
     def __init__(self, file: CardFile, settings: Settings) -> None:
         self.dimensions = tuple(file.card.dimensions)
         self.preparations = (Preparation(name="mean-pixel", make=MeanPixel()),)  # type: ignore[arg-type]
-        self._log = file.card.args.get("log")
+        self._log = _own_file(file, settings, "log")
 
     def score(self, batch: Sequence[Item]) -> Sequence[Judgement]:
         if self._log:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import typer
+from PIL import Image
 
+import curate
 from curate.cli.app import app
+from curate.records import RejectReason
+from curate.select.judging import Fate
+from curate.select.ranking import rank_schema
+from curate.select.samples import NOT_A_NUMBER, UNDECIDED, VETOED
+from curate.shards.layouts import Layout, known_layouts
+from curate.testing import write_shard
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
@@ -75,3 +87,60 @@ def test_the_quick_start_is_marked_for_continuous_integration() -> None:
     found = re.search(r"<!-- quick start -->\n```sh\n(.*?)```\n<!-- end -->", readme, re.DOTALL)
     assert found is not None
     assert [line.split()[1] for line in found[1].splitlines()] == ["rate", "show", "filter", "rank", "pair", "check"]
+
+
+def block(mark: str, kind: str) -> str:
+    """The code of the guide below a mark."""
+    found = re.search(rf"<!-- {mark} -->\n```{kind}\n(.*?)```", GUIDE, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def picture(grey: int) -> bytes:
+    file = BytesIO()
+    Image.new("L", (32, 32), grey).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_every_layout_that_ships_is_in_the_guide() -> None:
+    table = section("Layouts").split("For anything else")[0]
+    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(known_layouts())
+
+
+def test_the_guide_tells_of_every_field_and_word_of_a_layout() -> None:
+    text = section("Layouts")
+    cells = re.findall(r"^\| (`.*?) \|", text.rsplit("| field | |", 1)[1], re.MULTILINE)
+    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == set(Layout.model_fields)
+    assert all(f"`<{word}>`" in text for word in ("image", "video", "media", "text", "n", "name"))
+
+
+def test_the_layout_in_the_guide_does_what_it_says(tmp_path: Path) -> None:
+    record = block("own layout: record", "json").encode()
+    members = {"out_0.png": picture(40), "out_1.png": picture(90), "json": record}
+    shard = write_shard(tmp_path / "shard.tar", [("fox", members)])
+    layout = tmp_path / "outputs.yaml"
+    layout.write_text(block("own layout", "yaml"))
+    curate.rate(str(shard), raters=["signal"], store=tmp_path / "store", layout=str(layout))
+    curate.filter(tmp_path / "store", where="prompt = 'a fox in the snow'", format="parquet", out=tmp_path / "kept")
+    (file,) = (tmp_path / "kept").glob("*.parquet")
+    rows = pq.read_table(file, columns=["generator", "labels"]).to_pylist()
+    assert {(row["generator"], json.loads(row["labels"])["votes"]) for row in rows} == {("sdxl", 3.0), ("flux", 7.0)}
+
+
+def test_the_test_in_the_guide_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("fox.png").write_bytes(picture(40))
+    names: dict[str, Any] = {}
+    exec(block("testing", "python"), names)  # noqa: S102 - the guide's own code
+    names["test_that_everything_is_judged"](tmp_path)
+
+
+def test_the_columns_of_a_ranking_are_in_the_guide() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", section("curate rank").split("```sh")[0], re.MULTILINE)
+    assert [name for row in rows for name in re.findall(r"`(\w+)`", row)] == rank_schema().names
+
+
+def test_the_reasons_are_in_the_guide() -> None:
+    text = section("What the reasons mean")
+    reasons = [*(fate.reason for fate in Fate if fate is not Fate.KEPT), *RejectReason, VETOED, UNDECIDED, NOT_A_NUMBER]
+    assert all(f"`{reason}`" in text for reason in reasons)

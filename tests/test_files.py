@@ -65,7 +65,13 @@ def test_it_is_synced_before_it_is_renamed_and_the_folder_after(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("number", "says"), [(errno.ENOSPC, "no space left"), (errno.EDQUOT, "no space left"), (errno.EROFS, "cannot write")]
+    ("number", "says"),
+    [
+        (errno.ENOSPC, "no space left"),
+        (errno.EDQUOT, "no space left"),
+        (errno.EROFS, "cannot write"),
+        (errno.EISDIR, "cannot write"),
+    ],
 )
 @pytest.mark.parametrize("step", ["body", "fsync", "rename"])
 def test_a_full_disk_at_any_step_is_one_sentence(

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import gc
 import math
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from curate.api import show
 from curate.cards import CardFile, load_card, shipped_cards
 from curate.errors import CardError, CurateError, MissingExtra
 from curate.raters import BatchRater, Item, Judgement, Rater, Settings, load_rater, measured
 from curate.records import Media, Sample, Status, sample_id
+from curate.testing import write_shard
 
 
 def item(number: int) -> Item:
@@ -127,6 +132,7 @@ def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "class Engine:\n"
         "    place, wants_bytes, preparations, dimensions = 'worker', False, (), ('twice',)\n"
         "    def __init__(self, file, settings): pass\n"
+        "    batch_size = 1\n"
         "    def judge(self, items): return iter(())\n"
         "    def close(self): pass\n"
         "def half(file, settings): return Engine(file, settings).place\n"
@@ -142,7 +148,7 @@ def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_code_outside_curate_is_not_even_imported_without_trust(foreign: Path) -> None:
     card = write_card(foreign, "foreign_engine:Engine")
-    with pytest.raises(CardError, match=r"mine\.yaml.*foreign_engine:Engine is code outside curate; pass --trust"):
+    with pytest.raises(CardError, match=r"mine\.yaml.*foreign_engine:Engine is no engine of curate; pass --trust"):
         load_rater(card)
     assert not (foreign / "ran").exists()
     assert isinstance(load_rater(card, Settings(trust=True)), Rater)
@@ -154,7 +160,7 @@ def test_code_outside_curate_is_not_even_imported_without_trust(foreign: Path) -
     ["curates.evil:Engine", "curate_evil:Engine", "os:system", "subprocess:run", "builtins:exec"],
 )
 def test_names_that_only_look_like_ours_are_outside(target: str, tmp_path: Path) -> None:
-    with pytest.raises(CardError, match="code outside curate"):
+    with pytest.raises(CardError, match="no engine of curate"):
         load_rater(write_card(tmp_path, target))
 
 
@@ -164,8 +170,11 @@ def test_names_that_only_look_like_ours_are_outside(target: str, tmp_path: Path)
         ("curate.scorers.nothing:Engine", "curate.scorers.nothing cannot be imported"),
         ("curate.scorers.signal:Nothing", "has no engine 'Nothing'"),
         ("curate.scorers.signal:WEIGHTS", "has no engine 'WEIGHTS'"),
-        ("curate.content:Path", "has no engine 'Path'"),
-        ("curate.raters:importlib", "has no engine 'importlib'"),
+        ("curate.scorers.signal:np", "has no engine 'np'"),
+        ("curate.testing:tarfile", "has no engine 'tarfile'"),
+        ("curate.content:Path", "no engine of curate"),
+        ("curate.__main__:app", "no engine of curate"),
+        ("curate.api:rate", "no engine of curate"),
     ],
 )
 def test_a_target_that_is_no_engine_is_a_sentence(target: str, said: str, tmp_path: Path) -> None:
@@ -209,19 +218,20 @@ def test_every_shipped_card_becomes_a_rater_or_says_what_it_lacks(file: CardFile
     rater.close()
 
 
-def test_the_engine_in_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    guide = (Path(__file__).parents[1] / "annotators" / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
-    imports = (
-        "from collections.abc import Sequence\n"
-        "from curate.cards import CardFile\n"
-        "from curate.raters import BatchRater, Item, Judgement, Settings, measured\n"
-        "from curate.scorers.arguments import NoArguments, arguments\n"
+def test_the_engine_in_the_guide_runs_as_it_says(tmp_path: Path) -> None:
+    """Module, card and command are copied from the guide into an empty folder, and nothing is added."""
+    guide = (
+        (Path(__file__).parents[1] / "annotators" / "README.md").read_text(encoding="utf-8").split("### An engine of your own")[1]
     )
-    (tmp_path / "redness.py").write_text(imports + code)
-    monkeypatch.syspath_prepend(tmp_path)
-    rater = load_rater(write_card(tmp_path, "redness:Redness", dimensions={"red": {}}, main="red"), Settings(trust=True))
-    picture = np.full((4, 4, 3), (51, 0, 0), dtype=np.uint8)
-    (judgement,) = rater.judge([Item(number=7, samples=item(7).samples, pixels=({"response": picture},))])
-    assert judgement.values["red"].value == pytest.approx(0.2)
-    sys.modules.pop("redness")
+    code, card, command = (re.findall(rf"```{kind}\n(.*?)```", guide, re.DOTALL)[0] for kind in ("python", "yaml", "sh"))
+    (tmp_path / "redness.py").write_text(code)
+    (tmp_path / "redness.yaml").write_text(card)
+    (tmp_path / "shards").mkdir()
+    picture = BytesIO()
+    Image.new("RGB", (4, 4), (51, 0, 0)).save(picture, "PNG")
+    write_shard(tmp_path / "shards" / "a.tar", [("a", {"png": picture.getvalue(), "txt": b"red"})])
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True)  # noqa: S602
+    assert done.returncode == 0, done.stderr
+    (dimensions,) = (rater["dimensions"] for rater in show(tmp_path / "ratings").as_dict()["raters"])
+    assert dimensions["red"]["mean"] == pytest.approx(0.2)

@@ -6,31 +6,14 @@ mistake would not find it.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from curate.checking.findings import Finding, Place, Severity
 from curate.errors import CurateError, nearest
+from curate.exporting.formats import format_module, format_names
 
-__all__ = ["Finding", "Severity", "check", "checked_formats"]
-
-_MODULES: Mapping[str, str] = {
-    "diffusers-dpo": "curate.checking.diffusers_dpo",
-    "hpdv2": "curate.checking.hpdv2",
-    "hpdv3": "curate.checking.hpdv3",
-    "ids": "curate.checking.ids",
-    "imagereward": "curate.checking.imagereward",
-    "parquet": "curate.checking.parquet",
-    "rankdpo": "curate.checking.rankdpo",
-    "shards": "curate.checking.shards",
-    "win-lose-folders": "curate.checking.win_lose_folders",
-}
-
-
-def checked_formats() -> list[str]:
-    """The formats that can be checked, sorted."""
-    return sorted(_MODULES)
+__all__ = ["Finding", "Severity", "check"]
 
 
 def check(folder: str | Path, *, format: str | None = None) -> Iterator[Finding]:  # noqa: A002 — as `--format`
@@ -44,16 +27,17 @@ def check(folder: str | Path, *, format: str | None = None) -> Iterator[Finding]
     place = Path(folder)
     if not place.is_dir():
         raise CurateError(f"{folder} is not a folder; pass the folder of a dataset")
-    if format is not None and format not in _MODULES:
-        raise CurateError(f"no export format named '{format}'. {nearest(format, _MODULES)}")
+    formats = format_names()
+    if format is not None and format not in formats:
+        raise CurateError(f"no export format named '{format}'. {nearest(format, formats)}")
     said = manifest(place)
     first: list[Finding] = []
     name = format or (said or {}).get("format")
     if name is None:
         name, reason = guess_format(place)
         first.append(Place().note("guessed-format", f"taken for '{name}', because {reason}", "Say --format where that is wrong."))
-    if name not in _MODULES:
-        raise CurateError(f"{folder} is in the format '{name}', which this version cannot check. {nearest(name, _MODULES)}")
+    if name not in formats:
+        raise CurateError(f"{folder} is in the format '{name}', which this version cannot check. {nearest(name, formats)}")
     return _check(place, name, said, first)
 
 
@@ -63,4 +47,4 @@ def _check(folder: Path, name: str, said: Mapping[str, object] | None, first: li
     yield from first
     if said is not None:
         yield from changed_files(folder, said)
-    yield from importlib.import_module(_MODULES[name]).check(folder)
+    yield from format_module(__name__, name).check(folder)

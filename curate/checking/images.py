@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,17 @@ from curate.shards.media import MediaError, decode_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL.Image import Image as Picture
 
 _ORIENTATION = 0x0112
-_SAME_LEVELS = 8
-"""Grey levels of 255 that two thumbnails of the same picture may differ by, everywhere."""
-_REMEMBERED = 2048
+_REMEMBERED = 256
+"""Looks; their grey levels take 64 MiB at most. The images of a prompt stand close together, so few are enough."""
+_COMPARED_SIDE = 512
+"""Grey levels that are compared along each side."""
+_SAME_MEAN = 1.0
+_SAME_ANYWHERE = 8
+"""Grey levels of 255 by which the same picture may differ, on average and anywhere: re-encoding stays below, damage that a
+preference may rest upon, such as blur, noise or JPEG blocks, does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +44,8 @@ class Look:
     """Width and height as stored, which is what trainers see: none of them turns a picture by its EXIF tag."""
     turned: bool = False
     """Whether an EXIF tag asks for a rotation or a mirror image."""
-    thumbnail: NDArray[np.int16] | None = None
-    """Grey levels (8, 9)."""
-
-    @property
-    def difference_hash(self) -> bytes:
-        """dHash: for each of 64 places, whether the picture gets brighter to the right."""
-        assert self.thumbnail is not None
-        return np.packbits(self.thumbnail[:, 1:] > self.thumbnail[:, :-1]).tobytes()
+    grey: NDArray[np.uint8] | None = None
+    """Grey levels (rows, columns), at most `_COMPARED_SIDE` each."""
 
 
 class Looker:
@@ -77,8 +78,19 @@ def _look(data: bytes, digest: str) -> Look:
     with Image.open(io.BytesIO(data)) as stored:
         turned = stored.getexif().get(_ORIENTATION, 1) not in (0, 1)
         size = stored.size
-    small = Image.fromarray(decoded.pixels).convert("L").resize((9, 8), Image.Resampling.BOX)
-    return Look(digest=digest, size=size, turned=turned, thumbnail=np.asarray(small, dtype=np.int16))
+    return Look(digest=digest, size=size, turned=turned, grey=_grey(Image.fromarray(decoded.pixels)))
+
+
+def _grey(image: Picture) -> NDArray[np.uint8]:
+    """Grey levels for a comparison that sees blur and noise: a larger picture is halved once, and then only every n-th is taken.
+
+    Averages over more than two pixels a side would hide what the comparison is about.
+    """
+    grey = image.convert("L")
+    if max(grey.size) > _COMPARED_SIDE:
+        grey = grey.reduce(2)
+    step = math.ceil(max(grey.size) / _COMPARED_SIDE)
+    return np.asarray(grey)[::step, ::step].copy()
 
 
 def image_findings(look: Look, name: str, place: Place) -> Iterator[Finding]:
@@ -120,9 +132,10 @@ def competing_findings(looks: Sequence[Look], names: Sequence[str], place: Place
 
 
 def _look_alike(one: Look, other: Look) -> bool:
-    """Whether the difference hashes are equal; and the brightness too, as pictures without detail all have one hash."""
-    assert one.thumbnail is not None
-    assert other.thumbnail is not None
-    if one.difference_hash != other.difference_hash:
+    """Whether nothing tells the two pictures apart, neither a place nor a little of it everywhere."""
+    assert one.grey is not None
+    assert other.grey is not None
+    if one.size != other.size or one.grey.shape != other.grey.shape:
         return False
-    return int(np.abs(one.thumbnail - other.thumbnail).max()) <= _SAME_LEVELS
+    differences = np.abs(one.grey.astype(np.int16) - other.grey)
+    return bool(differences.max() <= _SAME_ANYWHERE and differences.mean() < _SAME_MEAN)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from curate import __version__
-from curate.cli import datasets, judging, looking, selecting, showing_off
+from curate.cli import datasets, demo, judging, looking, selecting
+from curate.version import __version__
 
 JUDGE = "Judge: expensive, done once, kept"
 SELECT = "Select: a query over what was judged, as often as you like"
@@ -49,4 +49,4 @@ app.command(rich_help_panel=SELECT)(selecting.pair)
 app.command(rich_help_panel=DATASETS)(datasets.export)
 app.command(rich_help_panel=DATASETS)(datasets.check)
 app.command(rich_help_panel=LOOK)(looking.show)
-app.command(rich_help_panel=LOOK)(showing_off.demo)
+app.command(rich_help_panel=LOOK)(demo.demo)

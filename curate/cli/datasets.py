@@ -71,4 +71,13 @@ def _findings(report: CheckReport) -> list[RenderableType]:
     first: dict[str, str] = {}
     for finding in report.findings:
         first.setdefault(f"{finding.severity}: {finding.rule}", str(finding))
-    return [table("Findings", ("rule", "rows"), report.counts.items()), "The first of each:\n", *first.values()]
+    shown: list[RenderableType] = [
+        table("Findings", ("rule", "findings"), report.counts.items()),
+        "The first of each:\n",
+        *first.values(),
+    ]
+    total = sum(report.counts.values())
+    if total > len(first):
+        more = "all of them" if total == len(report.findings) else f"the first {len(report.findings):,} of {total:,}"
+        shown.append(f"\n{more}: --json")
+    return shown

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -19,58 +19,19 @@ from curate.errors import CurateError, StoreError
 if TYPE_CHECKING:
     from curate.rating.report import RateReport
 
-_RUN = "How it runs"
-_FAILURES = "Failures"
-
 
 def rate(
     shards: options.Shards,
     rater: options.Raters,
-    store: Annotated[str, typer.Option("--store", metavar="DIR", help="The folder of the ratings; made when it is not there.")],
+    store: options.Store,
     layout: options.Layout = None,
-    device: Annotated[
-        str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 …", rich_help_panel=_RUN)
-    ] = "auto",
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            min=0,
-            help="Processes that decode; as the machine has cores where not said.",
-            show_default=False,
-            rich_help_panel=_RUN,
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option("--batch-size", min=1, help="Samples a batch; changes no value.", show_default=False, rich_help_panel=_RUN),
-    ] = None,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Download nothing; weights that are not there are an error.", rich_help_panel=_RUN)
-    ] = False,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Run code that cards of your own and model repositories name.", rich_help_panel=_RUN)
-    ] = False,
-    max_failures: Annotated[
-        str | None,
-        typer.Option(
-            "--max-failures",
-            metavar="N|P%",
-            help="Stop when more ratings fail than this.",
-            show_default=False,
-            rich_help_panel=_FAILURES,
-        ),
-    ] = None,
-    retry: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--retry",
-            metavar="STATUS",
-            help="Ask again what ended so: a status, 'transient' or 'failed'; repeat for several.",
-            show_default=False,
-            rich_help_panel=_FAILURES,
-        ),
-    ] = None,
+    device: options.Device = "auto",
+    workers: options.Workers = None,
+    batch_size: options.BatchSize = None,
+    offline: options.Offline = False,
+    trust: options.Trust = False,
+    max_failures: options.MaxFailures = None,
+    retry: options.Retry = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
     log: options.Log = None,

@@ -1,4 +1,4 @@
-"""Options that several commands share, spelled once."""
+"""The options of the commands that judge and select; those that several commands share are spelled once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ import typer
 _OUTPUT = "Output of the command"
 _RATING = "Rating first, when SHARDS stand for STORE"
 _SELECTING = "Which samples take part"
+_KEEP = "What is kept"
+_PAIRS = "Which pairs"
+_VOTES = "Several raters"
+_RUN = "How it runs"
+_FAILURES = "Failures"
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on the way.", rich_help_panel=_OUTPUT)]
 Json = Annotated[
@@ -88,3 +93,147 @@ Memory = Annotated[
         "--memory", metavar="SIZE", help="Memory for the query, such as 4GB; the rest goes to disk.", show_default=False
     ),
 ]
+
+# Of `rate`
+
+Store = Annotated[str, typer.Option("--store", metavar="DIR", help="The folder of the ratings; made when it is not there.")]
+Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 …", rich_help_panel=_RUN)]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=0,
+        help="Processes that decode; as the machine has cores where not said.",
+        show_default=False,
+        rich_help_panel=_RUN,
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option("--batch-size", min=1, help="Samples a batch; changes no value.", show_default=False, rich_help_panel=_RUN),
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Download nothing; weights that are not there are an error.", rich_help_panel=_RUN)
+]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run code that cards of your own and model repositories name.", rich_help_panel=_RUN)
+]
+MaxFailures = Annotated[
+    str | None,
+    typer.Option(
+        "--max-failures",
+        metavar="N|P%",
+        help="Stop when more ratings fail than this.",
+        show_default=False,
+        rich_help_panel=_FAILURES,
+    ),
+]
+Retry = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--retry",
+        metavar="STATUS",
+        help="Ask again what ended so: a status, 'transient' or 'failed'; repeat for several.",
+        show_default=False,
+        rich_help_panel=_FAILURES,
+    ),
+]
+
+# Of `filter`
+
+Keep = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        metavar="EXPR",
+        help="Samples for which this holds, such as 'signal > 0.4 and width >= 512'.",
+        show_default=False,
+        rich_help_panel=_KEEP,
+    ),
+]
+Top = Annotated[
+    str | None,
+    typer.Option("--top", metavar="N|P%", help="The best N, or P percent, by --by.", show_default=False, rich_help_panel=_KEEP),
+]
+TopBy = Annotated[
+    str | None,
+    typer.Option(
+        "--by", metavar="EXPR", help="What is better, for --top; larger is better.", show_default=False, rich_help_panel=_KEEP
+    ),
+]
+Per = Annotated[
+    str | None,
+    typer.Option(
+        "--per",
+        metavar="FIELD",
+        help="--top for each value of this field, such as group.",
+        show_default=False,
+        rich_help_panel=_KEEP,
+    ),
+]
+SamplesFormat = Annotated[str, typer.Option("--format", metavar="F", help="shards, parquet or ids.")]
+
+# Of `rank`
+
+RankingOut = Annotated[
+    str, typer.Option("--out", metavar="FILE|DIR", help="The Parquet file of the ranking; with --format, a new folder.")
+]
+RankingFormat = Annotated[
+    str | None,
+    typer.Option("--format", metavar="F", help="Write a dataset instead: rankdpo, imagereward …", show_default=False),
+]
+
+# Of `pair`
+
+PairsFormat = Annotated[
+    str, typer.Option("--format", metavar="F", help="Who will read it: diffusers-dpo, hpdv2, hpdv3, win-lose-folders …")
+]
+Strategy = Annotated[
+    str, typer.Option("--strategy", metavar="NAME", help="best-worst, adjacent, top-vs-rest or all.", rich_help_panel=_PAIRS)
+]
+MinMargin = Annotated[
+    str,
+    typer.Option(
+        "--min-margin",
+        metavar="X",
+        help="The least by which chosen is better, in units of --by; '0.5sd' in those of its spread within the group.",
+        rich_help_panel=_PAIRS,
+    ),
+]
+Ties = Annotated[
+    str,
+    typer.Option("--ties", metavar="drop|keep", help="What becomes of ties; kept, they have margin 0.", rich_help_panel=_PAIRS),
+]
+MaxPerGroup = Annotated[
+    int | None,
+    typer.Option("--max-per-group", min=1, help="The most pairs of a group.", show_default=False, rich_help_panel=_PAIRS),
+]
+MaxPerSample = Annotated[
+    int | None,
+    typer.Option("--max-per-sample", min=1, help="The most pairs one sample is in.", show_default=False, rich_help_panel=_PAIRS),
+]
+Agree = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--agree",
+        metavar="EXPR",
+        help="Another opinion that must not contradict; repeat for several.",
+        show_default=False,
+        rich_help_panel=_VOTES,
+    ),
+]
+AtLeast = Annotated[
+    int | None,
+    typer.Option(
+        "--at-least",
+        metavar="N",
+        help="How many of the opinions must agree; all where not said.",
+        show_default=False,
+        rich_help_panel=_VOTES,
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option("--split", metavar="NAME=SHARE,…", help="Share groups out, such as train=0.95,test=0.05.", show_default=False),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Decides what is left to chance.")]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from curate.cli import options
 from curate.cli.judging import store_of
@@ -14,47 +12,15 @@ from curate.cli.tables import funnel_table
 if TYPE_CHECKING:
     from curate.api import ExportReport
 
-_KEEP = "What is kept"
-_PAIRS = "Which pairs"
-_VOTES = "Several raters"
-
 
 def filter_(
     source: options.Source,
     out: options.Out,
-    where: Annotated[
-        str | None,
-        typer.Option(
-            "--where",
-            metavar="EXPR",
-            help="Samples for which this holds, such as 'signal > 0.4 and width >= 512'.",
-            show_default=False,
-            rich_help_panel=_KEEP,
-        ),
-    ] = None,
-    top: Annotated[
-        str | None,
-        typer.Option(
-            "--top", metavar="N|P%", help="The best N, or P percent, by --by.", show_default=False, rich_help_panel=_KEEP
-        ),
-    ] = None,
-    by: Annotated[
-        str | None,
-        typer.Option(
-            "--by", metavar="EXPR", help="What is better, for --top; larger is better.", show_default=False, rich_help_panel=_KEEP
-        ),
-    ] = None,
-    per: Annotated[
-        str | None,
-        typer.Option(
-            "--per",
-            metavar="FIELD",
-            help="--top for each value of this field, such as group.",
-            show_default=False,
-            rich_help_panel=_KEEP,
-        ),
-    ] = None,
-    format: Annotated[str, typer.Option("--format", metavar="F", help="shards, parquet or ids.")] = "shards",  # noqa: A002
+    where: options.Keep = None,
+    top: options.Top = None,
+    by: options.TopBy = None,
+    per: options.Per = None,
+    format: options.SamplesFormat = "shards",  # noqa: A002
     memory: options.Memory = None,
     rater: options.RatersFirst = None,
     store: options.StoreFirst = None,
@@ -77,13 +43,8 @@ def filter_(
 def rank(
     source: options.Source,
     by: options.By,
-    out: Annotated[
-        str, typer.Option("--out", metavar="FILE|DIR", help="The Parquet file of the ranking; with --format, a new folder.")
-    ],
-    format: Annotated[  # noqa: A002
-        str | None,
-        typer.Option("--format", metavar="F", help="Write a dataset instead: rankdpo, imagereward …", show_default=False),
-    ] = None,
+    out: options.RankingOut,
+    format: options.RankingFormat = None,  # noqa: A002
     where: options.Where = None,
     tie: options.Tie = 0.0,
     memory: options.Memory = None,
@@ -109,66 +70,18 @@ def pair(
     source: options.Source,
     by: options.By,
     out: options.Out,
-    format: Annotated[  # noqa: A002
-        str, typer.Option("--format", metavar="F", help="Who will read it: diffusers-dpo, hpdv2, hpdv3, win-lose-folders …")
-    ] = "diffusers-dpo",
-    strategy: Annotated[
-        str, typer.Option("--strategy", metavar="NAME", help="best-worst, adjacent, top-vs-rest or all.", rich_help_panel=_PAIRS)
-    ] = "best-worst",
-    min_margin: Annotated[
-        str,
-        typer.Option(
-            "--min-margin",
-            metavar="X",
-            help="The least by which chosen is better, in units of --by; '0.5sd' in those of its spread within the group.",
-            rich_help_panel=_PAIRS,
-        ),
-    ] = "0",
+    format: options.PairsFormat = "diffusers-dpo",  # noqa: A002
+    strategy: options.Strategy = "best-worst",
+    min_margin: options.MinMargin = "0",
     tie: options.Tie = 0.0,
-    ties: Annotated[
-        str,
-        typer.Option(
-            "--ties", metavar="drop|keep", help="What becomes of ties; kept, they have margin 0.", rich_help_panel=_PAIRS
-        ),
-    ] = "drop",
-    max_per_group: Annotated[
-        int | None,
-        typer.Option("--max-per-group", min=1, help="The most pairs of a group.", show_default=False, rich_help_panel=_PAIRS),
-    ] = None,
-    max_per_sample: Annotated[
-        int | None,
-        typer.Option(
-            "--max-per-sample", min=1, help="The most pairs one sample is in.", show_default=False, rich_help_panel=_PAIRS
-        ),
-    ] = None,
+    ties: options.Ties = "drop",
+    max_per_group: options.MaxPerGroup = None,
+    max_per_sample: options.MaxPerSample = None,
     where: options.Where = None,
-    agree: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--agree",
-            metavar="EXPR",
-            help="Another opinion that must not contradict; repeat for several.",
-            show_default=False,
-            rich_help_panel=_VOTES,
-        ),
-    ] = None,
-    at_least: Annotated[
-        int | None,
-        typer.Option(
-            "--at-least",
-            metavar="N",
-            help="How many of the opinions must agree; all where not said.",
-            show_default=False,
-            rich_help_panel=_VOTES,
-        ),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split", metavar="NAME=SHARE,…", help="Share groups out, such as train=0.95,test=0.05.", show_default=False
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Decides what is left to chance.")] = 0,
+    agree: options.Agree = None,
+    at_least: options.AtLeast = None,
+    split: options.Split = None,
+    seed: options.Seed = 0,
     memory: options.Memory = None,
     rater: options.RatersFirst = None,
     store: options.StoreFirst = None,

@@ -6,7 +6,6 @@ something is wrong with the data, 2 a mistake that one sentence explains, 130 st
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import shlex
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from curate.errors import CurateError, OutputError
+from curate.files import os_sentence
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -29,11 +29,6 @@ LOG.addHandler(logging.NullHandler())
 
 PLAIN_WIDTH = 140
 """Columns of a table that goes into a file or a pipe, where there is no window to fit."""
-
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
-"""The system refuses a path that the user named."""
-
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Session:
@@ -88,7 +83,7 @@ def session(*, quiet: bool = False, as_json: bool = False, log: str | None = Non
     except KeyboardInterrupt as problem:
         raise _stop("stopped; run the same command to go on", 130) from problem
     except OSError as problem:
-        sentence = _sentence(problem)
+        sentence = os_sentence(problem)
         if sentence is None:
             raise
         raise _stop(f"error: {sentence}", 2) from problem
@@ -109,16 +104,6 @@ def _bugs_logged() -> Iterator[None]:
 def _stop(sentence: str, code: int) -> typer.Exit:
     sys.stderr.write(sentence + "\n")
     return typer.Exit(code)
-
-
-def _sentence(problem: OSError) -> str | None:
-    """What to say of an error of the system; None where it is no user's doing."""
-    place = f" ({problem.filename})" if problem.filename else ""
-    if problem.errno in _FULL:
-        return f"the disk is full{place}; what was finished stays, so make room and run the same command again"
-    if problem.errno in _REFUSED:
-        return f"{problem.strerror}{place}"
-    return None
 
 
 class _LogFile(logging.Handler):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from curate.showing import counted
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -12,13 +14,15 @@ if TYPE_CHECKING:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table in which columns of numbers stand to the right; None is a dash."""
+    """A table in which columns of numbers stand to the right; None is a dash. Without names of columns it has no head."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     rows = [list(row) for row in rows]
-    made = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold", pad_edge=False)
+    named = any(columns)
+    lines = box.SIMPLE_HEAD if named else box.SIMPLE
+    made = Table(title=title or None, title_justify="left", box=lines, title_style="bold", pad_edge=False, show_header=named)
     for at, name in enumerate(columns):
         numbers = any(_is_number(row[at]) for row in rows) and all(row[at] is None or _is_number(row[at]) for row in rows)
         made.add_column(name, justify="right" if numbers else "left", overflow="fold")
@@ -44,16 +48,10 @@ def spell(value: object) -> str:
 def funnel_table(funnels: Sequence[Funnel]) -> Table:
     """One row a step: what came in, what went out, and what was dropped for which reason."""
     rows = [
-        (funnel.step, funnel.unit, funnel.taken, funnel.kept, sum(funnel.dropped.values()), reasons(funnel.dropped))
+        (funnel.step, funnel.unit, funnel.taken, funnel.kept, sum(funnel.dropped.values()), counted(funnel.dropped))
         for funnel in funnels
     ]
     return table("What became of it", ("step", "counted", "in", "out", "dropped", "why"), rows)
-
-
-def reasons(counts: Mapping[str, int]) -> str:
-    """Counts by reason, the most frequent first."""
-    ordered = sorted(counts.items(), key=lambda reason: (-reason[1], reason[0]))
-    return ", ".join(f"{reason} {count:,}" for reason, count in ordered)
 
 
 def status_table(statuses: Mapping[str, Mapping[str, int]]) -> Table:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from curate.demo.ladder import DEFECTS
-from curate.demo.sheet import Card, Side
+from curate.demo.sheet import Side, Tile
 
 ANSWERS = "answers.json"
 
@@ -98,7 +98,7 @@ def judge(pairs: Sequence[JudgedPair]) -> Verdict:
     )
 
 
-def worth_showing(pairs: Sequence[JudgedPair], photos: Sequence[str], most: int) -> list[Card]:
+def worth_showing(pairs: Sequence[JudgedPair], photos: Sequence[str], most: int) -> list[Tile]:
     """One pair from each of the first `most` photographs, with a different defect on the rejected side each time."""
     groups: dict[str, list[JudgedPair]] = defaultdict(list)
     for pair in pairs:
@@ -109,12 +109,12 @@ def worth_showing(pairs: Sequence[JudgedPair], photos: Sequence[str], most: int)
         wanted = defects[number % len(defects)]
         matching = [pair for pair in groups[photo] if pair.answers[1].defect == wanted]
         shown.append(max(matching or groups[photo], key=lambda pair: pair.margin))
-    return [_card(pair) for pair in shown]
+    return [_tile(pair) for pair in shown]
 
 
-def _card(pair: JudgedPair) -> Card:
+def _tile(pair: JudgedPair) -> Tile:
     chosen, rejected = (
         Side(data=image, caption=f"{answer.words} · signal {value:.3f}")
         for image, answer, value in zip(pair.images, pair.answers, pair.values, strict=True)
     )
-    return Card(prompt=pair.prompt, chosen=chosen, rejected=rejected, margin=pair.margin)
+    return Tile(prompt=pair.prompt, chosen=chosen, rejected=rejected, margin=pair.margin)

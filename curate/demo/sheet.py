@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Box = tuple[int, int, int, int]
 
 MARGIN = 40
-"""Pixels around the sheet and between its cards."""
+"""Pixels around the sheet and between its tiles."""
 PICTURE = (304, 228)
 """Width and height of the frame that a picture is fitted into."""
 GAP = 16
@@ -28,7 +28,7 @@ PROMPT = 58
 CAPTION = 56
 COLUMNS = 2
 
-PAPER, CARD, INK, FAINT = "#f4f3ef", "#ffffff", "#1d1d1b", "#6f6e69"
+PAPER, TILE, INK, FAINT = "#f4f3ef", "#ffffff", "#1d1d1b", "#6f6e69"
 CHOSEN, REJECTED = "#2f7d4f", "#b3402e"
 
 
@@ -42,7 +42,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
+class Tile:
     """A pair as it is shown."""
 
     prompt: str
@@ -51,38 +51,38 @@ class Card:
     margin: float
 
 
-def contact_sheet(cards: Sequence[Card], *, title: str, subtitle: str) -> Image.Image:
-    """Cards in columns below a title; texts that do not fit are cut with an ellipsis, never drawn over a neighbour."""
+def contact_sheet(tiles: Sequence[Tile], *, title: str, subtitle: str) -> Image.Image:
+    """Tiles in columns below a title; texts that do not fit are cut with an ellipsis, never drawn over a neighbour."""
     from PIL import Image, ImageDraw
 
-    width, height = _card_size()
-    rows = -(-len(cards) // COLUMNS)
+    width, height = _tile_size()
+    rows = -(-len(tiles) // COLUMNS)
     size = (MARGIN + COLUMNS * (width + MARGIN), MARGIN + HEADER + rows * (height + MARGIN))
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
     room = size[0] - 2 * MARGIN
     draw.text((MARGIN, MARGIN), _fitted(title, _font(32), room), INK, _font(32))
     draw.text((MARGIN, MARGIN + 46), _fitted(subtitle, _font(19), room), FAINT, _font(19))
-    for number, card in enumerate(cards):
+    for number, tile in enumerate(tiles):
         row, column = divmod(number, COLUMNS)
-        _draw_card(sheet, draw, card, (MARGIN + column * (width + MARGIN), MARGIN + HEADER + row * (height + MARGIN)))
+        _draw_tile(sheet, draw, tile, (MARGIN + column * (width + MARGIN), MARGIN + HEADER + row * (height + MARGIN)))
     return sheet
 
 
-def _card_size() -> tuple[int, int]:
+def _tile_size() -> tuple[int, int]:
     return 3 * GAP + 2 * PICTURE[0], 2 * GAP + PROMPT + PICTURE[1] + CAPTION
 
 
-def _draw_card(sheet: Image.Image, draw: ImageDraw, card: Card, corner: tuple[int, int]) -> None:
+def _draw_tile(sheet: Image.Image, draw: ImageDraw, tile: Tile, corner: tuple[int, int]) -> None:
     x, y = corner
-    width, height = _card_size()
-    draw.rounded_rectangle((x, y, x + width - 1, y + height - 1), 10, CARD)
+    width, height = _tile_size()
+    draw.rounded_rectangle((x, y, x + width - 1, y + height - 1), 10, TILE)
     font = _font(18)
-    lines = _wrapped(card.prompt, font, width - 2 * GAP, lines=2)
+    lines = _wrapped(tile.prompt, font, width - 2 * GAP, lines=2)
     for number, text in enumerate(lines, start=2 - len(lines)):
         draw.text((x + GAP, y + GAP + number * 24), text, INK, font)
     top = y + GAP + PROMPT
-    sides = ((card.chosen, "chosen", CHOSEN), (card.rejected, f"rejected, by {card.margin:.3f}", REJECTED))
+    sides = ((tile.chosen, "chosen", CHOSEN), (tile.rejected, f"rejected, by {tile.margin:.3f}", REJECTED))
     for number, (side, word, colour) in enumerate(sides):
         left = x + GAP + number * (PICTURE[0] + GAP)
         _draw_side(sheet, draw, side, word, colour, (left, top))

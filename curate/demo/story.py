@@ -115,7 +115,7 @@ def _steps(folder: Path, shards: str, store: Path, on_progress: Callable[[Progre
     options = f"--strategy all --min-margin {MARGIN} --max-per-sample {PAIRS_PER_SAMPLE}"
     yield Step(command=f"curate pair {store} --by signal {options} --out {dataset}", funnels=paired.funnels), 0
     checked = api.check(dataset)
-    findings = [("Findings", ("rule", "rows"), sorted(checked.counts.items()))]
+    findings = [("Findings", ("rule", "findings"), sorted(checked.counts.items()) or [("nothing wrong", 0)])]
     yield Step(command=f"curate check {dataset}", funnels=[], tables=findings), 0
 
 
@@ -151,9 +151,9 @@ def _make_shards(folder: Path) -> None:
 
 
 def _draw(pairs: Sequence[JudgedPair], verdict: Verdict, path: Path) -> None:
-    cards = worth_showing(pairs, [photo.name for photo in PHOTOS], SHOWN)
+    tiles = worth_showing(pairs, [photo.name for photo in PHOTOS], SHOWN)
     decided = verdict.right + verdict.wrong
     subtitle = f"{len(pairs)} pairs of {len(PHOTOS)} photographs; in {verdict.right} of {decided} the less degraded one is chosen"
-    sheet = contact_sheet(cards, title="Pairs that curate made with the rater 'signal'", subtitle=subtitle)
+    sheet = contact_sheet(tiles, title="Pairs that curate made with the rater 'signal'", subtitle=subtitle)
     with atomic_file(path) as aside:
         sheet.save(aside, "PNG")

@@ -165,6 +165,8 @@ def writing_folder(out: str | Path) -> Iterator[Folder]:
     out = Path(out).absolute()
     if (out / MANIFEST).is_file():
         raise OutputError(f"{out} already holds a finished export; choose another folder or remove it first")
+    if out.parent.exists() and not out.parent.is_dir():
+        raise OutputError(f"{out} cannot be made: {out.parent} is not a folder; choose another folder")
     _remove_leftovers(out)
     try:
         with atomic_folder(out) as aside, (aside / _LOCK).open("xb") as lock:
@@ -172,9 +174,10 @@ def writing_folder(out: str | Path) -> Iterator[Folder]:
             with contextlib.closing(Folder(aside)) as folder:
                 yield folder
     except OSError as problem:
-        if problem.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
-            why = "something else was written to it meanwhile" if out.parent.is_dir() else f"{out.parent} is not a folder"
-            raise OutputError(f"{out} cannot be made: {why}; choose another folder") from problem
+        if problem.errno == errno.ENOTEMPTY:
+            raise OutputError(
+                f"{out} cannot be made: something else was written to it meanwhile; choose another folder"
+            ) from problem
         raise
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Protocol
 
+from curate.content import content_files
 from curate.errors import CurateError, nearest
 from curate.exporting.folder import Folder
 from curate.exporting.options import Options
@@ -45,27 +47,23 @@ class Format(Protocol):
         ...
 
 
-_MODULES: Mapping[str, str] = {
-    "diffusers-dpo": "curate.exporting.diffusers_dpo",
-    "hpdv2": "curate.exporting.hpdv2",
-    "hpdv3": "curate.exporting.hpdv3",
-    "ids": "curate.exporting.ids",
-    "imagereward": "curate.exporting.imagereward",
-    "parquet": "curate.exporting.parquet",
-    "rankdpo": "curate.exporting.rankdpo",
-    "shards": "curate.exporting.shards",
-    "win-lose-folders": "curate.exporting.win_lose_folders",
-}
+_CONTRACT = ".schema.json"
 
 
 def format_names() -> list[str]:
-    """The names of all formats, sorted."""
-    return sorted(_MODULES)
+    """The names of all formats, sorted: those that have a contract of their rows in `schemas/exports/`."""
+    return sorted(file.name.removesuffix(_CONTRACT) for file in content_files("schemas", "exports", _CONTRACT))
 
 
 def find_format(name: str) -> Format:
     """The format of that name; raises `CurateError` with the nearest name where there is none."""
-    if name not in _MODULES:
-        raise CurateError(f"no export format named '{name}'. {nearest(name, _MODULES)}")
-    found: Format = importlib.import_module(_MODULES[name]).FORMAT
+    names = format_names()
+    if name not in names:
+        raise CurateError(f"no export format named '{name}'. {nearest(name, names)}")
+    found: Format = format_module("curate.exporting", name).FORMAT
     return found
+
+
+def format_module(package: str, name: str) -> ModuleType:
+    """What a package has on the format `name`: `curate.exporting.diffusers_dpo` writes `diffusers-dpo`."""
+    return importlib.import_module(f"{package}.{name.replace('-', '_')}")

@@ -9,12 +9,11 @@ so that the side says nothing.
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 from curate.exporting.folder import Folder
 from curate.exporting.formats import Exported
-from curate.exporting.json_rows import JsonList
+from curate.exporting.json_rows import JsonLists
 from curate.exporting.options import Options
 from curate.exporting.pairs import PairReader, ReadyPair
 from curate.exporting.selection import Kind, Selection
@@ -43,17 +42,13 @@ one without a word. The fields `pair_uid` and `values` are ours and are not read
 
     def write(self, selection: Selection, source: Source, folder: Folder, options: Options) -> Exported:
         reader = PairReader(selection, source, options)
-        with contextlib.ExitStack() as stack:
-            files = {name: stack.enter_context(JsonList(folder, f"{name}.json")) for name in ("train", "test")}
+        with JsonLists(folder, always=("train", "test")) as lists:
             for ready in reader.read(folder):
                 split = ready.pair.split
-                if split not in files:
-                    files[split] = stack.enter_context(JsonList(folder, f"{split}.json"))
                 for image in (ready.chosen, ready.rejected):
                     folder.media(f"{split}/{image.name}", image.data, image.digest)
-                files[split].write(_training_row(ready) if split == "train" else _ranking_row(ready))
-        splits = {name: file.rows for name, file in files.items()}
-        return Exported(funnels=[reader.funnel], splits=splits, notes=reader.notes)
+                lists.write(split, _training_row(ready) if split == "train" else _ranking_row(ready))
+        return Exported(funnels=[reader.funnel], splits=lists.rows, notes=reader.notes)
 
 
 FORMAT = HpdV2()

@@ -7,12 +7,11 @@ the folder. `confidence` is never null, because the reader compares it with a th
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 from curate.exporting.folder import Folder
 from curate.exporting.formats import Exported
-from curate.exporting.json_rows import JsonList
+from curate.exporting.json_rows import JsonLists
 from curate.exporting.options import Options
 from curate.exporting.pairs import PairReader, ReadyPair
 from curate.exporting.selection import Kind, Selection
@@ -46,17 +45,12 @@ which is all that `soft_label: true` uses. The fields `pair_uid`, `value1` and `
 
     def write(self, selection: Selection, source: Source, folder: Folder, options: Options) -> Exported:
         reader = PairReader(selection, source, options)
-        files: dict[str, JsonList] = {}
-        with contextlib.ExitStack() as stack:
+        with JsonLists(folder) as lists:
             for ready in reader.read(folder):
-                split = ready.pair.split
-                if split not in files:
-                    files[split] = stack.enter_context(JsonList(folder, f"{split}.json"))
                 for image in (ready.chosen, ready.rejected):
                     folder.media(f"images/{image.name}", image.data, image.digest)
-                files[split].write(_row(ready))
-        splits = {name: file.rows for name, file in files.items()}
-        return Exported(funnels=[reader.funnel], splits=splits, notes=reader.notes)
+                lists.write(ready.pair.split, _row(ready))
+        return Exported(funnels=[reader.funnel], splits=lists.rows, notes=reader.notes)
 
 
 FORMAT = HpdV3()

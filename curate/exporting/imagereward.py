@@ -6,12 +6,11 @@ of `{id, prompt, generations, ranking}`; 1 is best; two responses of equal rank 
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 from curate.exporting.folder import Folder
 from curate.exporting.formats import Exported
-from curate.exporting.json_rows import JsonList
+from curate.exporting.json_rows import JsonLists
 from curate.exporting.lists import ListReader, ReadyList
 from curate.exporting.options import Options
 from curate.exporting.selection import Kind, Selection
@@ -42,16 +41,12 @@ and is not read by it.
 
     def write(self, selection: Selection, source: Source, folder: Folder, options: Options) -> Exported:
         reader = ListReader(selection, source, options, whole=False)
-        with contextlib.ExitStack() as stack:
-            files = {name: stack.enter_context(JsonList(folder, f"dataset/{name}.json")) for name in _OPENED}
+        with JsonLists(folder, "dataset/{}.json", always=_OPENED) as lists:
             for ready in reader.read(folder):
-                name = "valid" if ready.split == "validation" else ready.split
-                if name not in files:
-                    files[name] = stack.enter_context(JsonList(folder, f"dataset/{name}.json"))
                 for response in ready.responses:
                     folder.media(f"images/{response.image.name}", response.image.data, response.image.digest)
-                files[name].write(_row(ready))
-        splits = {name: file.rows for name, file in files.items()}
+                lists.write("valid" if ready.split == "validation" else ready.split, _row(ready))
+        splits = lists.rows
         notes = [f"`dataset/{name}.json` has no rows: the selection has no such split." for name in _OPENED if not splits[name]]
         return Exported(funnels=[reader.lists, reader.responses], splits=splits, notes=[*reader.notes, *notes])
 

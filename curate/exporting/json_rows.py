@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import TracebackType
 from typing import Any
 
 from curate.exporting.folder import Folder
@@ -41,3 +43,34 @@ class JsonList:
             self.close()
         else:
             self._file.close()
+
+
+class JsonLists:
+    """A `JsonList` for each split, which begins with its first row; those in `always` are written without rows too."""
+
+    def __init__(self, folder: Folder, pattern: str = "{}.json", *, always: Sequence[str] = ()) -> None:
+        self._folder = folder
+        self._pattern = pattern
+        self._stack = contextlib.ExitStack()
+        self._lists: dict[str, JsonList] = {}
+        for split in always:
+            self._list(split)
+
+    def write(self, split: str, row: Mapping[str, Any]) -> None:
+        self._list(split).write(row)
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows by split."""
+        return {split: one.rows for split, one in self._lists.items()}
+
+    def __enter__(self) -> JsonLists:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.__exit__(kind, value, trace)
+
+    def _list(self, split: str) -> JsonList:
+        if split not in self._lists:
+            self._lists[split] = self._stack.enter_context(JsonList(self._folder, self._pattern.format(split)))
+        return self._lists[split]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from curate.errors import CurateError
 from curate.exporting.source import SampleInfo, Source
+from curate.files import OUT_OF_SPACE
 from curate.records import Media, Member
 from curate.shards.media import MediaError, probe_image
 
@@ -25,7 +26,7 @@ _EXTENSIONS: Mapping[str, str] = {
     "webp": "webp",
 }
 _MOST_ENTRIES = 4096
-_OURS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_OURS = OUT_OF_SPACE | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 """Errors of this machine, which would come for every sample, rather than of one shard."""
 
 

@@ -16,6 +16,7 @@ from curate.exporting.formats import Exported
 from curate.exporting.lookup import in_batches
 from curate.exporting.media import Image, ImageReader, MediaProblem
 from curate.exporting.options import Options
+from curate.exporting.ratings import rating_row
 from curate.exporting.selection import Kind, Selection
 from curate.exporting.source import SampleInfo, Source
 from curate.exporting.tables import SplitTables
@@ -137,7 +138,7 @@ def _row(
         "image": _media(image),
         "width": image.width,
         "height": image.height,
-        "ratings": [_rating(rating) for rating in ratings.get(sample.id, ())],
+        "ratings": [rating_row(rating) for rating in ratings.get(sample.id, ())],
         "labels": canonical_json(dict(sample.labels)),
         "meta": canonical_json(dict(sample.meta)),
     }
@@ -152,14 +153,3 @@ def _row(
 
 def _media(image: Image) -> dict[str, Any]:
     return {"bytes": image.data, "path": f"{image.digest}.{image.extension}"}
-
-
-def _rating(rating: Rating) -> dict[str, Any]:
-    return {
-        "rater": rating.rater,
-        "card": rating.card,
-        "dimension": rating.dimension,
-        "value": rating.value,
-        "spread": rating.spread,
-        "status": rating.status.value,
-    }

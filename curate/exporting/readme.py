@@ -6,11 +6,11 @@ import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 
-from curate import __version__
 from curate.exporting.formats import Exported, Format
 from curate.exporting.options import Options
 from curate.exporting.source import CardInfo
 from curate.records import Funnel
+from curate.version import __version__
 
 
 def versions() -> dict[str, str]:

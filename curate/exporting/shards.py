@@ -16,6 +16,7 @@ from curate.exporting.formats import Exported
 from curate.exporting.lookup import in_batches, with_samples
 from curate.exporting.media import MediaProblem, read_member
 from curate.exporting.options import Options
+from curate.exporting.ratings import rating_row
 from curate.exporting.selection import Kind, Selection, sorted_rows
 from curate.exporting.source import SampleInfo, Source
 from curate.records import Funnel, Member, Rating, canonical_json
@@ -134,14 +135,5 @@ def _ratings_json(samples: Sequence[SampleInfo], ratings: Mapping[str, Sequence[
 
 
 def _rating(rating: Rating) -> dict[str, Any]:
-    said = {
-        "rater": rating.rater,
-        "card": rating.card,
-        "dimension": rating.dimension,
-        "value": rating.value,
-        "spread": rating.spread,
-        "status": rating.status.value,
-        "detail": rating.detail,
-        "rationale": rating.rationale,
-    }
+    said = rating_row(rating) | {"detail": rating.detail, "rationale": rating.rationale}
     return {name: value for name, value in said.items() if value is not None}

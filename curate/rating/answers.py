@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import cast
 
 from curate.cards import Card
 from curate.raters import Value
@@ -41,7 +42,17 @@ def ratings_of(sample: str, card: Card, values: Mapping[str, Value]) -> list[Rat
     ]
 
 
-def _finite(value: Value) -> Value:
-    if value.status is Status.OK and (value.value is None or not math.isfinite(value.value)):
+def _finite(value: object) -> Value:
+    """The value where it is sound; a failure that says what the rater gave where it is not."""
+    if not isinstance(value, Value):
+        return Value(status=Status.ERROR, detail=f"the rater gave {type(value).__name__} for a value")
+    if value.status is not Status.OK:
+        return value
+    for number in cast(tuple[object, ...], (value.value, value.spread)):
+        if number is not None and not isinstance(number, int | float):
+            return Value(status=Status.ERROR, detail=f"the rater gave {type(number).__name__} for a number")
+    if value.value is None or not math.isfinite(value.value):
         return Value(status=Status.NAN, detail=f"the rater returned {value.value}")
+    if value.spread is not None and not (math.isfinite(value.spread) and value.spread >= 0):
+        return Value(status=Status.NAN, detail=f"the rater returned a spread of {value.spread}")
     return value

@@ -15,7 +15,7 @@ from itertools import combinations, groupby, islice
 from typing import TYPE_CHECKING
 
 from curate.cards import Card, CardFile
-from curate.errors import CardError, CurateError
+from curate.errors import CardError, CurateError, ShardError
 from curate.progress import Meter
 from curate.raters import Item, Rater, Value, failure
 from curate.rating.admission import bytes_of, task_for, unfit
@@ -102,6 +102,7 @@ class _Comparing:
         self._pool = open_pool(seats, preparations, options, self._answers.put)
         self._reader = MemberReader()
         self._failures: dict[str, int] = {}
+        self._lost: dict[str, str] = {}
         self.statuses: Counter[str] = Counter()
 
     def __enter__(self) -> _Comparing:
@@ -155,8 +156,13 @@ class _Comparing:
             yield number, failure(self._seat.card.dimensions, Status.ERROR, "the rater ended without an answer")
 
     def _media(self, sample: Sample) -> dict[str, bytes]:
+        """The bytes the rater needs; without those that cannot be read any more, which become a failed decode."""
         roles = set(self._seat.decodes) | (set(self._seat.roles) if self._seat.rater.wants_bytes else set())
-        return bytes_of(sample, sorted(roles), lambda member: self._reader.read(sample.shard, member))
+        try:
+            return bytes_of(sample, sorted(roles), lambda member: self._reader.read(sample.shard, member))
+        except ShardError as problem:
+            self._lost[sample.id] = str(problem)
+            return dict.fromkeys(roles, b"")
 
     def _decode(self, samples: Mapping[str, Sample], media: Mapping[str, Mapping[str, bytes]]) -> dict[str, Outcome]:
         """What the decode workers made of each sample."""
@@ -179,6 +185,8 @@ class _Comparing:
 
     def _why_not(self, sample: Sample, outcome: Outcome) -> tuple[Status, str] | None:
         """Why the rater cannot be asked about a pair with this sample."""
+        if sample.id in self._lost:
+            return Status.UNREADABLE, self._lost[sample.id]
         broken = (outcome.failures[role] for role in sorted(self._seat.decodes) if role in outcome.failures)
         return unfit(sample, self._seat.card) or next(broken, None)
 
@@ -214,9 +222,9 @@ def _found(lookup: Lookup, ids: Sequence[str]) -> dict[str, Sample]:
 
 def _row(pair: _Pair, card: Card, dimension: str, value: Value) -> Comparison:
     """A row of an answer; its value is the probability that the first is better."""
+    if value.value is not None and not 0 <= value.value <= 1:
+        value = Value(status=Status.ERROR, detail=f"the rater gave {value.value}, which is no probability")
     chance = value.value
-    if chance is not None and not 0 <= chance <= 1:
-        raise CurateError(f"the rater '{card.name}' gave {chance} for a pair, which is no probability")
     return Comparison(
         group=pair.group,
         first=pair.first,

@@ -105,6 +105,7 @@ class Engine:
             while not (self._all_read and not self.desk.open and self._lanes_open == 0):
                 self._handle(self._next_event(), pool)
                 yield from self.desk.finished()
+        self._options.max_failures.check(self.desk.failures, self.desk.answered, last=True)
 
     def _open_lanes(self, stack: contextlib.ExitStack) -> None:
         for seat in self._seats:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from curate.errors import CurateError
 from curate.progress import Meter
 from curate.raters import Item, Judgement
 from curate.rating.admission import Seat
@@ -67,6 +68,8 @@ class Lane:
         problem: BaseException | None = None
         try:
             for judgement in self.seat.rater.judge(self._pull()):
+                if not isinstance(judgement, Judgement):
+                    raise CurateError(f"the rater '{self.seat.card.name}' gave {type(judgement).__name__} for a judgement")
                 self._deliver(Said(seat=self.seat, judgement=judgement))
         except BaseException as raised:
             problem = raised

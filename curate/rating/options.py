@@ -23,7 +23,7 @@ class FailureLimit:
 
     count: int | None = None
     share: float | None = None
-    """Of the answers so far, looked at once there are `SHARE_AFTER`."""
+    """Of the answers so far, looked at once there are `SHARE_AFTER` and at the end."""
 
     SHARE_AFTER: ClassVar[int] = 200
 
@@ -40,11 +40,11 @@ class FailureLimit:
             raise CurateError(f"--max-failures takes a number of ratings or a share such as 5%, not '{text}'")
         return cls(share=value / 100) if text.endswith("%") else cls(count=int(value))
 
-    def check(self, failures: Mapping[str, int], answered: int) -> None:
-        """Raise `TooManyFailures` where these failures, by status, of so many answers are too many."""
+    def check(self, failures: Mapping[str, int], answered: int, *, last: bool = False) -> None:
+        """Raise `TooManyFailures` where so many answers hold too many failures, by status; `last` at the end of a run."""
         failed = sum(failures.values())
         too_many = self.count is not None and failed > self.count
-        if self.share is not None and answered >= self.SHARE_AFTER:
+        if self.share is not None and (last or answered >= self.SHARE_AFTER):
             too_many = too_many or failed > self.share * answered
         if too_many:
             shown = ", ".join(f"{count} {status}" for status, count in sorted(failures.items()))

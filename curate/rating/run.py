@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -113,7 +114,7 @@ def _plan(
         return _Plan(units=chain([first], stream), total=0, layout=_told(_layout(options.layout, [first]), report))
     found = [ShardUnit(url) for url in expand(cast(Sequence[str], shards))]
     report.shards = len(found)
-    wanted = load_layout(options.layout).name if options.layout else None
+    wanted = layout_identity(load_layout(options.layout)) if options.layout else None
     left: list[ShardUnit] = []
     layouts: set[str] = set()
     for unit in found:
@@ -134,6 +135,13 @@ def _plan(
     return _Plan(units=left, total=len(left), layout=_told(_layout(options.layout or before, left), report))
 
 
+def layout_identity(layout: Layout) -> str:
+    """The layout's name, and for one that is not known by name what it says: an edited layout is another one."""
+    if known_layouts().get(layout.name) == layout:
+        return layout.name
+    return f"{layout.name}@{hashlib.sha256(layout.model_dump_json().encode()).hexdigest()[:8]}"
+
+
 def _told(guessed: tuple[Layout, str | None], report: RateReport) -> Layout:
     """The layout, with the reason for it in the report where it was guessed."""
     layout, reason = guessed
@@ -150,7 +158,8 @@ def _layout(name: str | None, units: Sequence[UnitSource]) -> tuple[Layout, str 
     if name is not None:
         return load_layout(name), None
     first_problem: ShardError | None = None
-    for unit in units:
+    # By name, not as given: the order of shards must not decide how they are read.
+    for unit in sorted(units, key=lambda unit: unit.name):
         try:
             records = [found for found in islice(unit.records(), GUESS_RECORDS) if isinstance(found, Record)]
         except ShardError as problem:
@@ -194,7 +203,7 @@ def _commit(store: Store, unit: OpenUnit, layout: Layout, cards: frozenset[str],
         Unit(
             shard=unit.source.name,
             signature=unit.source.signature,
-            layout=layout.name,
+            layout=layout_identity(layout),
             complete=unit.end.complete,
             samples=[_row(entry) for entry in unit.entries],
             rejects=unit.rejects,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from typing import Any
 
+from curate.errors import ShardError
 from curate.records import Reject
 from curate.shards.grouping import Record, ShardEnd, read_records, record_from_webdataset
 from curate.shards.sources import signature
@@ -24,10 +26,15 @@ class ShardUnit:
 
     @cached_property
     def signature(self) -> str:
+        """What the shard was when it was first looked at."""
         return signature(self.name)
 
     def records(self) -> Iterator[Record | Reject | ShardEnd]:
-        return read_records(self.name)
+        """Raises `ShardError` at the end where the shard became another one meanwhile: half of each is worth nothing."""
+        before = self.signature
+        yield from read_records(self.name)
+        if signature(self.name) != before:
+            raise ShardError(f"{self.name} was changed while it was read; run the same command again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,12 @@ class StreamUnit:
 def stream_units(samples: Iterable[Mapping[str, Any]], *, name: str = "stream") -> Iterator[StreamUnit]:
     """Pieces of a stream of webdataset samples (`__key__`, `__url__`, and bytes by field), in its order."""
     it = iter(samples)
-    number = 0
-    while piece := list(islice(it, STREAM_UNIT_RECORDS)):
-        yield StreamUnit(name=f"{name}/{number:06d}", found=[record_from_webdataset(sample) for sample in piece])
-        number += 1
+    while piece := [record_from_webdataset(sample) for sample in islice(it, STREAM_UNIT_RECORDS)]:
+        # Named by what it holds: another stream is other units, the same one again is the same.
+        digest = hashlib.sha256()
+        for record in piece:
+            for part in (record.shard, record.key, *record.data):
+                digest.update(f"{len(part)}:{part}".encode("utf-8", "surrogatepass"))
+            for data in record.data.values():
+                digest.update(hashlib.sha256(data).digest())
+        yield StreamUnit(name=f"{name}/{digest.hexdigest()[:16]}", found=list(piece))

@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from curate.cards import CardFile, complaint
+from curate.cards import CardFile
+from curate.content import complaint
 from curate.errors import CardError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from queue import Empty, Full, Queue
 from typing import Any, TypeVar
 
@@ -21,11 +21,11 @@ class _Failure:
         self.problem = problem
 
 
-def ahead(items: Iterable[T], *, depth: int = 1) -> Iterator[T]:
+def ahead(items: Iterable[T], *, depth: int = 1) -> Generator[T, None, None]:
     """The same items in the same order, made on a thread of their own, at most `depth` of them in waiting.
 
-    An exception of the maker is raised here, after the items before it. When the consumer stops early, the maker stops at
-    its next item, and its generator is closed on its own thread before this one goes on.
+    An exception of the maker is raised here, after the items before it. When the stream is closed early, the maker stops at
+    its next item and closes `items` on its own thread, and this one waits for it.
     """
     queue: Queue[Any] = Queue(maxsize=depth)
     unwanted = threading.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +33,12 @@ def write_result(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch
     import pyarrow.parquet as pq
 
     rows = 0
-    with atomic_file(path) as aside, pq.ParquetWriter(aside, schema, **_settings(schema)) as writer:
-        for batch in ahead(batches):
+    with (
+        atomic_file(path) as aside,
+        pq.ParquetWriter(aside, schema, **_settings(schema)) as writer,
+        closing(ahead(batches)) as coming,
+    ):
+        for batch in coming:
             if batch.num_rows:
                 writer.write_batch(batch, row_group_size=batch.num_rows)
                 rows += batch.num_rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,11 +74,13 @@ class Pairing:
     def batches(self, engine: Engine) -> Iterator[pa.RecordBatch]:
         """All pairs, by group, then by the places of the better and the worse sample; to be read once, to the end."""
         entering = 0
-        for one in ahead(read_slices(engine, self._samples, columns=self._columns(), expressions=self._opinions)):
-            entering += len(one.values)
-            for batch in self._pairs_of(one):
-                engine.check_time()
-                yield batch
+        slices = read_slices(engine, self._samples, columns=self._columns(), expressions=self._opinions)
+        with closing(ahead(slices)) as coming:
+            for one in coming:
+                entering += len(one.values)
+                for batch in self._pairs_of(one):
+                    engine.check_time()
+                    yield batch
         self._groups.drop("no_sample", self._groups.taken - self._groups.kept - sum(self._groups.dropped.values()))
         self.funnels += [self._samples.funnel(engine, "pair", entering), self._groups, self._pairs()]
 

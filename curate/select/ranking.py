@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -136,13 +137,15 @@ class _Ranking:
         expressions = {_WINS: self.judges} if self.judges is not None else {}
         groups = Funnel(step="rank", unit="groups", taken=self.samples.view.groups)
         entering = 0
-        for one in ahead(read_slices(engine, self.samples, columns=columns, expressions=expressions)):
-            engine.check_time()
-            groups.kept += len(one.starts)
-            entering += len(one.values)
-            places = ranks(one.values, one.starts, one.sizes, self.tie)
-            for begin in range(0, len(one.values), BLOCK_ROWS):
-                yield self._batch(one, places, slice(begin, begin + BLOCK_ROWS))
+        slices = read_slices(engine, self.samples, columns=columns, expressions=expressions)
+        with closing(ahead(slices)) as coming:
+            for one in coming:
+                engine.check_time()
+                groups.kept += len(one.starts)
+                entering += len(one.values)
+                places = ranks(one.values, one.starts, one.sizes, self.tie)
+                for begin in range(0, len(one.values), BLOCK_ROWS):
+                    yield self._batch(one, places, slice(begin, begin + BLOCK_ROWS))
         groups.drop("no_sample", groups.taken - groups.kept)
         self.funnels += [self.samples.funnel(engine, "rank", entering), groups]
 

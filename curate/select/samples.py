@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from curate.records import Funnel, View
+from curate.records import Funnel, RaterColumns, View
 from curate.select.engine import Engine, Parameters
 from curate.select.expression import Expression
 from curate.select.names import quoted, status_column
@@ -57,14 +57,14 @@ class Samples:
         """
         funnel = Funnel(step=step, unit="samples", taken=self.view.rows, kept=entering)
         if self.where is not None:
-            _drop_missing(funnel, engine, _all(), self.where.required, {})
+            _drop_missing(funnel, engine, self.view, _all(), self.where.required, {})
             if not self.where.total:
                 undecided = f"SELECT 1 FROM ({with_column(_all(), self.where, '_keep')}) WHERE _keep IS NULL"
                 funnel.drop(UNDECIDED, _count(engine, undecided, parameters(self.where)))
         kept = self._kept(None)
         before = {} if self.where is None else self.where.required
         left = {column: rater for column, rater in self._required.items() if column not in before}
-        _drop_missing(funnel, engine, kept, left, parameters(self.where))
+        _drop_missing(funnel, engine, self.view, kept, left, parameters(self.where))
         if self.where is not None and self.by is not None and not self.by.total:
             null = f"SELECT 1 FROM ({with_column(kept, self.by, VALUE, self._required)}) WHERE {VALUE} IS NULL"
             funnel.drop(NOT_A_NUMBER, _count(engine, null, self.parameters))
@@ -102,21 +102,28 @@ def _all(groups: tuple[int, int] | None = None) -> str:
     return f"SELECT * FROM samples WHERE group_no >= {groups[0]} AND group_no < {groups[1]}"
 
 
-def _drop_missing(funnel: Funnel, engine: Engine, relation: str, required: Mapping[str, str], bound: Parameters) -> None:
+def _drop_missing(
+    funnel: Funnel, engine: Engine, view: View, relation: str, required: Mapping[str, str], bound: Parameters
+) -> None:
     """Count the rows of which a required rating is not ok, each for the first such rater and what it said."""
     if not required:
         return
+    missing = {column: _is_missing(column, view.raters[rater], rater) for column, rater in required.items()}
     cases = []
     for column, rater in required.items():
         status = quoted(status_column(rater))
         said = f"CASE WHEN {status} IS NULL THEN 'not rated' WHEN {status} = 'ok' THEN 'no value' ELSE {status} END"
-        cases.append(f"WHEN {quoted(column)} IS NULL THEN {_text(f'{rater}: ')} || {said}")
-    missing = " OR ".join(f"{quoted(column)} IS NULL" for column in required)
-    reasons = (
-        f"SELECT CASE {' '.join(cases)} END AS reason, count(*) FROM ({relation}) WHERE {missing} GROUP BY reason ORDER BY reason"
-    )
-    for reason, count in engine.rows(reasons, bound):
+        cases.append(f"WHEN {missing[column]} THEN {_text(f'{rater}: ')} || {said}")
+    reasons = f"SELECT CASE {' '.join(cases)} END AS reason FROM ({relation}) WHERE {' OR '.join(missing.values())}"
+    for reason, count in engine.rows(f"SELECT reason, count(*) FROM ({reasons}) GROUP BY reason ORDER BY reason", bound):
         funnel.drop(reason, count)
+
+
+def _is_missing(column: str, columns: RaterColumns, rater: str) -> str:
+    """SQL for whether a rating is not ok. The status of a rater's only dimension says it as well, and is read much faster."""
+    if len(columns.dimensions) == 1:
+        return f"({quoted(status_column(rater))} IS DISTINCT FROM 'ok')"
+    return f"({quoted(column)} IS NULL)"
 
 
 def _count(engine: Engine, query: str, bound: Parameters) -> int:

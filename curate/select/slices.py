@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,7 @@ SLICE_ROWS = 1 << 20
 """Rows of the view in one slice, about; more where a single group has more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots, for the cached property
 class Slice:
     """The samples of some whole groups that enter a selection: group by group, in each the best first, then by sample id."""
 
@@ -46,7 +47,7 @@ class Slice:
     group_ids: pa.Array
     """The group of each of these."""
 
-    @property
+    @cached_property
     def segments(self) -> NDArray[np.int64]:
         """(samples,) number within the slice of the group that each sample is in."""
         return np.repeat(np.arange(len(self.starts)), self.sizes)

@@ -49,8 +49,7 @@ class MemberReader:
         if member.offset < 0:
             raise ShardError(f"{member.name!r} came from a stream, so there is no place to read it from again")
         try:
-            with self._lock:
-                data = self._place(shard).read(member.offset, member.length)
+            data = self._read(shard, member)
         except (OSError, DamagedStreamError) as problem:
             raise ShardError(f"reading {member.name!r} in {shard} failed: {problem}") from problem
         if len(data) != member.length:
@@ -69,6 +68,16 @@ class MemberReader:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def _read(self, shard: str, member: Member) -> bytes:
+        with self._lock:
+            try:
+                return self._place(shard).read(member.offset, member.length)
+            except BaseException:
+                # Where a stream stands after that, nobody knows; the next read opens the shard anew.
+                if (place := self._places.pop(shard, None)) is not None:
+                    place.close()
+                raise
 
     def _place(self, shard: str) -> _Place:
         if shard not in self._places:
@@ -158,11 +167,15 @@ class _Compressed:
         return data
 
     def _spool(self) -> None:
+        whole = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close(), once it is the stream
+        try:
+            with open_stream(self._shard) as packed:
+                shutil.copyfileobj(packed, whole, _SKIP_BYTES)
+        except BaseException:
+            whole.close()
+            raise
         self._stream.close()
-        with open_stream(self._shard) as whole:
-            self._stream = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-            self._spooled = True
-            shutil.copyfileobj(whole, self._stream, _SKIP_BYTES)
+        self._stream, self._spooled = whole, True
 
     def close(self) -> None:
         self._stream.close()

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from curate.content import content_files, parse_yaml
+from curate.content import complaint, content_files, parse_yaml
 from curate.errors import LayoutError, nearest
 from curate.records import Media, Reject, Sample
 from curate.shards.grouping import Record
@@ -21,6 +21,10 @@ from curate.shards.limits import DEFAULT_LIMITS, ShardLimits
 from curate.shards.patterns import NOWHERE, parse_pointer
 from curate.shards.samples import build_samples
 from curate.shards.values import RecordValues
+
+_NAME = r"^[a-z][a-z0-9_-]*$"
+_SHAPES = {_NAME: "a name of small letters, digits, '_' and dashes that begins with a letter"}
+"""What matches a pattern, in words."""
 
 
 def _listed(value: Any) -> Any:
@@ -60,7 +64,7 @@ class Recognised(_Strict):
 class Layout(_Strict):
     """What the members of a record mean."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+    name: Annotated[str, Field(pattern=_NAME)]
     about: str = ""
     responses: Pointers
     """What is judged: members, or texts inside JSON. The first pattern that finds anything is the one that counts."""
@@ -100,20 +104,6 @@ class Layout(_Strict):
         archive. A blank prompt counts as none.
         """
         return build_samples(self, record, limits)
-
-    def side_fields(self, record: Record) -> tuple[str, ...]:
-        """Fields that no rule of the layout reads. They stay with the sample and are exported with it, unread."""
-        lists = [
-            self.responses,
-            self.prompt,
-            self.group,
-            self.generator,
-            self.meta,
-            *self.conditions.values(),
-            *self.labels.values(),
-        ]
-        pointers = [parse_pointer(pointer) for pointers in lists for pointer in pointers]
-        return tuple(one.field for one in record.members if not any(pointer.match(one.field) for pointer in pointers))
 
 
 class Guess(NamedTuple):
@@ -212,6 +202,4 @@ def _parse(text: str, *, where: str) -> Layout:
     try:
         return Layout.model_validate(values)
     except ValidationError as problem:
-        first = problem.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
-        raise LayoutError(f"{where}: {place + ': ' if place else ''}{first['msg']}") from problem
+        raise LayoutError(complaint(problem, Layout, where=where, shapes=_SHAPES)) from problem

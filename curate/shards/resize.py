@@ -52,17 +52,6 @@ def longest_size(height: int, width: int, size: int) -> tuple[int, int]:
     return max(1, round(height / ratio)), max(1, round(width / ratio))
 
 
-def resize_shortest(pixels: NDArray[np.uint8], size: int, interpolation: Interpolation = "bicubic") -> NDArray[np.uint8]:
-    """Pixels whose shorter side is `size`, proportions kept."""
-    height, width = shortest_size(pixels.shape[0], pixels.shape[1], size)
-    return resize(pixels, height, width, interpolation)
-
-
-def squash(pixels: NDArray[np.uint8], size: int, interpolation: Interpolation = "bicubic") -> NDArray[np.uint8]:
-    """Pixels (size, size, 3), proportions lost."""
-    return resize(pixels, size, size, interpolation)
-
-
 def centre_crop(pixels: NDArray[np.uint8], size: int, rounding: Rounding = "round") -> NDArray[np.uint8]:
     """The middle (size, size, 3) of pixels at least that large, C-contiguous.
 

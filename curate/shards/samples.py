@@ -54,7 +54,7 @@ class _Builder:
         group = group_id(prompt, conditions, name=name, responses=[one.digest for _, media in responses for one in media])
         return [
             Sample(
-                id=sample_id(prompt, conditions, media),
+                id=sample_id(prompt, conditions, media, group_name=name),
                 group=group,
                 shard=self._record.shard,
                 key=self._record.key,

@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from curate.errors import CurateError, OutputError, StoreError
+from curate.files import no_space
 from curate.records import canonical_json
 from curate.store.tables import Kind
 from curate.store.unit import StoredCard, UnitState, unit_name
@@ -132,7 +133,7 @@ def _explained(problem: sqlite3.Error, path: Path) -> CurateError:
     if code == sqlite3.SQLITE_BUSY:
         return StoreError(f"{path} has been locked by another process for {BUSY_SECONDS} s; try again when it has ended")
     if code == sqlite3.SQLITE_FULL:
-        return OutputError(f"no space left to write {path}; free some and run the same command again")
+        return OutputError(no_space(path))
     if code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
         return OutputError(f"cannot use {path} ({problem}); look at the disk and its rights, then run the same command again")
     return StoreError(f"{path} is damaged ({problem}); restore it from a copy, or rate into a new store")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import os
+import tempfile
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -154,6 +157,17 @@ class Store:
         self._check_writing()
         self._manifest.set_present(present)
 
+    @property
+    def _cache(self) -> Path:
+        """Where derived files are kept: in the store, or in the temporary folder where a store can only be read."""
+        own = self.path / _CACHE
+        if os.access(own if own.exists() else self.path, os.W_OK):
+            return own
+        name = hashlib.sha256(str(self.path.absolute()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        elsewhere = Path(tempfile.gettempdir()) / f"curate-cache-{os.getuid() if hasattr(os, 'getuid') else 0}-{name}"
+        elsewhere.mkdir(mode=0o700, exist_ok=True)
+        return elsewhere
+
     # What is there
 
     def unit_state(self, shard: str) -> UnitState | None:
@@ -183,13 +197,13 @@ class Store:
         """
         from curate.store.view import build_view
 
-        return build_view(self.path, self.path / _CACHE, self._manifest.snapshot(), raters, memory=memory, threads=threads)
+        return build_view(self.path, self._cache, self._manifest.snapshot(), raters, memory=memory, threads=threads)
 
     def summary(self, *, memory: str = "1GB", threads: int | None = None) -> Summary:
         """Counts and distributions of everything in the store, for people."""
         from curate.store.summary import summarise
 
-        return summarise(self.path, self.path / _CACHE, self._manifest.snapshot(), memory=memory, threads=threads)
+        return summarise(self.path, self._cache, self._manifest.snapshot(), memory=memory, threads=threads)
 
     def samples(self, ids: Collection[str] | None = None) -> Iterator[SampleRow]:
         """The samples, or those of some ids, each once and from the place that a view names, shard by shard."""
@@ -213,7 +227,7 @@ class Store:
         """Samples, and the ratings that some cards gave them, for finding by id in any order; see `Lookup`."""
         from curate.store.lookup import open_lookup
 
-        return open_lookup(self.path, self.path / _CACHE, self._manifest.snapshot(), ids, cards)
+        return open_lookup(self.path, self._cache, self._manifest.snapshot(), ids, cards)
 
     def export_rows(self, kind: Kind, *, places: bool = False) -> pa.Table:
         """Every row of a kind as one table in memory, ordered, ids and digests as hex.

@@ -48,6 +48,12 @@ def write_table(path: Path, parts: Sequence[pa.Table]) -> Written:
     return Written(rows=sum(part.num_rows for part in parts), bytes=data.size, sha256=hashlib.sha256(data).hexdigest())
 
 
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file as it lies there."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def parquet_options(
     schema: pa.Schema, *, floats: Sequence[str] = FLOATS, unrepeated: Sequence[str] = UNREPEATED
 ) -> dict[str, Any]:

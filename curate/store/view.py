@@ -14,11 +14,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from curate.errors import StoreError, nearest
+from curate.files import atomic_file
 from curate.records import RaterColumns, View, canonical_json
 from curate.store.feeds import UUID, Places, card_batches, card_schema
 from curate.store.judgements import LiveRows
 from curate.store.known import STATUSES
 from curate.store.manifest import Snapshot
+from curate.store.table_files import file_sha256
 from curate.store.tables import DIGEST, hex_column
 from curate.store.unit import StoredCard
 from curate.store.view_table import read_view, view_schema, write_view_table
@@ -55,15 +57,32 @@ def build_view(
     columns = {name: rater_columns(snapshot, card) for name, card in chosen_cards(snapshot, raters).items()}
     state = canonical_json([VIEW_FORMAT, snapshot.digest, [[name, one.card] for name, one in columns.items()]])
     path = cache / f"view-{hashlib.sha256(state.encode()).hexdigest()[:16]}.parquet"
-    if (view := read_view(path)) is not None:
-        path.touch()
+    if (view := _kept_view(path)) is not None:
         return view
     with open_workspace(cache, memory=memory, threads=threads) as workspace:
         # Another process may have made it while this one waited for the workspace.
-        view = read_view(path) or write_view_table(path, _rows(workspace, folder, snapshot, columns), columns)
-        path.touch()
+        view = _kept_view(path)
+        if view is None:
+            view = write_view_table(path, _rows(workspace, folder, snapshot, columns), columns)
+            with atomic_file(_digest_file(path)) as aside:
+                aside.write_text(file_sha256(path), encoding="ascii")
         _remove_old_views(cache)
     return view
+
+
+def _kept_view(path: Path) -> View | None:
+    """A view that was made before, if every byte of it is as it was: whoever queries it checks none."""
+    try:
+        if _digest_file(path).read_text(encoding="ascii") != file_sha256(path):
+            return None
+        path.touch()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return read_view(path)
+
+
+def _digest_file(path: Path) -> Path:
+    return path.with_suffix(".sha256")
 
 
 def chosen_cards(snapshot: Snapshot, raters: Mapping[str, str] | None) -> dict[str, StoredCard]:
@@ -142,3 +161,4 @@ def _remove_old_views(cache: Path) -> None:
     views = sorted(cache.glob("view-*.parquet"), key=lambda path: path.stat().st_mtime_ns)
     for path in views[:-KEPT_VIEWS]:
         path.unlink(missing_ok=True)
+        _digest_file(path).unlink(missing_ok=True)

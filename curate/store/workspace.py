@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import CurateError, OutputError, StoreError
-from curate.files import is_temporary, output_errors
+from curate.files import is_temporary, no_space, output_errors
 from curate.store.lock import exclusive
 
 if TYPE_CHECKING:
@@ -64,9 +64,7 @@ class Workspace:
             if self._problem is not None:
                 raise self._problem from None
             if os.strerror(errno.ENOSPC) in str(problem):
-                raise OutputError(
-                    "no space left in the store's cache folder; free some and run the same command again"
-                ) from problem
+                raise OutputError(no_space("the store's cache folder")) from problem
             if isinstance(problem, duckdb.OutOfMemoryException):
                 raise StoreError(
                     f"the work does not fit into the memory it may use ({_first_line(problem)}); allow more"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
+import pkgutil
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -16,12 +18,16 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFilter
 
-from curate.checking import Finding, Severity, check, checked_formats
+import curate.checking
+import curate.exporting
+from curate.checking import Finding, Severity, check
+from curate.checking.findings import Place
+from curate.checking.images import Looker, competing_findings
 from curate.errors import CurateError
 from curate.exporting import export, find_format, format_names
-from tests.exporting.world import World, make_world, photo
+from tests.exporting.world import World, make_world, photo, photographs
 
 Row = dict[str, Any]
 
@@ -57,8 +63,14 @@ def rules(folder: Path, name: str | None = None) -> set[str]:
     return {found.rule for found in findings(folder, name)}
 
 
-def test_every_format_that_is_written_is_checked() -> None:
-    assert checked_formats() == format_names()
+def test_every_module_of_a_format_is_one_by_its_name() -> None:
+    """A format is a writer, a check and a contract; none of the three is there without the others."""
+    names = set(format_names())
+    assert {find_format(name).name for name in names} == names
+    for package, needs in ((curate.exporting, "FORMAT"), (curate.checking, "check")):
+        modules = [importlib.import_module(f"{package.__name__}.{one.name}") for one in pkgutil.iter_modules(package.__path__)]
+        about = {module.__name__.rpartition(".")[2].replace("_", "-") for module in modules if hasattr(module, needs)}
+        assert about == names
 
 
 @pytest.mark.parametrize("name", format_names())
@@ -144,6 +156,43 @@ def test_defects_of_dpo_pairs(rule: str, severity: Severity, plant: Any, dataset
     found = findings(edited(dataset("diffusers-dpo"), plant))
     assert {(one.rule, one.severity, one.file, one.row) for one in found} == {(rule, severity, "train-00000-of-00001.parquet", 3)}
     assert all(one.message and one.fix and rule in str(one) for one in found)
+
+
+def noisy(pixels: np.ndarray) -> np.ndarray:
+    chance = np.random.default_rng(0)
+    return np.clip(pixels + chance.normal(0, 6, pixels.shape), 0, 255).astype(np.uint8)
+
+
+def blurred(pixels: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(1)))
+
+
+def compressed(pixels: np.ndarray) -> np.ndarray:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=50)
+    return np.asarray(Image.open(out))
+
+
+def touched(pixels: np.ndarray) -> np.ndarray:
+    """Another picture in one small place."""
+    changed = pixels.copy()
+    changed[5:45, 5:45] //= 2
+    return changed
+
+
+@pytest.mark.parametrize("side", [300, 1000, 2100])
+@pytest.mark.parametrize("worsen", [noisy, blurred, compressed, touched])
+def test_damage_that_a_preference_may_rest_upon_is_seen(side: int, worsen: Callable[[np.ndarray], np.ndarray]) -> None:
+    picture = np.asarray(Image.fromarray(photographs()[0]).crop((0, 0, 300, 300)))
+    picture = np.tile(picture, (side // 300, side // 300, 1))
+    looker, place = Looker(), Place(file="f", row=0)
+
+    def said(one: np.ndarray, other: np.ndarray) -> set[str]:
+        looks = [looker.look(data) for data in (png(one), png(other))]
+        return {found.rule for found in competing_findings(looks, ["a", "b"], place, "")}
+
+    assert said(picture, worsen(picture)) == set()
+    assert said(picture, picture ^ 1) == {"near-identical-images"}
 
 
 def test_a_label_turned_around(dataset: Callable[[str], Path]) -> None:

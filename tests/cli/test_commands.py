@@ -97,6 +97,27 @@ def test_showing_a_store(curate: Curate, store: Path) -> None:
     assert document(curate("show", store, "--json"))
 
 
+def test_showing_a_dataset_says_how_many_were_dropped_and_why(curate: Curate, store: Path) -> None:
+    curate("pair", store, "--by", "signal", "--strategy", "all", "--max-per-group", "1", "--out", "pairs")
+    row = next(line for line in curate("show", "pairs").stdout.splitlines() if "candidate pairs" in line)
+    assert row.split() == ["pair", "candidate", "pairs", "9", "3", "6", "over_max_per_group", "6"]
+
+
+@pytest.mark.parametrize(
+    ("name", "next_step"),
+    [("SHARDS", "curate rate"), ("SHARDS/*.tar", "curate rate"), ("SHARDS/a.tar", "curate rate"), ("r.parquet", "curate export")],
+)
+def test_showing_something_else_says_what_to_do_next(
+    curate: Curate, shards: Path, store: Path, name: str, next_step: str
+) -> None:
+    curate("rank", store, "--by", "signal", "--out", "r.parquet")
+    result = curate("show", name.replace("SHARDS", str(shards)))
+    assert result.exit_code == 2
+    (sentence,) = result.stderr.splitlines()
+    assert sentence.startswith("error: ")
+    assert next_step in sentence
+
+
 def test_filtering(curate: Curate, store: Path) -> None:
     result = curate("filter", store, "--where", "signal > 0", "--top", "1", "--by", "signal", "--per", "group", "--out", "kept")
     assert result.exit_code == 0, result.stderr
@@ -125,6 +146,16 @@ def test_a_damaged_dataset_fails_the_check(curate: Curate, store: Path) -> None:
     result = curate("check", "pairs")
     assert result.exit_code == 1
     assert victim.name in result.stdout
+
+
+def test_findings_beyond_the_first_are_pointed_to(curate: Curate, store: Path) -> None:
+    curate("pair", store, "--by", "signal", "--format", "win-lose-folders", "--out", "pairs")
+    victims = [path for path in sorted(Path("pairs").rglob("win/*")) if path.suffix != ".txt"]
+    for number, more in enumerate([False, True]):
+        victims[number].write_bytes(b"no picture")
+        Path("pairs/curate.json").unlink(missing_ok=True)
+        shown = curate("check", "pairs", "--format", "win-lose-folders").stdout
+        assert shown.rstrip().endswith("all of them: --json") is more
 
 
 @pytest.mark.parametrize("verb", ["filter", "rank", "pair"])
@@ -222,6 +253,7 @@ def test_ctrl_c_is_one_line_and_the_same_command_goes_on(shards: Path, tmp_path:
         "store",
         "--batch-size",
         "1",
+        "--trust",
     ]
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True

@@ -39,7 +39,7 @@ def test_what_a_user_can_cause_is_one_sentence(
 
 def test_a_full_disk_is_said_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert ending(OSError(errno.ENOSPC, "No space left on device", "/data/x")) == 2
-    assert re.fullmatch(r"error: the disk is full \(/data/x\); .* run the same command again\n", capsys.readouterr().err)
+    assert re.fullmatch(r"error: no space left to write /data/x; .* run the same command again\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("bug", [ZeroDivisionError(), KeyError("x"), OSError(errno.EIO, "Input/output error"), AssertionError()])

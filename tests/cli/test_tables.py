@@ -7,8 +7,9 @@ import io
 import pytest
 from rich.console import Console, RenderableType
 
-from curate.cli.tables import funnel_table, reasons, spell, status_table, table
+from curate.cli.tables import funnel_table, spell, status_table, table
 from curate.records import Funnel
+from curate.showing import counted
 
 
 def printed(one: RenderableType) -> str:
@@ -29,6 +30,11 @@ def test_texts_are_not_markup() -> None:
     assert "[red]a[/red] [/] :smile:" in printed(table("", ("prompt",), [("[red]a[/red] [/] :smile:",)]))
 
 
+def test_columns_without_names_have_no_head() -> None:
+    lines = [line.strip() for line in printed(table("", ("", ""), [("licence", "MIT"), ("shards", 3)])).splitlines()]
+    assert [line.split() for line in lines if line] == [["licence", "MIT"], ["shards", "3"]]
+
+
 def test_a_column_of_numbers_stands_to_the_right() -> None:
     made = table("", ("name", "count"), [("a", 1), ("b", None), ("c", 1000)])
     assert [column.justify for column in made.columns] == ["left", "right"]
@@ -41,7 +47,7 @@ def test_a_funnel_is_one_row_that_adds_up() -> None:
 
 
 def test_reasons_come_in_order_of_size_then_name() -> None:
-    assert reasons({"b": 1, "a": 1, "c": 7}) == "c 7, a 1, b 1"
+    assert counted({"b": 1, "a": 1, "c": 7}) == "c 7, a 1, b 1"
 
 
 def test_statuses_stand_beside_each_other_with_their_sum() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate.demo.sheet import CARD, COLUMNS, MARGIN, PAPER, Card, Side, contact_sheet
+from curate.demo.sheet import COLUMNS, MARGIN, PAPER, TILE, Side, Tile, contact_sheet
 
 
 def picture(size: tuple[int, int], colour: str = "#0000ff") -> bytes:
@@ -17,11 +17,11 @@ def picture(size: tuple[int, int], colour: str = "#0000ff") -> bytes:
     return file.getvalue()
 
 
-def card(
+def tile(
     prompt: str = "a prompt", caption: str = "caption", sizes: tuple[tuple[int, int], tuple[int, int]] = ((64, 48), (64, 48))
-) -> Card:
+) -> Tile:
     chosen, rejected = (Side(data=picture(size), caption=caption) for size in sizes)
-    return Card(prompt=prompt, chosen=chosen, rejected=rejected, margin=0.1)
+    return Tile(prompt=prompt, chosen=chosen, rejected=rejected, margin=0.1)
 
 
 def colours(sheet: Image.Image, box: tuple[int, int, int, int]) -> set[tuple[int, ...]]:
@@ -47,24 +47,24 @@ def margins(sheet: Image.Image) -> list[tuple[int, int, int, int]]:
 
 @pytest.mark.parametrize("text", ["", "a", "word " * 100, "x" * 500, "日本語 ünïcode"])
 def test_no_text_leaves_its_place(text: str) -> None:
-    sheet = contact_sheet([card(prompt=text, caption=text)] * 4, title=text, subtitle=text)
+    sheet = contact_sheet([tile(prompt=text, caption=text)] * 4, title=text, subtitle=text)
     for strip in margins(sheet):
         assert colours(sheet, strip) == {rgb(PAPER)}
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2000, 3), (3, 2000), (64, 48)])
 def test_pictures_of_any_shape_fit_their_frame(size: tuple[int, int]) -> None:
-    sheet = contact_sheet([card(sizes=(size, (64, 48)))], title="t", subtitle="s")
+    sheet = contact_sheet([tile(sizes=(size, (64, 48)))], title="t", subtitle="s")
     assert (0, 0, 255) in colours(sheet, (0, 0, *sheet.size))
     for strip in margins(sheet)[:4]:
         assert colours(sheet, strip) == {rgb(PAPER)}
 
 
 def test_a_sheet_grows_by_rows() -> None:
-    heights = [contact_sheet([card()] * count, title="t", subtitle="s").height for count in (1, COLUMNS, COLUMNS + 1)]
+    heights = [contact_sheet([tile()] * count, title="t", subtitle="s").height for count in (1, COLUMNS, COLUMNS + 1)]
     assert heights[0] == heights[1] < heights[2]
 
 
 def test_a_sheet_without_pairs_is_its_header() -> None:
     sheet = contact_sheet([], title="t", subtitle="s")
-    assert rgb(CARD) not in colours(sheet, (0, 0, *sheet.size))
+    assert rgb(TILE) not in colours(sheet, (0, 0, *sheet.size))

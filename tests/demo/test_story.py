@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from curate.api import check
 from curate.demo import run_demo
 from curate.demo.story import DemoReport
 from curate.errors import MissingExtra, OutputError
@@ -26,6 +27,11 @@ def test_the_less_degraded_one_is_chosen(demo: tuple[Path, DemoReport]) -> None:
     verdict = demo[1].verdict
     assert verdict.right + verdict.wrong >= 50
     assert verdict.share >= 0.95
+
+
+def test_nothing_is_wrong_with_its_pairs(demo: tuple[Path, DemoReport]) -> None:
+    """Candidates are one photograph in several qualities, and a check must not take them for the same picture."""
+    assert check(demo[0] / "pairs").counts == {}
 
 
 def test_every_step_adds_up(demo: tuple[Path, DemoReport]) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from curate.raters import Settings
 from curate.rating.options import FailureLimit, RateOptions, parse_statuses
 from curate.rating.report import RateReport
 from curate.rating.run import rate_into
@@ -63,7 +64,8 @@ def rate(tmp_path: Path) -> Callable[..., RateReport]:
         with Store.create_or_open(tmp_path / store) as opened:
             limit = FailureLimit.parse(options.pop("max_failures", None))  # type: ignore[arg-type]
             retry = parse_statuses(options.pop("retry", ()))  # type: ignore[arg-type]
-            settings = RateOptions(**{"workers": 0, **options}, max_failures=limit, retry=retry)  # type: ignore[arg-type]
+            options = {"workers": 0, "settings": Settings(trust=True), **options}
+            settings = RateOptions(**options, max_failures=limit, retry=retry)  # type: ignore[arg-type]
             return rate_into(opened, shards, raters, settings)
 
     return run

@@ -40,7 +40,7 @@ def test_batch_size_and_workers_change_no_row(
 ) -> None:
     raters = ["signal", card("hash", "HashRater", args={"fail": 0.1}), card("bright", "BrightnessRater")]
     rate(shards, raters, "plain")
-    report = rate(shards, raters, "other", workers=workers, settings=Settings(batch_size=batch_size))
+    report = rate(shards, raters, "other", workers=workers, settings=Settings(batch_size=batch_size, trust=True))
     assert adds_up(report)
     expected = rows("plain")
     assert expected["ratings"].num_rows > 300

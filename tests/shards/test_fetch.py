@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
+import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -87,6 +89,30 @@ def test_a_compressed_shard_is_unpacked_at_most_twice(tmp_path: Path, monkeypatc
         for member, data in [*wanted, *wanted[::-1], *wanted]:
             assert reader.read(str(path), member) == data
     assert len(opened) == 2
+
+
+@pytest.mark.parametrize("step", ["reopening", "copying"])
+def test_a_failure_while_unpacking_is_not_taken_for_a_cut_shard(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "shard.tar"
+    path.write_bytes(gzip.compress(SHARD))
+    wanted = [one for one in members(str(path)) if one[1]]
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with MemberReader() as reader:
+        assert reader.read(str(path), wanted[-1][0]) == wanted[-1][1]
+        with monkeypatch.context() as broken:
+            broken.setattr(*((fetch, "open_stream", fail) if step == "reopening" else (fetch.shutil, "copyfileobj", fail)))
+            for member, _ in wanted[:2]:
+                with pytest.raises(ShardError, match="No space left"):
+                    reader.read(str(path), member)
+                    reader.read(str(path), wanted[-1][0])
+                    reader.read(str(path), member)
+        for member, data in wanted[::-1]:
+            assert reader.read(str(path), member) == data
 
 
 def test_few_shards_stay_open(tmp_path: Path) -> None:

@@ -64,7 +64,6 @@ def test_single(tmp_path: Path) -> None:
     assert sample.group == group_id("a cat", {})
     assert sample.meta == {"width": 8, "prompt": "unused"}
     assert sample.members == one.members
-    assert load_layout("single").side_fields(one) == ("depth.npy",)
 
 
 def test_the_prompt_is_the_same_from_text_and_from_json(tmp_path: Path) -> None:
@@ -352,10 +351,10 @@ def test_what_no_layout_fits_is_said_with_the_fields(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("name: x", "responses"),
-        ("name: x\nresponses: []", "names no member"),
-        ("name: X\nresponses: jpg", "name"),
-        ("name: x\nresponses: jpg\nrespones: png", "respones"),
-        ("name: x\nresponses: JPG", "lower-cased"),
+        ("name: x\nresponses: []", "own.yaml: 'responses' names no member"),
+        ("name: X\nresponses: jpg", "field 'name': 'X' should be a name of small letters"),
+        ("name: x\nresponses: jpg\nrespones: png", r"'respones': there is no such field\. Did you mean 'responses'\?"),
+        ("name: x\nresponses: JPG", "field 'responses': 'JPG': fields are lower-cased"),
         ("name: x\nresponses: <picture>", "no word <picture>.*<image>"),
         ("name: x\nresponses: <n>_<n>.jpg", "once"),
         ("name: x\nresponses: jpg\nprompt: 'json:'", "not a pattern"),

@@ -20,9 +20,7 @@ from curate.shards.resize import (
     centre_crop,
     longest_size,
     pad_to_square,
-    resize_shortest,
     shortest_size,
-    squash,
 )
 from tests.media_corpus import scene
 
@@ -56,7 +54,6 @@ def test_the_shortest_side_and_a_centre_crop_are_torchvisions(height: int, width
 def test_the_longer_side_is_rounded_down() -> None:
     assert shortest_size(427, 640, 224) == (224, 335)  # 335.74
     assert shortest_size(640, 427, 224) == (335, 224)
-    assert resize_shortest(noise(427, 640), 224).shape == (224, 335, 3)
 
 
 def test_the_shorter_side_is_rounded_to_nearest_and_never_lost() -> None:
@@ -102,7 +99,6 @@ def test_with_floor_it_is_the_pillow_processor_of_transformers() -> None:
 def test_squash_takes_all_of_the_picture() -> None:
     pixels = noise(100, 317)
     expected = np.asarray(Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC))
-    assert np.array_equal(squash(pixels, 64), expected)
     assert np.array_equal(Geometry(size=64, mode="squash")(pixels), expected)
 
 

@@ -142,7 +142,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_whole_shards(tmp_path: Path) -> 
         from pathlib import Path
         from curate.errors import OutputError
         from curate import files
-        files._OUT_OF_SPACE.add(errno.EFBIG)
+        files.OUT_OF_SPACE.add(errno.EFBIG)
         from curate.shards.write import ShardWriter
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))

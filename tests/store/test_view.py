@@ -186,7 +186,20 @@ def test_a_view_is_made_once_for_each_state_and_old_ones_go(tmp_path: Path) -> N
     left = list((tmp_path / "s/cache").iterdir())
     assert len([path for path in left if path.suffix == ".parquet"]) == KEPT_VIEWS
     assert not first.exists()
-    assert [path.name for path in left if path.suffix != ".parquet"] == ["lock"], "nothing of the work is left"
+    others = {path.name for path in left if path.suffix != ".parquet"}
+    digests = {path.with_suffix(".sha256").name for path in left if path.suffix == ".parquet"}
+    assert others == {"lock", *digests}, "nothing of the work is left"
+
+
+def test_every_flipped_bit_of_a_cached_view_is_found(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s", [make_unit("0.tar", range(30))])
+    path = Path(store.view().path)
+    whole = path.read_bytes()
+    for number in range(40):
+        damaged = bytearray(whole)
+        damaged[number * len(whole) // 40] ^= 1 << number % 8
+        path.write_bytes(damaged)
+        assert Path(store.view().path).read_bytes() == whole
 
 
 def test_a_damaged_cached_view_is_made_again(tmp_path: Path) -> None:
@@ -205,7 +218,7 @@ def test_leftovers_of_killed_builders_are_removed_and_the_cache_may_be_deleted(t
     (tmp_path / "s/cache/work-0123/spill.tmp").write_bytes(b"x")
     (tmp_path / "s/cache/view-1.parquet.tmp.0123456789abcdef").write_bytes(b"x")
     store.view()
-    assert len(list((tmp_path / "s/cache").iterdir())) == 2
+    assert sorted(path.suffix for path in (tmp_path / "s/cache").iterdir()) == ["", ".parquet", ".sha256"]
     for path in (tmp_path / "s/cache").iterdir():
         path.unlink()
     (tmp_path / "s/cache").rmdir()
