@@ -97,7 +97,8 @@ def _regrouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         rows += table.num_rows
         while rows >= ROWS_PER_GROUP:
             joined = pa.concat_tables(waiting)
-            yield joined.slice(0, ROWS_PER_GROUP)
+            # One piece: where the pieces end would show in the pages.
+            yield joined.slice(0, ROWS_PER_GROUP).combine_chunks()
             waiting, rows = [joined.slice(ROWS_PER_GROUP)], rows - ROWS_PER_GROUP
     if rows:
-        yield pa.concat_tables(waiting)
+        yield pa.concat_tables(waiting).combine_chunks()
