@@ -201,24 +201,29 @@ def rank(
     out: str | Path,
     where: str | None = None,
     tie: float = 0.0,
+    wins: str | Sequence[str] = (),
     format: str | None = None,  # noqa: A002  as `--format`
     memory: str | None = None,
 ) -> ExportReport:
-    """Put every group in order, best first. Writes a Parquet file, or a dataset where `format` is given."""
+    """Put every group in order, best first. Writes a Parquet file, or a dataset where `format` is given.
+
+    `wins` are expressions, each a judge, whose pairwise wins make RankDPO's φ; without them φ is counted from `by` alone.
+    """
     from curate import select
     from curate.files import atomic_file
 
     desk = _Selecting(store, memory)
+    recipe: dict[str, Any] = {"by": by, "where": where, "tie": tie, "wins": tuple(_listed(wins))}
     if format is not None:
         with _scratch() as scratch:
-            ranked = select.rank(desk.view, by=by, where=where, tie=tie, out=scratch / "rankings.parquet", memory=desk.memory)
-            return desk.export(ranked.path, ranked.funnels, out, format, {"by": by, "where": where, "tie": tie}, "rank")
+            ranked = select.rank(desk.view, **recipe, out=scratch / "rankings.parquet", memory=desk.memory)
+            return desk.export(ranked.path, ranked.funnels, out, format, recipe, "rank")
     place = Path(out)
     _refuse_to_overwrite(place)
     _refuse_inside(desk.store.path, place)
     place.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(place) as aside:
-        ranked = select.rank(desk.view, by=by, where=where, tie=tie, out=aside, memory=desk.memory)
+        ranked = select.rank(desk.view, **recipe, out=aside, memory=desk.memory)
         _refuse_nothing(ranked.path, ranked.funnels)
     return ExportReport(out=str(out), format="ranking", funnels=list(ranked.funnels))
 

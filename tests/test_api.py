@@ -141,3 +141,28 @@ def test_a_script_needs_no_main_guard(shards: list[Path], tmp_path: Path) -> Non
     )
     done = subprocess.run([sys.executable, str(script)], check=True, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "48"
+
+
+def test_rankdpo_counts_the_wins_of_several_judges(shards: list[Path], hash_card: str, tmp_path: Path) -> None:
+    from curate.exporting.rankdpo import load
+
+    rate(shards, tmp_path / "store", hash_card, "signal")
+    judges = ["hash", "signal.noise", "signal.sharpness"]
+    curate.rank(tmp_path / "store", by="hash", wins=judges, format="rankdpo", out=tmp_path / "lists")
+    table = pq.read_table(curate_view(tmp_path / "store"))
+    values = {row["sample"]: [row["hash.overall"], row["signal.noise"], row["signal.sharpness"]] for row in table.to_pylist()}
+    checked = 0
+    for ranked in load(tmp_path / "lists"):
+        for sample, phi in zip(ranked.samples, ranked.phi, strict=True):
+            others = [other for other in ranked.samples if other != sample]
+            won = sum(values[sample][judge] > values[other][judge] for judge in range(3) for other in others)
+            assert phi == pytest.approx(won / (3 * len(others)))
+            checked += 1
+    assert checked == 48
+
+
+def curate_view(store: Path) -> str:
+    from curate.store import Store
+
+    with Store.open(store) as opened:
+        return opened.view().path

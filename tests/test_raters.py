@@ -220,9 +220,8 @@ def test_every_shipped_card_becomes_a_rater_or_says_what_it_lacks(file: CardFile
 
 def test_the_engine_in_the_guide_runs_as_it_says(tmp_path: Path) -> None:
     """Module, card and command are copied from the guide into an empty folder, and nothing is added."""
-    guide = (
-        (Path(__file__).parents[1] / "annotators" / "README.md").read_text(encoding="utf-8").split("### An engine of your own")[1]
-    )
+    text = (Path(__file__).parents[1] / "annotators" / "README.md").read_text(encoding="utf-8")
+    guide = text.split("### An engine of your own")[1]
     code, card, command = (re.findall(rf"```{kind}\n(.*?)```", guide, re.DOTALL)[0] for kind in ("python", "yaml", "sh"))
     (tmp_path / "redness.py").write_text(code)
     (tmp_path / "redness.yaml").write_text(card)

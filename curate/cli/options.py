@@ -86,6 +86,15 @@ Where = Annotated[
 Tie = Annotated[
     float, typer.Option("--tie", metavar="X", help="Values no further apart than X are a tie.", rich_help_panel=_SELECTING)
 ]
+Wins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--wins",
+        metavar="EXPR",
+        help="A judge whose pairwise wins count for RankDPO's φ; repeat for several. --by alone where not said.",
+        show_default=False,
+    ),
+]
 Out = Annotated[str, typer.Option("--out", metavar="DIR", help="The folder to write; it must be new or empty.")]
 Memory = Annotated[
     str | None,

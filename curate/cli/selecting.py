@@ -47,6 +47,7 @@ def rank(
     format: options.RankingFormat = None,  # noqa: A002
     where: options.Where = None,
     tie: options.Tie = 0.0,
+    wins: options.Wins = None,
     memory: options.Memory = None,
     rater: options.RatersFirst = None,
     store: options.StoreFirst = None,
@@ -63,7 +64,8 @@ def rank(
         from curate import api
 
         place = store_of(source, rater or (), store, layout, here)
-        finish(api.rank(place, by=by, where=where, tie=tie, format=format, memory=memory, out=out), here)
+        report = api.rank(place, by=by, where=where, tie=tie, wins=wins or (), format=format, memory=memory, out=out)
+        finish(report, here)
 
 
 def pair(
