@@ -10,6 +10,7 @@ Every verb raises `CurateError` for what its caller can mend, and returns a repo
 
 from __future__ import annotations
 
+import json
 import shlex
 import tempfile
 from collections import Counter
@@ -369,7 +370,21 @@ class _Selecting:
             written = write(selection, source, out, format=format_name, options=options)
             forbidden = sorted({card.name for card in source.cards() if card.commercial is False})
         warnings = [f"the licence of {name} forbids commercial use, and its ratings chose these data" for name in forbidden]
+        warnings += json.loads((Path(out) / "curate.json").read_text(encoding="utf-8"))["notes"]
+        warnings += self.gone()
         return ExportReport(out=str(out), format=format_name, funnels=[*funnels, *written], warnings=warnings)
+
+    def gone(self) -> list[str]:
+        """What to say of shards that are not where they were: their samples take part, and cannot be copied."""
+        from curate.bridge import missing_shards
+
+        missing = missing_shards(self.store)
+        if not missing:
+            return []
+        return [
+            f"{len(missing)} of the store's shards are not where they were ({missing[0]} …), so their media cannot be read; "
+            "rate them where they lie now, which computes nothing again"
+        ]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from curate.exporting.selection import Selection
 from curate.exporting.source import CardInfo, SampleInfo
 from curate.records import Member, Rating, View
 from curate.shards.fetch import MemberReader
+from curate.shards.sources import is_local, local_path
 
 if TYPE_CHECKING:
     from curate.store import Store
@@ -55,6 +56,11 @@ def open_source(store: Store, view: View, selection: str | Path) -> Iterator[Sto
     cards = [_card_info(card.fingerprint, card.name, card.text) for card in store.cards() if card.fingerprint in fingerprints]
     with store.lookup(_ids(selection), fingerprints) as lookup, MemberReader() as reader:
         yield StoreSource(lookup, reader, cards)
+
+
+def missing_shards(store: Store) -> list[str]:
+    """Local shards of a store that are not where they were."""
+    return [shard for shard in store.presence() if is_local(shard) and not local_path(shard).exists()]
 
 
 def _card_info(fingerprint: str, name: str, text: str) -> CardInfo:

@@ -86,7 +86,8 @@ class _Shard:
     def _grouping(self, name: str, place: Place) -> Iterator[Finding]:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts:
-            yield place.error("path-escape", f"{name!r:.120} leads out of the folder it is unpacked in", "Rename it.")
+            # Readers of shards take names for keys; only a tool that unpacks them would follow one out of its folder.
+            yield place.warning("path-escape", f"{name!r:.120} leads out of the folder it is unpacked in", "Do not unpack it.")
         base, dot, field = path.name.partition(".")
         if not dot or not base:
             yield place.warning("no-key", f"{name!r:.120} has no key and field, and webdataset skips it", "Name it KEY.FIELD.")

@@ -48,6 +48,7 @@ def export(
                 "version": form.version,
                 "splits": dict(exported.splits),
                 "funnels": [funnel.as_dict() for funnel in funnels],
+                "notes": list(exported.notes),
                 "recipe": dict(options.recipe),
                 "command": options.command,
                 "cards": [
@@ -66,4 +67,4 @@ def _refuse_nothing(exported: Exported, selection: Selection) -> None:
         return
     reasons = [f"{reason}: {count}" for reason, count in sorted(exported.funnels[0].dropped.items())]
     why = f"all {selection.rows} rows were left out ({', '.join(reasons)})" if reasons else "it has no rows"
-    raise OutputError(f"nothing to export from {selection.path}: {why}")
+    raise OutputError(f"nothing to export: {why}")
