@@ -58,9 +58,15 @@ def open_source(store: Store, view: View, selection: str | Path) -> Iterator[Sto
         yield StoreSource(lookup, reader, cards)
 
 
-def missing_shards(store: Store) -> list[str]:
-    """Local shards of a store that are not where they were."""
-    return [shard for shard in store.presence() if is_local(shard) and not local_path(shard).exists()]
+def missing_shards(view: View) -> list[str]:
+    """Local shards in which samples of a view are sought, and which are not there."""
+    import pyarrow.parquet as pq
+
+    shards: set[str] = set()
+    with pq.ParquetFile(view.path) as file:
+        for batch in file.iter_batches(columns=["shard"]):
+            shards.update(batch.column("shard").unique().to_pylist())
+    return sorted(shard for shard in shards if is_local(shard) and not local_path(shard).exists())
 
 
 def _card_info(fingerprint: str, name: str, text: str) -> CardInfo:

@@ -166,3 +166,15 @@ def curate_view(store: Path) -> str:
 
     with Store.open(store) as opened:
         return opened.view().path
+
+
+def test_shards_that_are_gone_are_said_and_found_again_by_rating(shards: list[Path], hash_card: str, tmp_path: Path) -> None:
+    rate(shards, tmp_path / "store", hash_card)
+    moved = tmp_path / "moved"
+    (tmp_path / "shards").rename(moved)
+    with pytest.raises(curate.CurateError, match=r"media cannot be read.*3 shards are not where they were.*rate them where"):
+        curate.pair(tmp_path / "store", by="hash", out=tmp_path / "lost")
+    rate(sorted(moved.glob("*.tar")), tmp_path / "store", hash_card)
+    report = curate.pair(tmp_path / "store", by="hash", out=tmp_path / "found")
+    assert report.warnings == []
+    assert report.funnels[-1].dropped == {}

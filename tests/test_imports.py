@@ -35,9 +35,24 @@ ALLOWED: dict[str, set[str]] = {
     "checking": BASE | {"files", "exporting", "shards"},
     "showing": {"errors", "store"},
     "bridge": {"records", "exporting", "shards", "store"},
-    "api": BASE | {"progress", "files", "raters", "store", "rating", "select", "bridge", "exporting", "checking", "showing"},
+    "reports": {"records", "checking"},
+    "selecting": BASE | {"reports", "store", "bridge", "exporting"},
+    "api": BASE | {"progress", "files", "raters", "store", "rating", "select", "reports", "selecting", "checking", "showing"},
     "demo": {"errors", "records", "files", "progress", "api", "shards"},
-    "cli": {"errors", "records", "files", "version", "cards", "progress", "api", "rating", "checking", "demo", "showing"},
+    "cli": {
+        "errors",
+        "records",
+        "files",
+        "version",
+        "cards",
+        "progress",
+        "api",
+        "rating",
+        "checking",
+        "demo",
+        "showing",
+        "reports",
+    },
 }
 """What each part of curate may import of curate. The public verbs, the entry points and `testing` may import all of it."""
 

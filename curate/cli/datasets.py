@@ -14,7 +14,7 @@ from curate.cli.tables import table
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from curate.api import CheckReport
+    from curate.reports import CheckReport
 
 
 def export(

@@ -10,7 +10,7 @@ from curate.cli.session import Session, session
 from curate.cli.tables import funnel_table
 
 if TYPE_CHECKING:
-    from curate.api import ExportReport
+    from curate.reports import ExportReport
 
 
 def filter_(
