@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.select.judging import Fate, Floats, Places
-from curate.select.slices import runs
+from curate.select.judging import Fate, Floats
+from curate.select.slices import Places, runs
 
 
 def capped(

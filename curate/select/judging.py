@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Places = NDArray[np.int64]
+from curate.select.slices import Places
+
 Floats = NDArray[np.float64]
 
 

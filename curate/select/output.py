@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 METADATA_KEY = "curate"
 """Under which a result says, in JSON, how it was made."""
 
-_REPEATING = ("group", "split")
 _DICTIONARY_BYTES = 16 << 20
 
 
@@ -84,13 +83,13 @@ def _settings(schema: pa.Schema) -> dict[str, Any]:
             encodings[column.name] = "DELTA_BINARY_PACKED"
         elif pa.types.is_floating(column.type):
             encodings[column.name] = "BYTE_STREAM_SPLIT"
-        elif column.name not in _REPEATING:
+        elif pa.types.is_string(column.type):
             encodings[column.name] = "DELTA_LENGTH_BYTE_ARRAY"
     return {
         "compression": "zstd",
         "compression_level": 1,
         "column_encoding": encodings,
-        "use_dictionary": [column.name for column in schema if column.name in _REPEATING],
+        "use_dictionary": [column.name for column in schema if pa.types.is_dictionary(column.type)],
         "dictionary_pagesize_limit": _DICTIONARY_BYTES,
         "write_statistics": [name for name, encoding in encodings.items() if encoding == "DELTA_BINARY_PACKED"],
         "write_page_checksum": True,

@@ -20,9 +20,9 @@ from curate.select.names import quoted
 from curate.select.options import PairOptions
 from curate.select.output import known
 from curate.select.samples import Samples
-from curate.select.slices import Slice, read_slices, runs
+from curate.select.slices import Places, Slice, read_slices, runs
 from curate.select.splits import sample_hash, split_hash, split_names, split_numbers
-from curate.select.strategies import Places, candidates
+from curate.select.strategies import Strategy, candidates
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,13 +37,13 @@ MOST_TO_CHOOSE_AMONG = 1 << 25
 _DIGEST, _SPREAD, _SPLIT, _SHUFFLE = "_digest", "_spread", "_split", "_shuffle"
 
 
-def pair_schema() -> pa.Schema:
+def pair_schema(strategy: Strategy) -> pa.Schema:
     """The columns of pairs. Rows are positions in the view; a null confidence or spread is not known."""
     import pyarrow as pa
 
     repeated = pa.dictionary(pa.int32(), pa.string())
     columns: dict[str, pa.DataType] = {
-        "group": repeated,
+        "group": pa.string() if strategy == "best-worst" else repeated,
         "chosen": pa.string(),
         "rejected": pa.string(),
         "margin": pa.float64(),
@@ -152,7 +152,7 @@ class Pairing:
         most = np.add.reduceat(counts, one.starts)
         largest = int(np.argmax(most))
         if most[largest] > MOST_TO_CHOOSE_AMONG:
-            group = one.groups_of(np.array([largest]))[0].as_py()
+            group = one.groups_of(np.array([largest]))[0]
             raise CurateError(
                 f"the group {group} has {one.sizes[largest]} samples and {most[largest]} candidate pairs, "
                 "too many to choose among; leave out max_per_group and max_per_sample, or use another strategy"
@@ -188,12 +188,13 @@ class Pairing:
     ) -> pa.RecordBatch:
         import pyarrow as pa
 
-        names = split_names(self._options.splits)
+        options = self._options
+        names = split_names(options.splits)
         numbers = np.full(len(better), len(names) - 1) if contest.splits is None else contest.splits[better]
         spreads = one.extra.get(_SPREAD)
         unknown = pa.nulls(len(better), pa.float64())
         columns = {
-            "group": one.groups_of(groups),
+            "group": one.groups_of(groups) if options.strategy == "best-worst" else one.repeated_groups_of(groups),
             "chosen": one.ids_of(better),
             "rejected": one.ids_of(worse),
             "margin": pa.array(verdicts.margins),
@@ -206,7 +207,7 @@ class Pairing:
             "chosen_row": pa.array(one.rows[better]),
             "rejected_row": pa.array(one.rows[worse]),
         }
-        return pa.RecordBatch.from_pydict(columns, schema=pair_schema())
+        return pa.RecordBatch.from_pydict(columns, schema=pair_schema(options.strategy))
 
 
 def _only(verdicts: Verdicts, kept: NDArray[np.intp]) -> Verdicts:

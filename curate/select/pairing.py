@@ -84,5 +84,5 @@ def pair(
     out = Path(out)
     with engine_for(view, out, limits) as engine:
         made = partial(how_made, "pair", view, asked, [samples.where, samples.by, *opinions], pairing.funnels)
-        rows = write_result(out, pair_schema(), pairing.batches(engine), made)
+        rows = write_result(out, pair_schema(strategy), pairing.batches(engine), made)
     return Pairs(path=out, rows=rows, funnels=pairing.funnels)

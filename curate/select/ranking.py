@@ -155,7 +155,7 @@ class _Ranking:
         here = np.arange(len(one.values))[part]
         unknown = pa.nulls(len(here), pa.float64())
         columns = {
-            "group": one.groups_of(one.segments[part]),
+            "group": one.repeated_groups_of(one.segments[part]),
             "sample": one.ids_of(here),
             "rank": pa.array(places[part]),
             "value": pa.array(one.values[part]),

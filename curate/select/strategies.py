@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+
+from curate.select.slices import Places
 
 Strategy = Literal["best-worst", "adjacent", "all", "top-vs-rest"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
-
-Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from curate.select.caps import capped, shuffled
 from curate.select.judging import Fate
-from curate.select.strategies import STRATEGIES, Candidates, Places, Strategy, candidates
+from curate.select.slices import Places
+from curate.select.strategies import STRATEGIES, Candidates, Strategy, candidates
 
 SIZES = st.lists(st.integers(1, 7), max_size=6)
 
