@@ -171,7 +171,7 @@ class Engine:
         self._lanes_open -= 1
         if event.problem is not None:
             raise event.problem
-        if not self._draining:
+        if event.early:
             raise CurateError(f"the rater '{event.seat.card.name}' ended before it was given all samples")
         self.desk.unanswered(event.seat)
 

@@ -29,6 +29,8 @@ class LaneEnded:
 
     seat: Seat
     problem: BaseException | None
+    early: bool
+    """Whether it ended before it was told that no more items come."""
 
 
 class Lane:
@@ -43,6 +45,7 @@ class Lane:
         self._meter = meter
         self._deliver = deliver
         self._ended = threading.Event()
+        self._early = True
         self._thread = threading.Thread(target=self._run, name=f"rater-{seat.card.name}", daemon=True)
         self._thread.start()
 
@@ -74,13 +77,14 @@ class Lane:
         except BaseException as raised:
             problem = raised
         self._ended.set()
-        self._deliver(LaneEnded(seat=self.seat, problem=problem))
+        self._deliver(LaneEnded(seat=self.seat, problem=problem, early=self._early))
 
     def _pull(self) -> Iterator[Item]:
         """Items until the end; the time between giving one and being asked for the next is the rater's work."""
         while not self._ended.is_set():
             item = self._items.get()
             if item is None:
+                self._early = False
                 return
             started = time.perf_counter()
             yield item

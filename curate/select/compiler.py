@@ -65,7 +65,7 @@ class Compiler:
 
     def _build(self, node: syntax.Node) -> Fragment:
         fragment = self._builders[type(node)](node)
-        if len(fragment.sql) > MAX_SQL:
+        if len(fragment.sql) + sum(map(len, self.windows)) > MAX_SQL:
             raise self._problem(node, "too many divisions, powers or cases stand inside each other here; write it in fewer steps")
         return fragment
 

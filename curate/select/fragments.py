@@ -35,12 +35,12 @@ def finite_or_null(fragment: Fragment) -> Fragment:
     return Fragment(sql=sql, type="number", total=False, grouped=fragment.grouped)
 
 
-def combined(sql: str, type_: Type, parts: list[Fragment], *, finite: bool = True, total: bool = True) -> Fragment:
-    """A fragment made of others: null where one of them may be, unless `total` says that even without them it may."""
+def combined(sql: str, type_: Type, parts: list[Fragment], *, finite: bool = True) -> Fragment:
+    """A fragment made of others, which is null exactly where one of them is."""
     return Fragment(
         sql=sql,
         type=type_,
-        total=total and all(part.total for part in parts),
+        total=all(part.total for part in parts),
         finite=finite,
         grouped=any(part.grouped for part in parts),
     )
