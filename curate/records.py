@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 MediaKind = Literal["image", "video", "text"]
 
@@ -81,9 +81,8 @@ class RejectReason(StrEnum):
     """A link, a device, or another entry that is not a plain file."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """A file inside a shard, and where its bytes lie."""
+class Member(NamedTuple):
+    """A file inside a shard, and where its bytes lie. A tuple, since a shard has so many that making them is felt."""
 
     name: str
     """Its full name in the archive."""
@@ -333,6 +332,8 @@ class View:
     rows: int
     groups: int
     raters: Mapping[str, RaterColumns]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Samples that are not in it because their shard is gone, by shard; only where that was asked for."""
 
     FIELDS: ClassVar[tuple[str, ...]] = (
         "sample",

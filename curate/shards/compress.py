@@ -12,8 +12,8 @@ import zstandard
 
 from curate.errors import ShardError
 
-BUFFER = 1 << 18
-"""Bytes asked of the source at a time."""
+BUFFER = 1 << 15
+"""Bytes asked of the source at a time: few enough that what is read of a large member is not first copied into a buffer."""
 
 WINDOW = 1 << 27
 """Largest zstd window accepted (128 MiB): what one stream may make us hold. The zstd tool writes up to this unasked."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from curate.errors import ShardError
 from curate.records import Member, Reject, RejectReason
@@ -30,8 +30,7 @@ _SHOWN_KEY = 1024
 """Characters of a rejected key that are kept."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(NamedTuple):
     """All members of one key, with their bytes."""
 
     shard: str
@@ -131,6 +130,7 @@ class _Grouping:
         self._shard = shard
         self._limits = limits
         self._key: str | None = None  # of the open record
+        self._prefix = ""  # what the names of its members begin with; empty where that does not tell
         self._members: list[Member] = []
         self._data: dict[str, bytes] = {}
         self._size = 0
@@ -147,6 +147,8 @@ class _Grouping:
             return self._stop(entry)
         self._entries += 1
         self._end = entry.offset + entry.size
+        if self._continues(entry):
+            return None
         parts = split_name(entry.name)
         if parts is None or entry.kind == "folder" or is_metadata(entry.name):
             return self._outside(entry, parts)
@@ -155,7 +157,8 @@ class _Grouping:
         if key != self._key:
             closed = self._flush()
             self._open(key)
-        self._take(entry, name)
+        if not self._continues(entry):
+            self._take(entry, name)
         return closed
 
     def close(self) -> Iterator[Record | Reject | ShardEnd]:
@@ -184,8 +187,26 @@ class _Grouping:
         self._skipped[reason] = self._skipped.get(reason, 0) + 1
         return None
 
+    def _continues(self, entry: Entry) -> bool:
+        """Take a sound member of the open record, as most are, without taking its name apart."""
+        name, _, offset, size, data, _ = entry
+        prefix = self._prefix
+        if not prefix or data is None or not name.startswith(prefix):
+            return False
+        field_name = name[len(prefix) :].lower()
+        if field_name in self._data or "/" in field_name or len(self._members) >= self._limits.record_members:
+            return False
+        if self._problem is not None or self._size + size > self._limits.record_bytes:
+            return False
+        self._size += size
+        self._members.append(Member(name, field_name, offset, size))
+        self._data[field_name] = data
+        return True
+
     def _open(self, key: str) -> None:
         self._key = key
+        # webdataset's own names need a look at the whole of them.
+        self._prefix = "" if key.startswith("__") else f"{key}."
         if key in self._seen:
             if self._seen[key]:
                 self._retracted.add(key)
@@ -195,7 +216,7 @@ class _Grouping:
         if self._problem is None:
             self._problem = entry.problem or self._problem_of(entry, name)
         if self._problem is None and entry.data is not None:
-            self._members.append(Member(name=entry.name, field=name, offset=entry.offset, length=entry.size))
+            self._members.append(Member(entry.name, name, entry.offset, entry.size))
             self._data[name] = entry.data
         else:
             self._members.clear()  # nothing of a record that will be rejected is held
@@ -221,10 +242,10 @@ class _Grouping:
         closed: Record | Reject
         if problem is None:
             self._records += 1
-            closed = Record(shard=self._shard, key=key, members=tuple(self._members), data=self._data)
+            closed = Record(self._shard, key, tuple(self._members), self._data)
         else:
             closed = self._reject(key, problem)
-        self._key, self._members, self._data, self._size, self._problem = None, [], {}, 0, None
+        self._key, self._prefix, self._members, self._data, self._size, self._problem = None, "", [], {}, 0, None
         return closed
 
     def _reject(self, key: str, problem: Problem) -> Reject:

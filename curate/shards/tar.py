@@ -21,6 +21,7 @@ from curate.shards.tar_header import Extension, apply_pax, checksum_fits, parse_
 BLOCK = 512
 _ZEROS = bytes(BLOCK)
 
+_PLAIN_FILE = ord("0")
 _FILE_TYPES = b"0\0007"
 _FOLDER_TYPE = ord("5")
 _TYPES_WITHOUT_CONTENTS = b"123456"
@@ -76,8 +77,7 @@ def iter_members(stream: BinaryIO, limits: ShardLimits = DEFAULT_LIMITS) -> Iter
     """
     archive = _Archive(stream, limits)
     try:
-        while (entry := archive.next()) is not None:
-            yield entry
+        yield from iter(archive.next, None)
     except _BrokenArchiveError as broken:
         yield broken.fault
     except DamagedStreamError as problem:
@@ -86,6 +86,8 @@ def iter_members(stream: BinaryIO, limits: ShardLimits = DEFAULT_LIMITS) -> Iter
 
 class _Archive:
     """The position in an archive, and the reading of one member after another."""
+
+    __slots__ = ("_limits", "_padding", "_read", "_shared", "current", "position")
 
     def __init__(self, stream: BinaryIO, limits: ShardLimits) -> None:
         self._read = stream.read
@@ -102,7 +104,10 @@ class _Archive:
             extension = Extension()
             apply_pax(self._shared, extension)
         while (header := self._header()) is not None:
-            if header[156] not in _EXTENDED_TYPES:
+            kind_byte = header[156]
+            if kind_byte == _PLAIN_FILE and extension is None and (entry := self._plain_file(header)) is not None:
+                return entry
+            if kind_byte not in _EXTENDED_TYPES:
                 return self._entry(header, extension)
             extension = self._extend(header, extension or Extension())
         self._check_end()
@@ -110,10 +115,9 @@ class _Archive:
 
     def _header(self) -> bytes | None:
         """The next header, its checksum verified; None where a block of zeros stands instead."""
-        padding = self._padding
+        padding, start = self._padding, self.position + self._padding
         block = self._read(padding + BLOCK)
-        header = block[padding:] if padding else block
-        start = self.position + padding
+        header = block[padding:]
         self.position += len(block)
         self._padding = 0
         if len(header) < BLOCK:
@@ -124,6 +128,18 @@ class _Archive:
         if not checksum_fits(header):
             raise _BrokenArchiveError(start, f"the header at byte {start} is damaged: its checksum does not fit")
         return header
+
+    def _plain_file(self, header: bytes) -> Entry | None:
+        """Nearly every member, in a third of the time of `_entry`; None, with nothing read, where that has to look closer."""
+        raw_name = header[:100].partition(b"\0")[0]
+        digits = header[124:135]
+        if not raw_name or header[345] or not digits.isdigit():
+            return None
+        try:
+            size, name = int(digits, 8), raw_name.decode()
+        except ValueError:
+            return None
+        return self._contents(name, size) if size <= self._limits.member_bytes else None
 
     def _entry(self, header: bytes, extension: Extension | None) -> Entry:
         kind_byte = header[156]
@@ -145,15 +161,20 @@ class _Archive:
         return Entry(name, "other", offset, size, None, problem or Problem(RejectReason.NOT_A_FILE, f"{name!r} is {what}"))
 
     def _file(self, name: str, size: int, problem: Problem | None) -> Entry:
-        offset = self.position
         most = self._limits.member_bytes
         if size > most and kind_of(name) == "video":
             most = self._limits.video_bytes
         if size > most and problem is None:
             problem = Problem(RejectReason.TOO_LARGE, f"{name!r} has {size} bytes; the limit is {most}")
-        if problem is not None:
-            self._skip(size, name)
-            return Entry(name, "file", offset, size, None, problem)
+        if problem is None:
+            return self._contents(name, size)
+        offset = self.position
+        self._skip(size, name)
+        return Entry(name, "file", offset, size, None, problem)
+
+    def _contents(self, name: str, size: int) -> Entry:
+        """The file whose contents come now."""
+        offset = self.position
         self.current = name
         data = self._read(size)
         self.current = None
