@@ -136,7 +136,7 @@ class BatchRater(ABC):
     out_of_memory: ClassVar[tuple[type[BaseException], ...]] = (MemoryError,)
 
     @abstractmethod
-    def score(self, batch: Sequence[Item]) -> Sequence[Judgement]:
+    def judge_batch(self, batch: Sequence[Item]) -> Sequence[Judgement]:
         """One judgement for each item of the batch, in order."""
 
     def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
@@ -157,7 +157,7 @@ class BatchRater(ABC):
             part = waiting.pop()
             problem: str | None = None
             try:
-                judgements = list(self.score(part))
+                judgements = list(self.judge_batch(part))
             except Exception as raised:
                 if self.is_out_of_memory(raised):
                     problem = str(raised) or "out of memory"

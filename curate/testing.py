@@ -85,7 +85,7 @@ class HashRater(BatchRater):
         self._memory = int(args.get("memory", 1 << 30))
         self._seconds = float(args.get("seconds", 0.0))
 
-    def score(self, batch: Sequence[Item]) -> Sequence[Judgement]:
+    def judge_batch(self, batch: Sequence[Item]) -> Sequence[Judgement]:
         if len(batch) > self._memory:
             raise MemoryError(f"a batch of {len(batch)}")
         time.sleep(self._seconds * len(batch))
@@ -119,7 +119,7 @@ class BrightnessRater(BatchRater):
         self.batch_size = settings.batch_size or 64
         self.preparations = (Preparation(name="mean-pixel", make=MeanPixel()),)  # type: ignore[arg-type]
 
-    def score(self, batch: Sequence[Item]) -> Sequence[Judgement]:
+    def judge_batch(self, batch: Sequence[Item]) -> Sequence[Judgement]:
         judgements = []
         for item in batch:
             value = measured(float(item.prepared[0][("response", "mean-pixel")].mean()) / 255)
@@ -195,7 +195,7 @@ class FragileRater(BatchRater):
         self._once = _own_file(file, settings, "once")
         """A file: the crash happens only while it does not exist, and leaves it behind."""
 
-    def score(self, batch: Sequence[Item]) -> Sequence[Judgement]:
+    def judge_batch(self, batch: Sequence[Item]) -> Sequence[Judgement]:
         for item in batch:
             prompt = item.samples[0].prompt
             if prompt == self._crash and not (self._once and Path(self._once).exists()):
@@ -215,7 +215,7 @@ class HashJudge(BatchRater):
         self.preparations = (Preparation(name="mean-pixel", make=MeanPixel()),)  # type: ignore[arg-type]
         self._log = _own_file(file, settings, "log")
 
-    def score(self, batch: Sequence[Item]) -> Sequence[Judgement]:
+    def judge_batch(self, batch: Sequence[Item]) -> Sequence[Judgement]:
         if self._log:
             with Path(self._log).open("a") as log:
                 log.writelines("{}-{}\n".format(*(sample.id for sample in item.samples)) for item in batch)
@@ -248,7 +248,7 @@ class BulkyRater(BatchRater):
         self._name = f"padded-{side}"
         self.preparations = (Preparation(name=self._name, make=Padded(side)),)  # type: ignore[arg-type]
 
-    def score(self, batch: Sequence[Item]) -> Sequence[Judgement]:
+    def judge_batch(self, batch: Sequence[Item]) -> Sequence[Judgement]:
         values = [measured(float(item.prepared[0][("response", self._name)].mean())) for item in batch]
         return [
             Judgement(item=item.number, values=dict.fromkeys(self.dimensions, value))
@@ -275,5 +275,5 @@ class UnfinishedRater(BatchRater):
     def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
         yield from super().judge(islice(items, self._items))
 
-    def score(self, batch: Sequence[Item]) -> Sequence[Judgement]:
+    def judge_batch(self, batch: Sequence[Item]) -> Sequence[Judgement]:
         return [Judgement(item=item.number, values=dict.fromkeys(self.dimensions, measured(1.0))) for item in batch]

@@ -43,7 +43,7 @@ class Doubles(BatchRater):
         self.room, self.bad, self.batch_size = room, bad, batch_size
         self.batches: list[int] = []
 
-    def score(self, batch: Sequence[Item]) -> list[Judgement]:
+    def judge_batch(self, batch: Sequence[Item]) -> list[Judgement]:
         self.batches.append(len(batch))
         if len(batch) > self.room:
             raise MemoryError(f"no room for {len(batch)}")

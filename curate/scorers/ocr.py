@@ -79,7 +79,7 @@ class QuotedText(BatchRater):
         self.preparations = (self._preparation,)
         self._reader = _reader(file, args, offline=settings.offline)
 
-    def score(self, batch: Sequence[Item]) -> list[Judgement]:
+    def judge_batch(self, batch: Sequence[Item]) -> list[Judgement]:
         return [self._judge(item) for item in batch]
 
     def _judge(self, item: Item) -> Judgement:

@@ -138,7 +138,7 @@ class OnnxModel(BatchRater):
     def is_out_of_memory(self, problem: BaseException) -> bool:
         return isinstance(problem, MemoryError) or "Failed to allocate memory" in str(problem)
 
-    def score(self, batch: Sequence[Item]) -> list[Judgement]:
+    def judge_batch(self, batch: Sequence[Item]) -> list[Judgement]:
         place = (self._preparation.role, self._preparation.name)
         numbers = self._numbers([item.prepared[0][place] for item in batch])
         return [

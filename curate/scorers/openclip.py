@@ -30,6 +30,7 @@ class OpenClipTowers:
         self.image_side = image_side
         self.context = int(model.context_length)
         self.scale = scale
+        self.bias = 0.0
 
     def embed_images(self, pixels: torch.Tensor) -> torch.Tensor:
         parameter = self._model.logit_scale

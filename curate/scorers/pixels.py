@@ -10,14 +10,16 @@ number asks for `pillow`, a large run for `fast`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from curate.errors import CardError, nearest
+from curate.errors import CardError, CurateError, nearest
 from curate.raters import Preparation
 from curate.shards.resize import Geometry
 
@@ -67,6 +69,58 @@ class Resized:
             return self.geometry(pixels)
         tall, wide = self.geometry.resized(height, width)
         return self.geometry.frame(resize_fast(pixels, tall, wide, self.geometry.interpolation))
+
+
+class Normalise:
+    """Subtracts a mean from each channel and divides by a standard deviation."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        self._mean, self._std = tuple(mean), tuple(std)
+
+    def __call__(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+        mean, std = (torch.tensor(one, device=pixels.device).view(3, 1, 1) for one in (self._mean, self._std))
+        return (pixels - mean) / std
+
+
+@runtime_checkable
+class OnTensors(Protocol):
+    """A preparation that also has a form made of tensor operations, so that gradients pass."""
+
+    def on_tensor(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 tall wide"]:
+        """From RGB in [0, 1] to what calling it on 8-bit pixels makes, but for rounding."""
+        ...
+
+
+def fit_tensor(make: object, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 tall wide"]:
+    """What a preparation makes of RGB in [0, 1], by tensor operations that pass gradients.
+
+    Against Pillow on 8 bits it differs by the rounding that is not done: below one grey level in the mean. Overshoots of the
+    bicubic kernel are cut to [0, 1], as 8-bit pixels cut them. Raises `CurateError` for a preparation without such a form.
+    """
+    if isinstance(make, OnTensors):
+        return make.on_tensor(pixels)
+    geometry = make.geometry if isinstance(make, Resized) else make
+    if not isinstance(geometry, Geometry):
+        raise CurateError(f"{type(make).__name__} prepares pictures only, not tensors: use score")
+    tall, wide = geometry.resized(*pixels.shape[-2:])
+    if (tall, wide) != tuple(pixels.shape[-2:]):
+        mode = geometry.interpolation
+        if mode not in _TORCH_INTERPOLATIONS:
+            raise CurateError(f"tensors are resized {' or '.join(_TORCH_INTERPOLATIONS)}, not {mode}: use score")
+        pixels = torch.nn.functional.interpolate(pixels, (tall, wide), mode=mode, antialias=True).clamp(0, 1)
+    if geometry.mode == "longest":
+        return _padded(pixels, geometry)
+    top, left = geometry.corner(tall, wide)
+    return pixels[..., top : top + geometry.side, left : left + geometry.side]
+
+
+def _padded(pixels: Tensor, geometry: Geometry) -> Tensor:
+    tall, wide = pixels.shape[-2:]
+    top, left = (geometry.side - tall) // 2, (geometry.side - wide) // 2
+    fill = torch.tensor(geometry.fill, device=pixels.device, dtype=pixels.dtype).view(1, 3, 1, 1) / 255
+    square = fill.repeat(pixels.shape[0], 1, geometry.side, geometry.side)
+    square[..., top : top + tall, left : left + wide] = pixels
+    return square
 
 
 def preparation(geometry: Geometry, *, backend: Backend = "pillow", role: str = "response") -> Preparation:

@@ -82,7 +82,7 @@ class Signal(BatchRater):
         del settings  # Neither a device nor batches: nothing of a run matters here.
         arguments(file, NoArguments)
 
-    def score(self, batch: Sequence[Item]) -> list[Judgement]:
+    def judge_batch(self, batch: Sequence[Item]) -> list[Judgement]:
         return [
             Judgement(
                 item=item.number,

@@ -10,22 +10,17 @@ Facts that this port keeps to:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from curate.cards import CardFile
 from curate.errors import WeightsError
 from curate.scorers.libraries import import_transformers
-from curate.scorers.weights import first_line, weights_folder
+from curate.scorers.pretrained import MODEL_FILES, load_pretrained
+from curate.scorers.weights import weights_folder
 
-_SAFETENSORS = ("config.json", "model*.safetensors")
-_PICKLED = ("config.json", "pytorch_model*.bin")
-"""Read with torch's `weights_only`, which runs no code; used only where a repository has no safetensors."""
 _TOKENIZER = ("tokenizer*.json",)
 _TOKENIZER_OF_OLD = ("vocab.json", "merges.txt")
 _LEGACY_EOS = 2
@@ -40,6 +35,7 @@ class TransformersTowers:
         self.image_side = int(model.config.vision_config.image_size)
         self.context = int(model.config.text_config.max_position_embeddings)
         self.scale = scale
+        self.bias = 0.0
 
     def embed_images(self, pixels: torch.Tensor) -> torch.Tensor:
         parameter = self._model.logit_scale
@@ -57,36 +53,15 @@ def load_transformers_towers(file: CardFile, *, dtype: torch.dtype, device: torc
     """The towers under `weights.model`, with the tokenizer under `weights.tokenizer`, or beside the model where there is none."""
     transformers = import_transformers()
     apart = "tokenizer" in file.card.weights
-    files = (_SAFETENSORS, _PICKLED) if apart else tuple((*one, *_TOKENIZER) for one in (_SAFETENSORS, _PICKLED))
+    files = MODEL_FILES if apart else tuple((*one, *_TOKENIZER) for one in MODEL_FILES)
     folder = weights_folder(file, "model", *files, offline=offline)
     words = weights_folder(file, "tokenizer", _TOKENIZER, _TOKENIZER_OF_OLD, offline=offline) if apart else folder
     tokenizer = transformers.CLIPTokenizer.from_pretrained(str(words), local_files_only=True)
-    model = _load_model(transformers, folder, file)
+    model = load_pretrained(transformers.CLIPModel, folder, where=file.where, model_type="clip")
     _check_tokenizer(model.config.text_config, tokenizer, file.where)
     # Read before the towers become half precision, which would move a scale of 100 by one.
     scale = float(model.logit_scale.exp())
     return TransformersTowers(model.to(device, dtype), tokenizer, scale)
-
-
-def _load_model(transformers: Any, folder: Path, file: CardFile) -> Any:
-    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    if kind != "clip":
-        raise WeightsError(f"{file.where}: {folder} holds a model of the type '{kind}', not 'clip'")
-    try:
-        model, report = transformers.CLIPModel.from_pretrained(
-            str(folder), local_files_only=True, output_loading_info=True, torch_dtype=torch.float32
-        )
-    except (OSError, RuntimeError, ValueError, SafetensorError) as problem:
-        raise WeightsError(f"{file.where}: cannot load the weights in {folder}: {first_line(problem)}") from problem
-    # Old files carry a table of positions, which is no weight.
-    strange = [name for name in report["unexpected_keys"] if not name.endswith("position_ids")]
-    if report["missing_keys"] or report["mismatched_keys"] or strange:
-        names = [*sorted(report["missing_keys"]), *map(str, report["mismatched_keys"]), *sorted(strange)]
-        raise WeightsError(
-            f"{file.where}: the weights in {folder} do not fit the architecture of their config.json: {', '.join(names[:4])}"
-            + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-        )
-    return model.eval().requires_grad_(False)
 
 
 def _check_tokenizer(config: Any, tokenizer: Any, where: str) -> None:

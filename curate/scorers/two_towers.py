@@ -1,4 +1,8 @@
-"""What two towers are to the engine, whichever library they come from."""
+"""Two towers that share a space, one for pictures and one for texts, whichever library they come from.
+
+Raters whose cards name the same weights in the same precision share one `Towers` of a process: it is loaded once, and a
+picture or a prompt that one rater has sent through it costs the next one nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,20 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from curate.scorers.sharing import Memo
+
+REMEMBERED_PICTURES = 2048
+"""A few times as many as are on their way through a run."""
+
+REMEMBERED_TEXTS = 8192
+"""Embeddings of so many prompts are kept, those used last: 32 MB at 1024 numbers each."""
 
 
-class TwoTowers(Protocol):
-    """A network for pictures and one for texts whose embeddings share a space. In evaluation mode, on one device."""
+class Library(Protocol):
+    """A loaded pair of towers, in evaluation mode, on one device."""
 
     image_side: int
     """Pixels of each side that the picture tower takes."""
@@ -17,11 +31,53 @@ class TwoTowers(Protocol):
     """Tokens that the text tower takes, the marks of beginning and end included."""
     scale: float
     """exp(logit_scale): what a cosine is multiplied with."""
+    bias: float
+    """logit_bias, which is added to the scaled cosine; 0 where the towers have none."""
 
-    def embed_images(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Embeddings (batch, dim), not normalised, of normalised pixels (batch, 3, side, side) in float32."""
+    def embed_images(self, pixels: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch dim"]:
+        """Embeddings, not normalised, of normalised pixels in float32."""
         ...
 
-    def embed_texts(self, texts: Sequence[str]) -> tuple[torch.Tensor, list[bool]]:
-        """Embeddings (batch, dim), not normalised, and for each text whether it was cut to `context` tokens."""
+    def embed_texts(self, texts: Sequence[str]) -> tuple[Float[Tensor, "batch dim"], list[bool]]:
+        """Embeddings, not normalised, and for each text whether it was cut to `context` tokens."""
         ...
+
+
+class Towers:
+    """Two towers and what they have embedded."""
+
+    def __init__(self, library: Library) -> None:
+        self.image_side = library.image_side
+        self.context = library.context
+        self.scale = library.scale
+        self.bias = library.bias
+        self._library = library
+        self._pictures: Memo[Tensor] = Memo(REMEMBERED_PICTURES)
+        self._texts: Memo[tuple[Tensor, bool]] = Memo(REMEMBERED_TEXTS)
+
+    def images(self, pixels: Float[Tensor, "batch 3 side side"], keys: Sequence[str] | None) -> Float[Tensor, "batch dim"]:
+        """L2-normalised embeddings in float32 of normalised pixels; `keys` name the pixels, None remembers nothing."""
+        if keys is None:
+            return _normalised(self._library.embed_images(pixels))
+        return torch.stack(
+            self._pictures.many(keys, lambda new: list(_normalised(self._library.embed_images(pixels[list(new)]))))
+        )
+
+    def texts(self, texts: Sequence[str]) -> tuple[Float[Tensor, "batch dim"], list[bool]]:
+        """L2-normalised embeddings in float32, and for each text whether it was cut. A text goes through the tower once."""
+        found = self._texts.many(texts, lambda new: self._embed([texts[position] for position in new]))
+        return torch.stack([embedding for embedding, _ in found]), [cut for _, cut in found]
+
+    def forget(self) -> None:
+        """Give back the memory of what was embedded."""
+        self._pictures.clear()
+        self._texts.clear()
+
+    @torch.no_grad()
+    def _embed(self, texts: Sequence[str]) -> list[tuple[Tensor, bool]]:
+        embeddings, cut = self._library.embed_texts(texts)
+        return list(zip(_normalised(embeddings), cut, strict=True))
+
+
+def _normalised(embeddings: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(embeddings.float(), dim=-1)

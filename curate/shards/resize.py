@@ -135,6 +135,10 @@ class Geometry:
             return self.size, self.size
         return (shortest_size if self.mode == "shortest" else longest_size)(height, width, self.size)
 
+    def corner(self, height: int, width: int) -> tuple[int, int]:
+        """Top and left of the centre crop in pixels of that size."""
+        return _offset(height - self.side, self.rounding), _offset(width - self.side, self.rounding)
+
     def is_extreme(self, height: int, width: int) -> bool:
         """Whether the picture is so long and thin that resizing all of it, to crop the middle, would exhaust memory."""
         tall, wide = self.resized(height, width)
@@ -156,7 +160,7 @@ class Geometry:
         """The crop alone, resampled from its place in the source: within 3 grey levels of resizing everything first."""
         height, width = pixels.shape[:2]
         tall, wide = self.resized(height, width)
-        top, left = _offset(tall - self.side, self.rounding), _offset(wide - self.side, self.rounding)
+        top, left = self.corner(tall, wide)
         down, across = height / tall, width / wide
         box = (left * across, top * down, (left + self.side) * across, (top + self.side) * down)
         image = Image.fromarray(pixels).resize((self.side, self.side), _RESAMPLING[self.interpolation], box=box)

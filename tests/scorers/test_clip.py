@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,9 +22,17 @@ from curate.raters import Item, Settings, load_rater  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers import clip  # noqa: E402
 from curate.scorers.libraries import import_open_clip, import_transformers  # noqa: E402
+from tests.scorers.tiny.clip import (  # noqa: E402
+    ARCHITECTURE,
+    HEADS,
+    LAYERS,
+    SIDE,
+    WIDTH,
+    clip_tokenizer,
+    save_openclip,
+    save_transformers,
+)
 
-SIDE, WIDTH, SHARED, HEADS, LAYERS = 32, 32, 16, 4, 2
-ARCHITECTURE = "curate-tiny"
 PROMPTS = ["a red cat on a mat", "Two DOGS, running!", "naïve café 雪"]
 LONG = "a very long story about " * 30
 
@@ -37,63 +44,7 @@ Make = Callable[..., Item]
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    """CLIP's real tokenizer, rebuilt from the merges that OpenCLIP ships."""
-    import gzip
-
-    import_open_clip()
-    from open_clip.tokenizer import bytes_to_unicode, default_bpe
-
-    with gzip.open(default_bpe(), "rt", encoding="utf-8") as file:
-        merges = [tuple(line.split()) for line in file.read().split("\n")[1:48895]]
-    letters = list(bytes_to_unicode().values())
-    words = [*letters, *(letter + "</w>" for letter in letters), *map("".join, merges), "<|startoftext|>", "<|endoftext|>"]
-    vocabulary = {word: number for number, word in enumerate(words)}
-    return import_transformers().CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
-
-
-def save_transformers(folder: Path, tokenizer: Any, *, activation: str = "quick_gelu", eos: int = 49407) -> None:
-    transformers = import_transformers()
-    shared = {"hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS}
-    shared |= {"hidden_act": activation, "projection_dim": SHARED}
-    config = transformers.CLIPConfig(
-        text_config={**shared, "vocab_size": 49408, "eos_token_id": eos, "bos_token_id": 49406},
-        vision_config={**shared, "image_size": SIDE, "patch_size": 8},
-        projection_dim=SHARED,
-        logit_scale_init_value=3.7,
-    )
-    torch.manual_seed(1)
-    model = transformers.CLIPModel(config)
-    randomise(model)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
-def save_openclip(folder: Path, *, quick_gelu: bool = False) -> str:
-    open_clip = import_open_clip()
-    name = f"{ARCHITECTURE}-quickgelu" if quick_gelu else ARCHITECTURE
-    vision = {"image_size": SIDE, "layers": LAYERS, "width": WIDTH, "patch_size": 8, "head_width": WIDTH // HEADS}
-    text = {"context_length": 77, "vocab_size": 49408, "width": WIDTH, "heads": HEADS, "layers": LAYERS}
-    config = {"embed_dim": SHARED, "quick_gelu": quick_gelu, "vision_cfg": vision, "text_cfg": text}
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(config))
-    open_clip.add_model_config(folder / f"{name}.json")
-    from safetensors.torch import save_file
-
-    torch.manual_seed(2)
-    model = open_clip.create_model(name)
-    randomise(model)
-    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, folder / "open_clip_model.safetensors")
-    return name
-
-
-def randomise(model: Any) -> None:
-    """Initial weights leave embeddings nearly alike; larger ones make every part of the formula count."""
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if name != "logit_scale":
-                weight.add_(torch.randn(weight.shape) * 0.15)
-            else:
-                weight.fill_(3.7)
+    return clip_tokenizer()
 
 
 def write_card(folder: Path, weights: dict[str, Any], name: str = "tiny", **args: Any) -> CardFile:
@@ -280,7 +231,7 @@ def test_pixels_are_those_of_the_original_processor(pictures: list[np.ndarray], 
     processor = processor_class(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
     for picture in [*pictures, pictures[0][:333, :77], pictures[1][:45, :400]]:
         wanted = processor(Image.fromarray(picture), return_tensors="np")["pixel_values"][0]
-        made = rater._pixels([rater.preparations[0].make(picture)])[0].numpy()
+        made = rater._normalise(rater._on_device([rater.preparations[0].make(picture)]))[0].numpy()
         np.testing.assert_allclose(made, wanted, atol=1e-5)
 
 
@@ -293,7 +244,7 @@ def test_pixels_are_those_of_openclip(pictures: list[np.ndarray], oc_folder: Pat
     rater: Any = load_rater(write_card(oc_folder, weights, library="open_clip", model=ARCHITECTURE, preprocess={"size": SIDE}))
     transform = open_clip.image_transform(SIDE, is_train=False)
     for picture in [*pictures, pictures[0][:233, :77], pictures[1][:45, :299]]:
-        made = rater._pixels([rater.preparations[0].make(picture)])[0]
+        made = rater._normalise(rater._on_device([rater.preparations[0].make(picture)]))[0]
         torch.testing.assert_close(made, transform(Image.fromarray(picture)), atol=1e-5, rtol=0)
 
 
@@ -307,7 +258,7 @@ def test_batches_change_nothing(
 ) -> None:
     pairs = [(picture, prompt) for prompt in [*PROMPTS, LONG] for picture in pictures]
     together = [value.value for value in judge(rater, sample_item, pairs)]
-    rater._texts.clear()
+    rater._towers.forget()
     monkeypatch.setattr(rater, "batch_size", 1)
     alone = [value.value for value in judge(rater, sample_item, pairs)]
     assert together == pytest.approx(alone, abs=1e-5 * rater._factor)
@@ -334,32 +285,30 @@ def test_without_a_prompt_there_is_no_value_and_the_others_keep_theirs(
 def test_a_prompt_goes_through_the_text_tower_once(
     rater: Any, pictures: list[np.ndarray], sample_item: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rater._texts.clear()
+    rater._towers.forget()
     asked: list[str] = []
-    embed = rater._towers.embed_texts
-    monkeypatch.setattr(rater._towers, "embed_texts", lambda texts: asked.extend(texts) or embed(texts))
+    embed = rater._towers._library.embed_texts
+    monkeypatch.setattr(rater._towers._library, "embed_texts", lambda texts: asked.extend(texts) or embed(texts))
     monkeypatch.setattr(rater, "batch_size", 2)
     values = judge(rater, sample_item, [(picture, prompt) for prompt in ("one", "two", "one") for picture in pictures])
     assert asked == ["one", "two"]
     assert [value.value for value in values[:3]] == pytest.approx([value.value for value in values[6:]], abs=1e-4)
-    monkeypatch.setattr(clip, "REMEMBERED_TEXTS", 1)
-    judge(rater, sample_item, [(pictures[0], "three"), (pictures[0], "two")])
-    assert len(rater._texts) == 1
 
 
 def test_out_of_memory_halves_the_batch_and_loses_nothing(
     rater: Any, pictures: list[np.ndarray], sample_item: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pairs = [(picture, prompt) for prompt in PROMPTS for picture in pictures]
+    pairs = [(np.roll(picture, number, axis=1), PROMPTS[0]) for number in range(3) for picture in pictures]
     wanted = [value.value for value in judge(rater, sample_item, pairs)]
-    embed = rater._towers.embed_images
+    rater._towers.forget()
+    embed = rater._towers._library.embed_images
 
     def little_memory(pixels: torch.Tensor) -> torch.Tensor:
         if len(pixels) > 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return embed(pixels)
 
-    monkeypatch.setattr(rater._towers, "embed_images", little_memory)
+    monkeypatch.setattr(rater._towers._library, "embed_images", little_memory)
     monkeypatch.setattr(rater, "batch_size", 8)
     assert [value.value for value in judge(rater, sample_item, pairs)] == pytest.approx(wanted, abs=1e-3)
     assert rater.batch_size == 2

@@ -1,0 +1,200 @@
+"""A rater with a network on a device: the work that all such raters share, and the two doors to each of them.
+
+An engine says what its network makes of a batch (`forward`), and gets from here
+
+- the rater: pictures that decode workers prepared are batched by size, moved to the device, judged without gradients, and a
+  batch that does not fit in memory is halved (`curate.raters.BatchRater`);
+- `score`, for pictures in memory: batched, without gradients;
+- `score_tensor`, for pixels that a generator made: the same network behind a resize made of tensor operations, so that gradients
+  reach the pixels.
+
+Both doors give larger-is-better numbers, whatever the direction of the network's own.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from curate.cards import CardFile
+from curate.errors import CurateError
+from curate.raters import BatchRater, Item, Judgement, Preparation, Settings, Value, failed, failure, measured
+from curate.records import Status
+from curate.scorers.devices import is_out_of_memory, pick_device
+from curate.scorers.pictures import Picture, items_of
+from curate.scorers.pixels import fit_tensor
+
+Pixels = Float[Tensor, "batch 3 height width"]
+"""RGB in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What a network is given: a batch, on its device."""
+
+    pixels: Mapping[str, Pixels]
+    """By role; RGB in [0, 1], in the geometry that the preparation of the role makes, not normalised."""
+    prompts: Sequence[str] = ()
+    """One for each sample; empty strings where there is none and the card can do without."""
+    keys: Mapping[str, Sequence[str]] | None = None
+    """By role, one for each sample: equal keys mean equal pixels, so what was computed of them may be used again. None where
+    gradients are wanted."""
+
+    def keys_of(self, role: str) -> Sequence[str] | None:
+        """The keys of a role's pixels; None where nothing may be remembered of them."""
+        return None if self.keys is None else self.keys[role]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """What a network makes of a batch, in its own direction."""
+
+    values: Float[Tensor, "batch dimensions"]
+    """In the order of the card's dimensions."""
+    spreads: Float[Tensor, "batch dimensions"] | None = None
+    """Standard deviations, in the units of the values."""
+    notes: Mapping[int, str] = field(default_factory=dict)
+    """By position in the batch: what is to be said beside a value that stands."""
+    failures: Mapping[int, tuple[Status, str]] = field(default_factory=dict)
+    """By position in the batch: why there is no value; the numbers in those rows mean nothing."""
+
+
+class NetworkRater(BatchRater):
+    """Base of engines with a network; see the module."""
+
+    differentiable: ClassVar[bool] = True
+    """Whether gradients of the scores reach the pixels."""
+
+    def __init__(self, file: CardFile, settings: Settings, *, preparations: Sequence[Preparation]) -> None:
+        self.card = file.card
+        self.dimensions = tuple(file.card.dimensions)
+        self.batch_size = settings.batch_size or self.batch_size
+        self.preparations = tuple(preparations)
+        self.device = pick_device(settings.device)
+
+    @abstractmethod
+    def forward(self, inputs: Inputs) -> Scores:
+        """The scores of a batch. Differentiable with respect to the pixels, unless the engine says that it is not."""
+
+    def score(
+        self, images: Sequence[Picture], prompts: Sequence[str] | None = None, **conditions: Sequence[Picture]
+    ) -> Float[Tensor, "batch dimensions"]:
+        """Scores of pictures, larger is better, columns in the order of the card's dimensions; float32, on the CPU.
+
+        A picture is a Pillow image, RGB pixels (height, width, 3) in 8 bits, the bytes of a file, or its path; `conditions` are
+        pictures by role (`source=…`, `reference=…`). Raises `CurateError` for what the card needs and was not given, and where
+        a picture could not be judged: a failure is no number.
+        """
+        items = items_of(self.card, self.preparations, images, prompts, conditions)
+        judged = {judgement.item: judgement.values for judgement in self.judge(items)}
+        scores = torch.empty(len(images), len(self.dimensions))
+        for number in range(len(images)):
+            for column, dimension in enumerate(self.dimensions):
+                value = judged[number][dimension]
+                if value.value is None:
+                    raise CurateError(f"{self.card.name} could not judge picture {number}: {value.status}, {value.detail}")
+                scores[number, column] = value.value
+        return self._sign * scores
+
+    def score_tensor(
+        self,
+        pixels: Pixels,
+        prompts: Sequence[str] | None = None,
+        *,
+        dimension: str | None = None,
+        **conditions: Pixels,
+    ) -> Float[Tensor, " batch"]:
+        """Scores of RGB pixels in [0, 1], larger is better, on the network's device; gradients reach `pixels`.
+
+        The resize is made of tensor operations, so numbers differ a little from `score`'s, whose pictures are rounded to 8
+        bits. `dimension` is the card's main one where it is not said. Raises `CurateError` as `score` does.
+        """
+        if not self.differentiable:
+            raise CurateError(f"the scores of {self.card.name} have no gradients: use score")
+        chosen = dimension or self.card.main
+        if chosen not in self.dimensions:
+            raise CurateError(f"{self.card.name} has no dimension '{chosen}', but {', '.join(self.dimensions)}")
+        given = {"response": pixels, **conditions}
+        fitted = {}
+        for preparation in self.preparations:
+            if preparation.role not in given:
+                raise CurateError(f"{self.card.name} needs the condition '{preparation.role}'")
+            fitted[preparation.role] = fit_tensor(preparation.make, given[preparation.role].to(self.device))
+        if self.card.takes.prompt == "required" and prompts is None:
+            raise CurateError(f"{self.card.name} needs a prompt for each picture")
+        scores = self.forward(Inputs(pixels=fitted, prompts=list(prompts or [""] * len(pixels))))
+        for number, (status, detail) in scores.failures.items():
+            raise CurateError(f"{self.card.name} could not judge picture {number}: {status}, {detail}")
+        return self._sign * scores.values[:, self.dimensions.index(chosen)]
+
+    def is_out_of_memory(self, problem: BaseException) -> bool:
+        return is_out_of_memory(problem)
+
+    def judge_batch(self, batch: Sequence[Item]) -> list[Judgement]:
+        judged: dict[int, Judgement] = {}
+        ready = []
+        for item in batch:
+            if self.card.takes.prompt == "required" and not item.samples[0].prompt:
+                judged[item.number] = failed(item, self.dimensions, Status.MISSING_PROMPT, "there is no prompt to compare with")
+            else:
+                ready.append(item)
+        for items in self._alike(ready):
+            judged.update((item.number, judgement) for item, judgement in zip(items, self._judge_alike(items), strict=True))
+        return [judged[item.number] for item in batch]
+
+    @property
+    def _sign(self) -> float:
+        return 1.0 if self.card.higher_is_better else -1.0
+
+    def _alike(self, batch: Sequence[Item]) -> list[list[Item]]:
+        """The items of a batch in groups whose pictures have the same sizes, so that each can be one tensor."""
+        groups: dict[tuple[tuple[int, ...], ...], list[Item]] = {}
+        for item in batch:
+            shapes = tuple(item.prepared[0][(one.role, one.name)].shape for one in self.preparations)
+            groups.setdefault(shapes, []).append(item)
+        return list(groups.values())
+
+    # `no_grad`, not `inference_mode`: what is remembered of a text here may meet pixels that want gradients.
+    @torch.no_grad()
+    def _judge_alike(self, items: Sequence[Item]) -> list[Judgement]:
+        pixels, keys = {}, {}
+        for one in self.preparations:
+            pixels[one.role] = self._on_device([item.prepared[0][(one.role, one.name)] for item in items])
+            keys[one.role] = [f"{one.name}:{_digest(item, one.role)}" for item in items]
+        prompts = [item.samples[0].prompt or "" for item in items]
+        scores = self.forward(Inputs(pixels=pixels, prompts=prompts, keys=keys))
+        values = scores.values.float().tolist()
+        spreads = scores.spreads.float().tolist() if scores.spreads is not None else None
+        return [
+            Judgement(item=item.number, values=self._values(scores, number, values[number], spreads[number] if spreads else None))
+            for number, item in enumerate(items)
+        ]
+
+    def _values(self, scores: Scores, number: int, values: Sequence[float], spreads: Sequence[float] | None) -> dict[str, Value]:
+        if number in scores.failures:
+            return failure(self.dimensions, *scores.failures[number])
+        found = {}
+        for column, dimension in enumerate(self.dimensions):
+            value = measured(values[column], spread=spreads[column] if spreads else None)
+            note = value.detail or scores.notes.get(number)
+            found[dimension] = Value(value=value.value, spread=value.spread, status=value.status, detail=note)
+        return found
+
+    def _on_device(self, arrays: Sequence[UInt8[np.ndarray, "height width 3"]]) -> Pixels:
+        """8-bit pixels of one size as a batch on the device; they cross in 8 bits, a quarter of the bytes."""
+        batch = torch.from_numpy(np.stack(arrays))
+        if self.device.type == "cuda":
+            batch = batch.pin_memory()
+        return batch.to(self.device, non_blocking=True).movedim(-1, -3).float() / 255
+
+
+def _digest(item: Item, role: str) -> str:
+    sample = item.samples[0]
+    return sample.response[0].digest if role == "response" else sample.conditions[role].digest

@@ -1,0 +1,91 @@
+"""Pictures in memory as a rater's items, for notebooks and training scripts that have no shards."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from curate.cards import Card
+from curate.errors import CurateError
+from curate.raters import Item, Preparation
+from curate.records import Media, Sample, group_id, sample_id
+from curate.shards.media import MediaError, decode_image
+from curate.shards.rgb import to_rgb
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Picture = Image.Image | NDArray[np.uint8] | bytes | str | Path
+else:
+    Picture = object
+
+
+def pixels_of(picture: Picture) -> NDArray[np.uint8]:
+    """RGB (height, width, 3) in 8 bits of a Pillow image, of such pixels, of the bytes of a file, or of its path.
+
+    Files are decoded as those of a shard are. Raises `CurateError` for what is none of these or cannot be decoded.
+    """
+    if isinstance(picture, Image.Image):
+        return to_rgb(picture)
+    if isinstance(picture, np.ndarray):
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+            raise CurateError(f"pixels are (height, width, 3) in uint8, not {picture.shape} in {picture.dtype}")
+        return picture
+    try:
+        data = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+        return decode_image(data).pixels
+    except (OSError, MediaError, TypeError) as problem:
+        raise CurateError(f"cannot read the picture {picture if isinstance(picture, str | Path) else ''}: {problem}") from problem
+
+
+def items_of(
+    card: Card,
+    preparations: Sequence[Preparation],
+    images: Sequence[Picture],
+    prompts: Sequence[str] | None,
+    conditions: Mapping[str, Sequence[Picture]],
+) -> Iterator[Item]:
+    """An item for each picture, numbered from 0, prepared as a decode worker would; raises `CurateError` for what is missing."""
+    if card.takes.prompt == "required" and prompts is None:
+        raise CurateError(f"{card.name} needs a prompt for each picture")
+    for role in card.takes.conditions:
+        if role not in conditions:
+            raise CurateError(f"{card.name} needs the condition '{role}': pass {role}=[…]")
+    for name, several in {"prompts": prompts, **conditions}.items():
+        if several is not None and len(several) != len(images):
+            raise CurateError(f"there are {len(images)} pictures and {len(several)} {name}")
+    return (
+        _item(
+            number,
+            preparations,
+            prompts[number] if prompts else None,
+            {role: conditions[role][number] for role in conditions},
+            one,
+        )
+        for number, one in enumerate(images)
+    )
+
+
+def _item(
+    number: int, preparations: Sequence[Preparation], prompt: str | None, conditions: Mapping[str, Picture], image: Picture
+) -> Item:
+    pixels = {role: pixels_of(picture) for role, picture in {"response": image, **conditions}.items()}
+    media = {role: Media(kind="image", digest=hashlib.sha256(array.tobytes()).hexdigest()) for role, array in pixels.items()}
+    response = (media.pop("response"),)
+    sample = Sample(
+        id=sample_id(prompt, media, response),
+        group=group_id(prompt, media),
+        shard="",
+        key=str(number),
+        index=0,
+        prompt=prompt,
+        response=response,
+        conditions=media,
+    )
+    prepared = {(one.role, one.name): one.make(pixels[one.role]) for one in preparations}
+    return Item(number=number, samples=(sample,), prepared=(prepared,), pixels=(pixels,))

@@ -1,0 +1,57 @@
+"""Loading what transformers saved: a folder with a config and weights, all of which must fit.
+
+A weight that is missing from the file would be left random with a mere log line; here it is an error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from curate.errors import WeightsError
+from curate.scorers.weights import first_line
+
+SAFETENSORS = ("config.json", "model*.safetensors")
+PICKLED = ("config.json", "pytorch_model*.bin")
+"""Read with torch's `weights_only`, which runs no code; used only where a repository has no safetensors."""
+
+MODEL_FILES = (SAFETENSORS, PICKLED)
+"""For `weights_folder`: the preferred format first."""
+
+
+def load_pretrained(model: Any, folder: Path, *, where: str, model_type: str, spare: Sequence[str] = (), **settings: Any) -> Any:
+    """The network of a folder in float32, in evaluation mode, without gradients of its weights.
+
+    `model` is a class of transformers, `model_type` what the config has to say, `settings` go to `from_pretrained`. `spare` are
+    patterns of weights that the file may hold and the network does not use. Raises `WeightsError`, which names `where`, where
+    the folder holds another kind of network, or weights that do not fit the architecture of its config.
+    """
+    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if kind != model_type:
+        raise WeightsError(f"{where}: {folder} holds a model of the type '{kind}', not '{model_type}'")
+    try:
+        loaded, report = model.from_pretrained(
+            str(folder), local_files_only=True, output_loading_info=True, dtype=torch.float32, **settings
+        )
+    except (OSError, RuntimeError, ValueError, SafetensorError) as problem:
+        raise WeightsError(f"{where}: cannot load the weights in {folder}: {first_line(problem)}") from problem
+    # Old files carry a table of positions, which is no weight.
+    strange = [name for name in report["unexpected_keys"] if not any(fnmatch(name, one) for one in ("*position_ids", *spare))]
+    complain_of(sorted(report["missing_keys"]), [*map(str, report["mismatched_keys"]), *sorted(strange)], folder, where)
+    return loaded.eval().requires_grad_(False)
+
+
+def complain_of(missing: Sequence[str], strange: Sequence[str], place: Path, where: str) -> None:
+    """Raise `WeightsError` where weights are missing, or are there that the network does not know."""
+    names = [*missing, *strange]
+    if names:
+        raise WeightsError(
+            f"{where}: the weights in {place} do not fit the architecture: {', '.join(names[:4])}"
+            + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        )

@@ -1,0 +1,130 @@
+"""Every shipped card, over tiny random weights: it loads by its real loading code, rates a shard, and keeps the common laws."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+data = pytest.importorskip("skimage.data")
+
+from PIL import Image  # noqa: E402
+
+import curate  # noqa: E402
+from curate.cards import CardFile, shipped_cards  # noqa: E402
+from curate.errors import CurateError  # noqa: E402
+from curate.raters import Settings, load_rater  # noqa: E402
+from curate.records import Status  # noqa: E402
+from curate.scorers.network import NetworkRater  # noqa: E402
+from curate.testing import write_shard  # noqa: E402
+from tests.scorers.tiny.cards import makers, tiny_card  # noqa: E402
+
+WITHOUT_WEIGHTS = {"signal", "ocr", "nsfw"}
+"""Their weights, where they have any, come inside packages, and they are tested on those."""
+
+MAKERS = makers()
+
+
+@pytest.fixture(scope="module", params=sorted(MAKERS))
+def card(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> CardFile:
+    return tiny_card(request.param, tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture(scope="module")
+def rater(card: CardFile) -> Iterator[NetworkRater]:
+    rater = load_rater(card)
+    assert isinstance(rater, NetworkRater)
+    yield rater
+    rater.close()
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[np.ndarray]:
+    return [data.astronaut()[:256, 100:400], data.coffee()[100:, 200:500], data.chelsea(), data.astronaut()[200:, :256]]
+
+
+def png(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_every_shipped_card_has_a_tiny_twin() -> None:
+    assert set(shipped_cards()) == set(MAKERS) | WITHOUT_WEIGHTS
+
+
+def test_it_rates_a_shard(card: CardFile, pictures: list[np.ndarray], tmp_path: Path) -> None:
+    takes = card.card.takes
+    records = []
+    for number, picture in enumerate(pictures):
+        members = {f"{role}.png": png(picture[::-1]) for role in takes.conditions}
+        members["edited.png" if takes.conditions else "png"] = png(picture)
+        records.append((f"{number:04d}", {**members, "txt": f"photograph {number} of a red cat".encode()}))
+    write_shard(tmp_path / "made.tar", records)
+    report = curate.rate([str(tmp_path / "made.tar")], raters=[card.where], store=tmp_path / "store", workers=0)
+    assert report.computed == len(pictures)
+    assert set(report.statuses[card.card.name]) <= {Status.OK, Status.NOT_APPLICABLE}
+
+
+def test_one_by_one_and_together_are_the_same(card: CardFile, pictures: list[np.ndarray]) -> None:
+    prompts = ["a cat", "a cup of coffee, with a very long prompt behind it", "an astronaut", "a cat"]
+    conditions = {role: [picture[::-1] for picture in pictures] for role in card.card.takes.conditions}
+    scores = []
+    for batch_size in (1, len(pictures)):
+        rater = load_rater(card, Settings(batch_size=batch_size))
+        assert isinstance(rater, NetworkRater)
+        scores.append(rater.score(pictures, prompts, **conditions).numpy())
+        rater.close()
+    assert np.ptp(scores[0][:, 0]) > 0, "the pictures are told apart"
+    scale = max(1.0, float(np.abs(scores[0]).max()))
+    np.testing.assert_allclose(scores[0] / scale, scores[1] / scale, atol=1e-5)
+
+
+def tensor_score(rater: NetworkRater, pixels: torch.Tensor) -> torch.Tensor:
+    prompts = ["a red cat", "a cup of coffee"]
+    return rater.score_tensor(pixels, prompts, **{role: pixels.detach().flip(-1) for role in rater.card.takes.conditions})
+
+
+@pytest.fixture
+def generated(pictures: list[np.ndarray]) -> torch.Tensor:
+    """Two pictures as a generator makes them: (2, 3, 64, 64) in [0, 1]."""
+    small = [np.asarray(Image.fromarray(picture).resize((64, 64))) for picture in pictures[:2]]
+    return torch.from_numpy(np.stack(small)).movedim(-1, 1).float() / 255
+
+
+def test_gradients_are_those_of_finite_differences(rater: NetworkRater, generated: torch.Tensor) -> None:
+    if not rater.differentiable:
+        pytest.skip("its scores have no gradients, and it says so")
+    pixels = (0.05 + 0.9 * generated).requires_grad_()
+    (gradient,) = torch.autograd.grad(tensor_score(rater, pixels).sum(), pixels)
+    assert gradient.isfinite().all()
+    assert gradient.norm() > 0
+    step = 1e-2 * gradient / gradient.norm()
+    with torch.no_grad():
+        rise = tensor_score(rater, pixels + step).sum() - tensor_score(rater, pixels - step).sum()
+    assert float(rise / 2) == pytest.approx(float(1e-2 * gradient.norm()), rel=0.05, abs=1e-6)
+
+
+def test_twenty_steps_of_ascent_raise_the_score(rater: NetworkRater, generated: torch.Tensor) -> None:
+    if not rater.differentiable:
+        pytest.skip("its scores have no gradients, and it says so")
+    pixels = generated.clone().requires_grad_()
+    optimiser = torch.optim.Adam([pixels], lr=0.01, maximize=True)
+    before = tensor_score(rater, pixels).detach()
+    for _ in range(20):
+        optimiser.zero_grad()
+        tensor_score(rater, pixels.clamp(0, 1)).sum().backward()
+        optimiser.step()
+    assert (tensor_score(rater, pixels.clamp(0, 1)).detach() > before).all()
+
+
+def test_a_network_without_gradients_refuses_the_tensor_door(rater: NetworkRater, generated: torch.Tensor) -> None:
+    if rater.differentiable:
+        pytest.skip("it has gradients")
+    with pytest.raises(CurateError, match="no gradients"):
+        tensor_score(rater, generated)
