@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from curate.content import complaint, content_files, parse_yaml
 from curate.errors import CardError, nearest
+from curate.frames import Frames
 from curate.records import canonical_json
 
 NAME = r"^[a-z][a-z0-9_]*(?:-[a-z0-9_]+)*$"
@@ -104,6 +105,8 @@ class Card(_Strict):
     """Settings of the engine; they are part of the fingerprint."""
     judges: Literal["samples", "pairs"] = "samples"
     takes: Takes = Takes()
+    frames: Frames | None = Frames()
+    """How a rater of pictures looks at videos, or which frames a rater of videos is given; null where it takes no video."""
     dimensions: Mapping[str, Dimension]
     main: str
     """The dimension that the bare name of the card means."""
@@ -162,6 +165,7 @@ class Card(_Strict):
             "args": dict(self.args),
             "judges": self.judges,
             "takes": self.takes.model_dump(mode="json"),
+            "frames": self.frames and self.frames.model_dump(mode="json"),
             "dimensions": sorted(self.dimensions),
             "higher_is_better": self.higher_is_better,
             "weights": weights,

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from curate.cards import CardFile
 from curate.errors import CardError, MissingExtra
+from curate.frames import Frames
 from curate.records import Sample, Status
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Preparation:
     """From RGB pixels (height, width, 3) to an array of any shape; a picklable function or object."""
     role: str = "response"
     """Which medium: 'response', or the role of a condition."""
+    frames: Frames | None = None
+    """Which frames it is made of where the medium is a video; comes from the card. Arrays of the frames are then stacked."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,11 +57,14 @@ class Item:
     samples: tuple[Sample, ...]
     """One, or two of a group for raters that judge pairs."""
     prepared: Sequence[Mapping[tuple[str, str], NDArray[np.uint8]]] = ()
-    """For each sample: results of the rater's preparations, by (role, name)."""
+    """For each sample: results of the rater's preparations, by (role, name). Of a video, for raters of videos, those of its
+    frames: (frames, height, width, 3)."""
     pixels: Sequence[Mapping[str, NDArray[np.uint8]]] = ()
     """For each sample, by role: decoded RGB (height, width, 3). Only for raters that live in decode workers."""
     data: Sequence[Mapping[str, bytes]] = ()
     """For each sample, by role: the original bytes. Only where the rater says `wants_bytes`."""
+    frame: int | None = None
+    """Where the sample is a video and the rater judges pictures: which frame of it this item is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from curate.cards import Card, CardFile
+from curate.frames import Frames
 from curate.raters import Preparation, Rater
-from curate.rating.tasks import Task
-from curate.records import Media, Member, Sample, Status
+from curate.rating.tasks import Outcome, Task
+from curate.records import Media, MediaKind, Member, Sample, Status
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_SEEN = frozenset({"image", "video"})
+"""Kinds of media that are decoded to pixels."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,6 +35,15 @@ class Seat:
     @property
     def card(self) -> Card:
         return self.file.card
+
+    @property
+    def splits_videos(self) -> bool:
+        """Whether it judges pictures, so that a video is put to it frame by frame."""
+        return self.card.takes.response != "video"
+
+    def arrays(self, outcome: Outcome) -> dict[tuple[str, str], NDArray[np.uint8]]:
+        """What its preparations made of a sample, by (role, name)."""
+        return {(one.role, one.name): outcome.arrays[position] for position, one in self.preparations.items()}
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -48,7 +66,8 @@ def media_of(sample: Sample, role: str) -> Media | None:
 def unfit(sample: Sample, card: Card) -> tuple[Status, str] | None:
     """Why a rater cannot judge this sample whatever its media hold; None where it can."""
     wanted = card.takes.response
-    if wanted not in ("any", sample.kind):
+    by_frames = wanted == "image" and sample.kind == "video" and card.frames is not None and card.judges == "samples"
+    if wanted not in ("any", sample.kind) and not by_frames:
         return Status.UNSUPPORTED_MEDIA, f"{card.name} judges {wanted}s, this is a {sample.kind}"
     if card.takes.prompt == "required" and not (sample.prompt or "").strip():
         return Status.MISSING_PROMPT, f"{card.name} needs a prompt"
@@ -60,13 +79,14 @@ def unfit(sample: Sample, card: Card) -> tuple[Status, str] | None:
 
 def task_for(number: int, sample: Sample, seats: Sequence[Seat], *, probe: bool = True) -> Task:
     """What the decode workers do for a sample, given who will be asked about it; `probe` asks for its size as well."""
-    images = {role for seat in seats for role in seat.decodes if _is_image(sample, role)}
+    seen = {role for seat in seats for role in seat.decodes if _kind(sample, role) in _SEEN}
     workers = tuple(seat.worker for seat in seats if seat.worker is not None)
     return Task(
         number=number,
-        probe="response" if probe and _is_image(sample, "response") else None,
+        probe="response" if probe and _kind(sample, "response") in _SEEN else None,
         media={},
-        decode=frozenset(images),
+        decode=frozenset(seen),
+        videos=_videos(sample, {*seen, "response"}),
         prepare=tuple(sorted({position for seat in seats for position in seat.preparations})),
         raters=workers,
         sample=sample if workers else None,
@@ -91,15 +111,17 @@ def bytes_of(sample: Sample, roles: Sequence[str], read: Callable[[Member], byte
     return found
 
 
-def distinct_preparations(raters: Sequence[Rater]) -> tuple[tuple[Preparation, ...], list[dict[int, Preparation]]]:
+def distinct_preparations(
+    cards: Sequence[Card], raters: Sequence[Rater]
+) -> tuple[tuple[Preparation, ...], list[dict[int, Preparation]]]:
     """The preparations of all raters with equal ones merged, and for each rater its own by position."""
-    positions: dict[tuple[str, str], int] = {}
+    positions: dict[tuple[str, str, Frames | None], int] = {}
     distinct: list[Preparation] = []
     of_each = []
-    for rater in raters:
+    for card, rater in zip(cards, raters, strict=True):
         own = {}
-        for preparation in rater.preparations:
-            key = (preparation.role, preparation.name)
+        for preparation in (replace(one, frames=card.frames and card.frames.sampling) for one in rater.preparations):
+            key = (preparation.role, preparation.name, preparation.frames)
             if key not in positions:
                 positions[key] = len(distinct)
                 distinct.append(preparation)
@@ -108,6 +130,11 @@ def distinct_preparations(raters: Sequence[Rater]) -> tuple[tuple[Preparation, .
     return tuple(distinct), of_each
 
 
-def _is_image(sample: Sample, role: str) -> bool:
+def _videos(sample: Sample, roles: Iterable[str]) -> dict[str, str]:
+    media = {role: media_of(sample, role) for role in sorted(roles)}
+    return {role: one.digest for role, one in media.items() if one is not None and one.kind == "video"}
+
+
+def _kind(sample: Sample, role: str) -> MediaKind | None:
     media = media_of(sample, role)
-    return media is not None and media.kind == "image"
+    return None if media is None else media.kind

@@ -141,7 +141,7 @@ class _Comparing:
             if why_not is not None:
                 yield number, failure(self._seat.card.dimensions, *why_not)
                 continue
-            prepared = [outcomes[sample.id].arrays for sample in both]
+            prepared = [self._seat.arrays(outcomes[sample.id]) for sample in both]
             data = [media[sample.id] for sample in both] if self._seat.rater.wants_bytes else ()
             items.append(Item(number=number, samples=both, prepared=prepared, data=data))
         waiting = {item.number for item in items}

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from curate.errors import CurateError
+from curate.frames import Frames
 from curate.raters import Item, Value, failure
 from curate.rating.admission import Seat, bytes_of, media_for, task_for, unfit
 from curate.rating.answers import complete, overall, ratings_of
 from curate.rating.pool import Chunk, Decoded
 from curate.rating.reader import Block
-from curate.rating.tasks import Outcome
+from curate.rating.tasks import Outcome, Watched
 from curate.rating.units import Entry, OpenUnit, UnitSource
+from curate.rating.watching import combined
 from curate.records import Member, Sample, Status
 from curate.shards.grouping import Record, ShardEnd
 
@@ -27,6 +30,17 @@ HEALTHY = frozenset({Status.OK, Status.NOT_APPLICABLE, Status.PENDING})
 """Statuses that do not count towards `--max-failures`."""
 
 
+@dataclass(slots=True, kw_only=True)
+class Asked:
+    """A video that is put to a rater frame by frame."""
+
+    entry: Entry
+    frames: Frames
+    watched: Watched
+    answers: dict[int, Mapping[str, Value]] = field(default_factory=dict)
+    """By place among the frames asked about."""
+
+
 class Desk:
     """All state of a run."""
 
@@ -35,6 +49,8 @@ class Desk:
         self._stored = stored
         self._numbers = itertools.count()
         self._entries: dict[int, Entry] = {}
+        self._frames: dict[int, tuple[Asked, int]] = {}
+        # By the number of a frame's item, the video and the frame's place among those that were asked about.
         self._to_ask: dict[int, tuple[list[Seat], Record]] = {}
         self._claimed: dict[str, dict[str, Entry]] = {fingerprint: {} for fingerprint in self._seats}
         # By card and sample, the entry that asked first.
@@ -95,13 +111,18 @@ class Desk:
             entry.width, entry.height, entry.format = outcome.width, outcome.height, outcome.format
             entry.decoded = True
             for seat in seats:
-                item = self._item(entry, seat, record, outcome)
-                if item is not None:
+                for item in self._items(entry, seat, record, outcome):
                     yield seat, item
             self._settle(entry)
 
     def answer(self, seat: Seat, number: int, values: Mapping[str, Value]) -> None:
-        """Take a rater's answer in, for its own entry and for those that wait for the same one."""
+        """Take a rater's answer in, for its own entry and for those that wait for the same one.
+
+        An answer to a frame of a video waits for those to its other frames.
+        """
+        if number in self._frames:
+            self._answer_frame(seat, number, values)
+            return
         fingerprint = seat.card.fingerprint
         entry = self._entries.get(number)
         if entry is None or fingerprint not in entry.waiting:
@@ -178,18 +199,43 @@ class Desk:
             entry.unit.ratings.extend(rows)
         self._resolve(entry, fingerprint, first.statuses[fingerprint])
 
-    def _item(self, entry: Entry, seat: Seat, record: Record, outcome: Outcome) -> Item | None:
-        """The item for a rater, or None where the answer is known already: from the worker, or because decoding failed."""
+    def _items(self, entry: Entry, seat: Seat, record: Record, outcome: Outcome) -> list[Item]:
+        """The items for a rater; none where the answer is known already: from the worker, or because decoding failed."""
         if seat.worker is not None and seat.worker in outcome.judgements:
             self.answer(seat, entry.number, outcome.judgements[seat.worker])
-            return None
+            return []
         for role in seat.roles:
             if role in outcome.failures and role in seat.decodes:
                 self.answer(seat, entry.number, _failure(seat, *outcome.failures[role]))
-                return None
-        prepared = {(p.role, p.name): outcome.arrays[(p.role, p.name)] for p in seat.preparations.values()}
+                return []
         data = bytes_of(entry.sample, seat.roles, _reader(record)) if seat.rater.wants_bytes else {}
-        return Item(number=entry.number, samples=(entry.sample,), prepared=(prepared,), data=(data,))
+        item = Item(number=entry.number, samples=(entry.sample,), prepared=(seat.arrays(outcome),), data=(data,))
+        return self._by_frames(entry, seat, item, outcome) if entry.sample.kind == "video" and seat.splits_videos else [item]
+
+    def _by_frames(self, entry: Entry, seat: Seat, whole: Item, outcome: Outcome) -> list[Item]:
+        """An item for each frame of a video that a rater of pictures sees; other videos of the sample go along with it."""
+        frames = seat.card.frames
+        watched = frames and outcome.watched.get(("response", frames.sampling))
+        if not frames or not watched:
+            self.answer(seat, entry.number, _failure(seat, Status.UNSUPPORTED_MEDIA, f"{seat.card.name} does not look at frames"))
+            return []
+        asked = Asked(entry=entry, frames=frames, watched=watched)
+        items = []
+        for place, position in enumerate(watched.positions):
+            prepared = {
+                name: array[place % len(array)] if array.ndim == 4 else array for name, array in whole.prepared[0].items()
+            }
+            number = next(self._numbers)
+            self._frames[number] = (asked, place)
+            items.append(replace(whole, number=number, prepared=(prepared,), frame=position))
+        return items
+
+    def _answer_frame(self, seat: Seat, number: int, values: Mapping[str, Value]) -> None:
+        asked, place = self._frames.pop(number)
+        asked.answers[place] = complete(seat.card, values)
+        if len(asked.answers) == len(asked.watched.positions):
+            answers = [asked.answers[each] for each in range(len(asked.answers))]
+            self.answer(seat, asked.entry.number, combined(asked.frames, answers, asked.watched))
 
     def _resolve(self, entry: Entry, fingerprint: str, status: Status) -> None:
         entry.waiting.discard(fingerprint)

@@ -43,7 +43,7 @@ def loaded(files: Sequence[CardFile], settings: Settings) -> Iterator[list[Rater
 
 def seats_for(files: Sequence[CardFile], raters: Sequence[Rater]) -> tuple[list[Seat], tuple[Preparation, ...]]:
     """A seat for each rater, and the preparations they share."""
-    distinct, of_each = distinct_preparations(raters)
+    distinct, of_each = distinct_preparations([file.card for file in files], raters)
     seats = []
     workers = 0
     for file, rater, own in zip(files, raters, of_each, strict=True):

@@ -231,13 +231,12 @@ class _Server:
         outbox = slot.outbox()
         for outcome in outcomes:
             for prepared in outcome.prepared:
-                preparation = self.config.preparations[prepared.preparation]
                 size = int(np.prod(prepared.shape, dtype=np.int64))
                 if prepared.inline is not None:
                     flat = np.frombuffer(prepared.inline, dtype=np.uint8)
                 else:
                     flat = outbox[prepared.start : prepared.start + size].copy()
-                outcome.arrays[(preparation.role, preparation.name)] = flat.reshape(prepared.shape)
+                outcome.arrays[prepared.preparation] = flat.reshape(prepared.shape)
         del outbox
 
 
@@ -249,7 +248,5 @@ def _fatal(task: Task, death: WorkerDied) -> Outcome:
 
 def _done_here(worker: Worker, task: Task, media: Mapping[str, bytes]) -> Outcome:
     outcome, arrays = worker.do(task, dict(media))
-    for position, array in arrays.items():
-        preparation = worker.preparations[position]
-        outcome.arrays[(preparation.role, preparation.name)] = array
+    outcome.arrays = arrays
     return outcome

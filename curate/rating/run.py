@@ -112,7 +112,7 @@ def _plan(
         if first is None:
             raise ShardError("the stream gave no sample")
         return _Plan(units=chain([first], stream), total=0, layout=_told(_layout(options.layout, [first]), report))
-    found = [ShardUnit(url) for url in expand(cast(Sequence[str], shards))]
+    found = [ShardUnit(url) for url in expand(cast(Sequence[str], shards), tell=report.notices.append)]
     report.shards = len(found)
     wanted = layout_identity(load_layout(options.layout)) if options.layout else None
     left: list[ShardUnit] = []

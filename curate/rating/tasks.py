@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from curate.cards import CardFile
+from curate.frames import Frames
 from curate.raters import Preparation, Settings, Value
 from curate.records import Sample, Status
 from curate.shards.media import Limits
@@ -66,6 +67,8 @@ class Task:
     """Encoded media by role; no more than is needed."""
     decode: frozenset[str] = frozenset()
     """The roles to decode."""
+    videos: Mapping[str, str] = field(default_factory=dict)
+    """Of those roles, and of the one to probe, the ones that are videos, with the digest of each."""
     prepare: tuple[int, ...] = ()
     """Positions in the preparations of the config."""
     raters: tuple[int, ...] = ()
@@ -84,6 +87,19 @@ class Prepared:
     inline: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """The frames of a video that a rater sees."""
+
+    positions: tuple[int, ...]
+    """In the order of presentation, from 0."""
+    total: int
+    """Frames of the whole video."""
+
+    def __str__(self) -> str:
+        return f"frames {', '.join(map(str, self.positions))} of {self.total}"
+
+
 @dataclass(slots=True, kw_only=True)
 class Outcome:
     """What became of one task."""
@@ -95,8 +111,10 @@ class Outcome:
     failures: dict[str, tuple[Status, str]] = field(default_factory=dict)
     """By role: why it could not be decoded."""
     prepared: list[Prepared] = field(default_factory=list)
-    arrays: dict[tuple[str, str], NDArray[np.uint8]] = field(default_factory=dict)
-    """Filled in by the engine's side: the prepared results, copied out of the slot, by (role, name)."""
+    arrays: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+    """Filled in by the engine's side: the prepared results, copied out of the slot, by position of the preparation."""
+    watched: dict[tuple[str, Frames], Watched] = field(default_factory=dict)
+    """Of videos, by role and what was asked for: the frames that were looked at."""
     judgements: dict[int, Mapping[str, Value]] = field(default_factory=dict)
     """By position of the rater."""
 

@@ -14,11 +14,13 @@ import threading
 import time
 import traceback
 import warnings
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from curate.raters import Item, Preparation, Rater, Value, failure, load_rater
 from curate.rating.tasks import IDLE, OUTBOX_BYTES, Config, Done, Job, Outcome, Prepared, Ready, Slot, Task
+from curate.rating.watching import Viewer, combined, stacked, watch
 from curate.records import Status
 from curate.shards.media import Limits, MediaError, decode_image, probe_image
 
@@ -37,12 +39,13 @@ class Worker:
         self.preparations: tuple[Preparation, ...] = config.preparations
         self.raters: list[Rater] = [load_rater(file, config.settings) for file in config.raters]
         self.dimensions = [tuple(file.card.dimensions) for file in config.raters]
+        self.frames = [file.card.frames for file in config.raters]
         self.roles = [("response", *file.card.takes.conditions) for file in config.raters]
 
     def do(self, task: Task, media: dict[str, bytes]) -> tuple[Outcome, dict[int, Pixels]]:
         """The outcome of a task, and the arrays it prepared by position of their preparation."""
         outcome = Outcome(number=task.number)
-        if task.probe is not None:
+        if task.probe is not None and task.probe not in task.videos:
             self._probe(outcome, media[task.probe])
         pixels = self._decode(task, media, outcome)
         prepared: dict[int, Pixels] = {}
@@ -50,9 +53,48 @@ class Worker:
             preparation = self.preparations[position]
             if preparation.role in pixels:
                 self._prepare(preparation, position, pixels[preparation.role], prepared, outcome)
+        by_frames = self._watch(task, media, pixels, prepared, outcome)
         for position in task.raters:
-            outcome.judgements[position] = self._judge(position, task, pixels, outcome)
+            outcome.judgements[position] = by_frames.get(position) or self._judge(position, task, pixels, outcome)
         return outcome, prepared
+
+    def _watch(
+        self,
+        task: Task,
+        media: dict[str, bytes],
+        pixels: dict[str, Pixels],
+        prepared: dict[int, Pixels],
+        outcome: Outcome,
+    ) -> dict[int, Mapping[str, Value]]:
+        """Prepare the frames of videos; the judgements of the task's raters whose response is one."""
+        judged: dict[int, Mapping[str, Value]] = {}
+        for role in sorted(task.videos.keys() & media.keys()):
+            preparing = {position: one for position in task.prepare if (one := self.preparations[position]).role == role}
+            viewers = {position: Viewer(frames=one.frames, see=one.make) for position, one in preparing.items() if one.frames}
+            judging = {position: self._viewer(position, task, pixels, outcome) for position in task.raters if role == "response"}
+            try:
+                video = watch(media[role], [*viewers.values(), *judging.values()], self.limits, key=task.videos[role])
+                if role == task.probe:
+                    outcome.width, outcome.height, outcome.format = video.width, video.height, video.format
+                for position, viewer in viewers.items():
+                    prepared[position] = stacked(viewer.seen)
+                    outcome.watched[(role, viewer.frames)] = viewer.watched
+            except MediaError as problem:
+                outcome.failures[role] = (problem.status, problem.detail)
+            except MemoryError:
+                outcome.failures[role] = (Status.OOM, "decoding takes more memory than a worker may use")
+            except Exception as problem:
+                # A preparation that fails is this sample's trouble; it must not look like a crash of the decoder.
+                outcome.failures[role] = (Status.ERROR, f"{type(problem).__name__}: {problem}")
+            if role not in outcome.failures:
+                judged.update((position, combined(one.frames, one.seen, one.watched)) for position, one in judging.items())
+        return judged
+
+    def _viewer(self, position: int, task: Task, pixels: dict[str, Pixels], outcome: Outcome) -> Viewer[Mapping[str, Value]]:
+        """A rater that judges the response's frames one by one."""
+        frames = self.frames[position]
+        assert frames is not None, "only such raters are asked about videos"
+        return Viewer(frames=frames, see=lambda frame: self._judge(position, task, {**pixels, "response": frame}, outcome))
 
     def _probe(self, outcome: Outcome, data: bytes) -> None:
         try:
@@ -63,7 +105,7 @@ class Worker:
 
     def _decode(self, task: Task, media: dict[str, bytes], outcome: Outcome) -> dict[str, Pixels]:
         pixels: dict[str, Pixels] = {}
-        for role in sorted(task.decode):
+        for role in sorted(task.decode - task.videos.keys()):
             try:
                 pixels[role] = decode_image(media[role], self.limits).pixels
             except MediaError as problem:

@@ -197,4 +197,5 @@ class NetworkRater(BatchRater):
 
 def _digest(item: Item, role: str) -> str:
     sample = item.samples[0]
-    return sample.response[0].digest if role == "response" else sample.conditions[role].digest
+    digest = sample.response[0].digest if role == "response" else sample.conditions[role].digest
+    return digest if item.frame is None else f"{digest}, frame {item.frame}"

@@ -41,6 +41,10 @@ class Limits:
     """Pixels of the longer side."""
     frames: int = 1_000
     """Pictures in one file. Only the first is decoded: an animation is judged as the still that opens it."""
+    video_bytes: int = 2 * 2**30
+    """Of a file with moving pictures."""
+    video_frames: int = 100_000
+    """Frames in one video, looked at or not."""
     metadata: int = 2**20
     """Bytes of any one block of metadata (EXIF, XMP, a colour profile, a text), uncompressed."""
 

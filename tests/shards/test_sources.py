@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import ShardError
-from curate.shards import sources
 from curate.shards.braces import expand_braces
 from curate.shards.grouping import Record, read_records
 from curate.shards.sources import expand, open_stream, signature
@@ -81,6 +81,11 @@ def test_a_file_named_like_a_pattern_is_that_file(tmp_path: Path) -> None:
         ("pipe:cat {shards}/000.tar", "would run a command"),
         (" PIPE : touch {shards}/ran", "would run a command"),
         ("nosuch://bucket/x*.tar", "cannot open"),
+        ("{shards}/" + "{{a,b}}" * 30 + ".tar", "more than 1000000 shards"),
+        ("s3://bucket/" + "{{a..z}}" * 500, "more than 1000000 shards"),
+        ("{shards}/" + "{{a," * 60 + "}}" * 60, "more than 50 deep"),
+        ("{shards}/" + "long" * 100 + ".tar", "there is no shard"),
+        ("{shards}/" + "long" * 100 + "/0.tar", "there is no folder"),
     ],
 )
 def test_mistakes_are_one_sentence(shards: Path, pattern: str, says: str) -> None:
@@ -183,9 +188,52 @@ def test_braces_expand_as_in_a_shell(pattern: str) -> None:
             return
     shell = subprocess.run(["bash", "-c", f"printf '%s\\n' {pattern}"], capture_output=True, text=True, check=True)
     words = [word for word in shell.stdout.split("\n") if word]
-    assert [word for word in expand_braces(pattern) if word] == words
+    assert [word for word in expand_braces(pattern, most=10**6) if word] == words
 
 
-def test_expansion_is_lazy() -> None:
-    assert next(expand_braces("{0..999999999999}{a,b}.tar")) == "0a.tar"
-    assert sources.MOST_SHARDS == 1_000_000
+@pytest.mark.parametrize(
+    "pattern",
+    ["{1..100000}{a,b,c}{d,e,f}", "{a,b}" * 19, "{" * 100_000, "{x}" * 50_000, "{5..5}" * 5_000],
+    ids=["range", "doubled", "not closed", "no patterns", "of one"],
+)
+def test_names_are_counted_before_they_are_made(pattern: str) -> None:
+    """Exactly as many as are allowed are given, one more is refused, and neither takes longer than writing them down."""
+    names = expand_braces(pattern, most=10**6)
+    assert len(names) == len(set(names))
+    with pytest.raises(ShardError, match=f"more than {len(names) - 1} shards"):
+        expand_braces(pattern, most=len(names) - 1)
+
+
+def test_a_long_list_in_braces_is_no_name_of_a_file(shards: Path) -> None:
+    listed = ",".join(["000", *(f"0{number % 10}[{number % 10}]" for number in range(2)), *["003"] * 100])
+    assert names(expand([f"{shards}/{{{listed}}}.tar"])) == ["000.tar", "011.tar", "003.tar"]
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.tar")
+    (tmp_path / "link.tar").symlink_to(tmp_path / "pipe.tar")
+    for pattern in (tmp_path / "pipe.tar", tmp_path / "link.tar", tmp_path / "p*.tar", "/dev/null"):
+        with pytest.raises(ShardError, match="is a pipe, a socket or a device"):
+            expand([str(pattern)])
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket.tar"))
+        with pytest.raises(ShardError, match="is a pipe, a socket or a device"):
+            expand([str(tmp_path / "socket.tar")])
+    with pytest.raises(ShardError, match="is a pipe, a socket or a device"):
+        open_stream(str(tmp_path / "pipe.tar"))
+
+
+def test_a_file_with_several_names_is_one_shard(shards: Path, tmp_path: Path) -> None:
+    (shards / "latest.tar").symlink_to("000.tar")
+    (shards / "again").symlink_to(shards / "other")
+    told: list[str] = []
+    found = expand([f"{shards}/{{latest,000,001}}.tar", f"{shards}/again/x.tar", f"{shards}/other/x.tar"], tell=told.append)
+    assert names(found) == ["latest.tar", "001.tar", "x.tar"]
+    assert found[-1] == str(shards / "again" / "x.tar")
+    assert told == [
+        f"a shard that is given under several names is read once: {shards}/000.tar is {shards}/latest.tar, and 1 more"
+    ]
+    assert expand([f"{shards}/000.tar", f"{shards}/000.tar", f"{shards}/./000.tar"], tell=told.append) == [f"{shards}/000.tar"]
+    os.link(shards / "000.tar", shards / "copy.tar")
+    assert len(expand([f"{shards}/000.tar", f"{shards}/copy.tar"], tell=told.append)) == 2, "a hard link is a file like any other"
+    assert len(told) == 1

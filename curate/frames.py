@@ -1,0 +1,90 @@
+"""Which frames of a video a rater of pictures sees, and how what it says of them becomes one value.
+
+Policies: `uniform`, at equal steps of time from the first frame to the last; `segment_centre` and `segment_random`, one frame
+of each of `count` segments of equal length (Yuan et al., InstructVideo, 2023: random in training, the centre is our choice for
+evaluation); `rate`, one frame every 1/fps seconds; `all`. Frames are chosen by the times they are shown at, never by counting
+on a constant rate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Frames(BaseModel):
+    """A card's `frames`: part of what decides its numbers for videos."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    policy: Literal["uniform", "segment_centre", "segment_random", "rate", "all"] = "uniform"
+    count: int = Field(default=8, ge=1, le=4096)
+    """Frames, or segments; the most there are for `rate` and `all`."""
+    fps: float | None = Field(default=None, gt=0)
+    """Frames a second, for `rate`."""
+    seed: int = 0
+    """For `segment_random`; the frames depend on it and on the video, on nothing else."""
+    reduce: Literal["mean", "attenuated", "min", "percentile"] = "mean"
+    attenuation: float = Field(default=1.0, ge=0)
+    """For `attenuated`: frame g of F counts exp(-attenuation * |g - F/2|). At 1 little but the middle counts; 0 is the mean."""
+    percentile: float = Field(default=10.0, ge=0, le=100)
+
+    @model_validator(mode="after")
+    def _has_a_rate(self) -> Frames:
+        if (self.policy == "rate") != (self.fps is not None):
+            raise ValueError("the policy 'rate' needs fps, and the others take none")
+        return self
+
+    @property
+    def sampling(self) -> Frames:
+        """The same frames with nothing said of how they are combined: what has to be equal to look at a video once."""
+        return self.model_copy(update={"reduce": "mean", "attenuation": 1.0, "percentile": 10.0})
+
+    def choose(self, times: Sequence[float], *, key: str) -> list[int]:
+        """Positions, ascending and each once, of the frames to look at, given when each is shown (seconds, ascending).
+
+        A video with fewer frames than are asked for gives all it has. `key` names the video.
+        """
+        if self.policy == "all":
+            return list(range(min(len(times), self.count)))
+        start, length = times[0], times[-1] - times[0]
+        shown = {max(bisect_right(times, moment + 1e-9) - 1, 0) for moment in self._moments(start, length, key)}
+        return sorted(shown)
+
+    def combine(self, values: Sequence[float], positions: Sequence[int], total: int) -> float:
+        """One value of those of the frames at `positions` in a video of `total` frames."""
+        if self.reduce == "min":
+            return min(values)
+        if self.reduce == "percentile":
+            return _percentile(values, self.percentile)
+        weights = self.weights(positions, total) if self.reduce == "attenuated" else [1.0] * len(values)
+        return math.fsum(weight * value for weight, value in zip(weights, values, strict=True)) / len(values)
+
+    def weights(self, positions: Sequence[int], total: int) -> list[float]:
+        """What each frame counts when attenuated with its distance from the middle of the video."""
+        return [math.exp(-self.attenuation * abs(position - total / 2)) for position in positions]
+
+    def _moments(self, start: float, length: float, key: str) -> list[float]:
+        if self.policy == "rate":
+            assert self.fps is not None, "checked when read"
+            return [start + step / self.fps for step in range(min(self.count, int(length * self.fps) + 1))]
+        if self.policy == "uniform":
+            return [start + length * (step / (self.count - 1) if self.count > 1 else 0.5) for step in range(self.count)]
+        chance = random.Random(hashlib.sha256(f"{self.seed}:{key}".encode()).digest())
+        within = (chance.random() if self.policy == "segment_random" else 0.5 for _ in range(self.count))
+        return [start + length * (segment + part) / self.count for segment, part in enumerate(within)]
+
+
+def _percentile(values: Sequence[float], percent: float) -> float:
+    """By linear interpolation between the two nearest."""
+    ordered = sorted(values)
+    place = (len(ordered) - 1) * percent / 100
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])

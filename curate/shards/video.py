@@ -1,0 +1,132 @@
+"""The door through which video bytes become frames: hostile until shown otherwise, upright, in RGB, chosen by time.
+
+The first bytes decide the container and only that one is tried, so that a playlist or a list of files is never followed;
+nothing but the bytes at hand is read. Frames are named by their place in the order of presentation; when each is shown comes
+from the packets, not from what the header says of rate and length. Needs PyAV (FFmpeg).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from curate.records import Status
+from curate.shards.media import DEFAULT_LIMITS, Limits, MediaError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_MAGIC: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
+    (lambda head: head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"), "mp4", "mp4"),
+    (lambda head: head[:4] == b"\x1aE\xdf\xa3", "matroska", "webm"),
+    (lambda head: head[:4] == b"RIFF" and head[8:12] == b"AVI ", "avi", "avi"),
+    (lambda head: head[:4] == b"OggS", "ogg", "ogg"),
+    (lambda head: head[:3] == b"FLV", "flv", "flv"),
+    (lambda head: head[:4] in (b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3"), "mpeg", "mpeg"),
+    (lambda head: head[:1] == b"G" and head[188:189] == b"G", "mpegts", "mpegts"),
+)
+"""By what a file begins with: FFmpeg's name for the container, and ours."""
+
+_HEAD = 189
+
+
+class Video:
+    """An opened video: when its frames are shown, and the frames.
+
+    Raises `MediaError` where the bytes are no video that can be read, and for one over a limit.
+    """
+
+    def __init__(self, data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._data = data
+        self._limits = limits
+        self._container, self.format = _container_of(data, limits)
+        with self._open() as (container, stream):
+            width, height = stream.codec_context.width, stream.codec_context.height
+            self._check_size(width, height)
+            self.width, self.height = int(width), int(height)
+            self._shown = self._timestamps(container, stream)
+            base = float(stream.time_base) if stream.time_base else 1.0
+        self.times: list[float] = [stamp * base for stamp in self._shown]
+        """Seconds, ascending: when each frame is shown."""
+
+    def frames(self, positions: Collection[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """The frames at some positions, in order: RGB (height, width, 3). Memory: one at a time.
+
+        Raises `MediaError` where one of them cannot be decoded; those before it have come by then.
+        """
+        wanted = {self._shown[position]: position for position in positions}
+        with self._open() as (container, stream):
+            for frame in container.decode(stream):
+                position = wanted.pop(frame.pts, None)
+                if position is not None:
+                    self._check_size(frame.width, frame.height)
+                    yield position, _upright(frame)
+                if not wanted:
+                    return
+        raise MediaError(Status.DECODE_ERROR, f"{len(wanted)} of the frames it announces cannot be decoded")
+
+    @contextmanager
+    def _open(self) -> Iterator[tuple[Any, Any]]:
+        """The container and its video stream; whatever FFmpeg says while they are read becomes a `MediaError`."""
+        try:
+            import av
+        except ImportError as problem:
+            raise MediaError(Status.UNSUPPORTED_MEDIA, "videos need PyAV: pip install 'curate-preferences[video]'") from problem
+        try:
+            with av.open(io.BytesIO(self._data), format=self._container, metadata_errors="replace") as container:
+                if not container.streams.video:
+                    raise MediaError(Status.DECODE_ERROR, "it holds no moving picture")
+                stream = container.streams.video[0]
+                if stream.codec_context is None:
+                    raise MediaError(Status.UNSUPPORTED_MEDIA, "it is coded in a way that is not known here")
+                stream.codec_context.thread_count = 1  # decode workers are as many as there are processors
+                yield container, stream
+        except MediaError:
+            raise
+        except MemoryError as problem:
+            raise MediaError(Status.OOM, "not enough memory to decode the video") from problem
+        except (av.FFmpegError, ValueError, OverflowError) as problem:
+            said = getattr(problem, "strerror", None) or str(problem)
+            raise MediaError(Status.DECODE_ERROR, f"{type(problem).__name__}: {said}") from problem
+
+    def _timestamps(self, container: Any, stream: Any) -> list[int]:
+        """Of every frame, in the order of presentation; read from the packets, which are not decoded."""
+        shown: set[int] = set()
+        for packet in container.demux(stream):
+            if packet.pts is not None and packet.size:
+                shown.add(int(packet.pts))
+                if len(shown) > self._limits.video_frames:
+                    raise MediaError(Status.TOO_LARGE, f"more than {self._limits.video_frames} frames")
+        if not shown:
+            raise MediaError(Status.DECODE_ERROR, "no frame of it says when it is shown")
+        return sorted(shown)
+
+    def _check_size(self, width: int, height: int) -> None:
+        if width < 1 or height < 1:
+            raise MediaError(Status.DECODE_ERROR, f"{width} x {height} pixels are no picture")
+        if max(width, height) > self._limits.side or width * height > self._limits.pixels:
+            raise MediaError(Status.TOO_LARGE, f"frames of {width} x {height} pixels are over the limit")
+
+
+def _container_of(data: bytes, limits: Limits) -> tuple[str, str]:
+    if not data:
+        raise MediaError(Status.DECODE_ERROR, "the file is empty")
+    if len(data) > limits.video_bytes:
+        raise MediaError(Status.TOO_LARGE, f"{len(data)} bytes are over the limit of {limits.video_bytes}")
+    head = data[:_HEAD]
+    for matches, container, name in _MAGIC:
+        if matches(head):
+            return container, name
+    raise MediaError(Status.DECODE_ERROR, "the bytes begin like no video format that is known")
+
+
+def _upright(frame: Any) -> NDArray[np.uint8]:
+    """Pixels of a frame, turned the way its container says it is to be shown."""
+    import numpy as np
+
+    pixels: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
+    turns = round(-frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(pixels, -turns)) if turns else pixels

@@ -1,0 +1,68 @@
+"""Which frames of a video are looked at, and how their values become one."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from curate.frames import Frames
+
+SIXTEEN = [number / 8 for number in range(16)]
+
+times = st.lists(st.integers(1, 50), max_size=60).map(lambda steps: [sum(steps[:n]) / 25 for n in range(len(steps) + 1)])
+
+
+def test_attenuation_is_that_of_the_paper() -> None:
+    """InstructVideo: F = 16, frames 2, 5, 9 and 14."""
+    weights = Frames(reduce="attenuated").weights([2, 5, 9, 14], 16)
+    assert weights == pytest.approx([0.00247875, 0.04978707, 0.36787944, 0.00247875], abs=1e-8)
+    one = Frames(reduce="attenuated").combine([0.2, 0.3, 0.25, 0.1], [2, 5, 9, 14], 16)
+    assert one == pytest.approx(math.fsum(w * r for w, r in zip(weights, [0.2, 0.3, 0.25, 0.1], strict=True)) / 4)
+
+
+def test_without_attenuation_it_is_the_mean() -> None:
+    values = [0.5, 2.0, -1.0]
+    assert Frames(reduce="attenuated", attenuation=0.0).combine(values, [0, 4, 9], 10) == pytest.approx(0.5)
+    assert Frames().combine(values, [0, 4, 9], 10) == pytest.approx(0.5)
+
+
+def test_the_other_ways_to_combine() -> None:
+    values = [3.0, 1.0, 2.0, 5.0, 4.0]
+    assert Frames(reduce="min").combine(values, range(5), 5) == 1.0
+    assert Frames(reduce="percentile", percentile=10.0).combine(values, range(5), 5) == pytest.approx(1.4)
+    assert Frames(reduce="percentile", percentile=100.0).combine(values, range(5), 5) == 5.0
+
+
+def test_uniform_is_by_time_and_holds_both_ends() -> None:
+    assert Frames(count=4).choose(SIXTEEN, key="") == [0, 5, 10, 15]
+    # Half of the frames lie in the last tenth of the time: counting frames would look there twice.
+    uneven = [*(second for second in range(9)), *(8.1 + n / 100 for n in range(9))]
+    assert Frames(count=3).choose(uneven, key="") == [0, 4, 17]
+
+
+def test_segments() -> None:
+    assert Frames(policy="segment_centre", count=4).choose(SIXTEEN, key="") == [1, 5, 9, 13]
+    one, same, other = (Frames(policy="segment_random", count=4).choose(SIXTEEN, key=key) for key in ("a", "a", "b"))
+    assert one == same
+    assert other != one
+    assert Frames(policy="segment_random", count=4, seed=1).choose(SIXTEEN, key="a") != one
+
+
+def test_a_rate() -> None:
+    assert Frames(policy="rate", fps=2.0).choose(SIXTEEN, key="") == [0, 4, 8, 12]
+    with pytest.raises(ValidationError, match="needs fps"):
+        Frames(policy="rate")
+    with pytest.raises(ValidationError, match="take none"):
+        Frames(fps=2.0)
+
+
+@given(times, st.sampled_from(["uniform", "segment_centre", "segment_random", "all"]), st.integers(1, 20))
+def test_positions_are_ascending_inside_and_no_more_than_asked_for(times: list[float], policy: str, count: int) -> None:
+    chosen = Frames.model_validate({"policy": policy, "count": count}).choose(times, key="k")
+    assert chosen == sorted(set(chosen))
+    assert 1 <= len(chosen) <= count
+    assert 0 <= chosen[0] <= chosen[-1] < len(times)
