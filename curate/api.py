@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from curate.progress import Progress
 from curate.records import Rating
 from curate.reports import CheckReport, ExportReport
-from curate.selecting import Selecting, refuse_inside, refuse_nothing, refuse_to_overwrite, scratch_folder
+from curate.scratch import scratch_folder
+from curate.selecting import Selecting, refuse_nothing, refuse_to_overwrite
 
 if TYPE_CHECKING:
     from curate.checking import Finding
@@ -138,7 +139,7 @@ def filter(  # noqa: A001  the verb's name
     """Keep the samples for which `where` holds, or the best by `by`, and write them with their original bytes."""
     from curate import select
 
-    desk = Selecting(store, memory)
+    desk = Selecting(store, out=out, format_name=format, memory=memory)
     recipe = {"where": where, "top": top, "by": by, "per": per}
     with scratch_folder() as scratch:
         chosen = select.filter(desk.view, where=where, top=top, by=by, per=per, out=scratch / "kept.parquet", memory=desk.memory)
@@ -163,7 +164,7 @@ def rank(
     from curate import select
     from curate.files import atomic_file
 
-    desk = Selecting(store, memory)
+    desk = Selecting(store, out=out, format_name=format, memory=memory)
     recipe: dict[str, Any] = {"by": by, "where": where, "tie": tie, "wins": tuple(_listed(wins))}
     if format is not None:
         with scratch_folder() as scratch:
@@ -171,12 +172,11 @@ def rank(
             return desk.export(ranked.path, ranked.funnels, out, format, recipe, "rank")
     place = Path(out)
     refuse_to_overwrite(place)
-    refuse_inside(desk.store.path, place)
     place.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(place) as aside:
         ranked = select.rank(desk.view, **recipe, out=aside, memory=desk.memory)
         refuse_nothing(ranked.path, ranked.funnels)
-    return ExportReport(out=str(out), format="ranking", funnels=list(ranked.funnels))
+    return ExportReport(out=str(out), format="ranking", funnels=list(ranked.funnels), warnings=desk.behind(place))
 
 
 def pair(
@@ -201,7 +201,7 @@ def pair(
     """Pair a better with a worse response to the same request, and write the pairs for a trainer."""
     from curate import select
 
-    desk = Selecting(store, memory)
+    desk = Selecting(store, out=out, format_name=format, memory=memory)
     recipe: dict[str, Any] = {
         "by": by,
         "strategy": strategy,
@@ -223,7 +223,7 @@ def pair(
 
 def export(store: str | Path, selection: str | Path, *, format: str, out: str | Path) -> ExportReport:  # noqa: A002
     """Write a selection (a ranking, pairs, kept samples) once more for another reader."""
-    desk = Selecting(store, None)
+    desk = Selecting(store, out=out, format_name=format)
     return desk.export(Path(selection), [], out, format, {"selection": str(selection)}, "export")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,24 +50,19 @@ class StoreSource:
 
 
 @contextmanager
-def open_source(store: Store, view: View, selection: str | Path) -> Iterator[StoreSource]:
-    """The source for what a selection names; `view` says which cards' ratings took part."""
+def open_source(store: Store, view: View, selection: str | Path, *, gone: Collection[str] | None = None) -> Iterator[StoreSource]:
+    """The source for what a selection names; `view` says which cards' ratings took part, `gone` is as for `Store.view`."""
     Selection(selection)  # complains where it is none
     fingerprints = {columns.card for columns in view.raters.values()}
     cards = [_card_info(card.fingerprint, card.name, card.text) for card in store.cards() if card.fingerprint in fingerprints]
-    with store.lookup(_ids(selection), fingerprints) as lookup, MemberReader() as reader:
+    with store.lookup(_ids(selection), fingerprints, gone=gone) as lookup, MemberReader() as reader:
         yield StoreSource(lookup, reader, cards)
 
 
-def missing_shards(view: View) -> list[str]:
-    """Local shards in which samples of a view are sought, and which are not there."""
-    import pyarrow.parquet as pq
-
-    shards: set[str] = set()
-    with pq.ParquetFile(view.path) as file:
-        for batch in file.iter_batches(columns=["shard"]):
-            shards.update(batch.column("shard").unique().to_pylist())
-    return sorted(shard for shard in shards if is_local(shard) and not local_path(shard).exists())
+def gone_shards(store: Store) -> list[str]:
+    """Shards of a store that are not where they were: local ones, looked for now; remote ones would be a request each."""
+    # `Path.exists` raises where a folder on the way must not be entered; what lies behind it is as good as gone.
+    return [shard for shard in store.presence() if is_local(shard) and not os.path.exists(local_path(shard))]  # noqa: PTH110
 
 
 def _card_info(fingerprint: str, name: str, text: str) -> CardInfo:
@@ -74,15 +70,13 @@ def _card_info(fingerprint: str, name: str, text: str) -> CardInfo:
     return CardInfo(name=name, fingerprint=fingerprint, licence=card.get("licence", "unknown"), commercial=card.get("commercial"))
 
 
-def _ids(selection: str | Path) -> list[str]:
-    """The distinct samples that a selection names."""
+def _ids(selection: str | Path) -> Iterator[str]:
+    """The samples that a selection names, as often as it does."""
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(selection) as file:
         columns = [name for name in ID_COLUMNS if name in file.schema_arrow.names]
-        table = file.read(columns)
-    chunks = [chunk for name in columns for chunk in table.column(name).chunks]
-    ids: list[str] = pc.unique(pa.chunked_array(chunks, pa.string())).to_pylist()
-    return ids
+        for batch in file.iter_batches(columns=columns):
+            for column in batch.columns:
+                yield from column.drop_null().cast(pa.string()).to_pylist()

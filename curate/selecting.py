@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,72 +16,103 @@ from curate.reports import ExportReport
 MEMORY = "2GB"
 """What selecting may take where nothing is said."""
 
+GONE = "shard is gone"
+"""Why samples take no part in what copies their media."""
+
 
 class Selecting:
     """A store opened for selecting, and the way from a selection to an export."""
 
-    def __init__(self, store: str | Path, memory: str | None) -> None:
+    def __init__(self, store: str | Path, *, out: str | Path, format_name: str | None, memory: str | None = None) -> None:
+        """`format_name` is None where no dataset is made. Complains of it and of `out` before any work is done.
+
+        Where a format copies media, samples whose shards are gone take no part: a group is ranked and paired by those
+        that can be copied.
+        """
+        from curate.bridge import gone_shards
+        from curate.exporting import find_format, refuse_finished
         from curate.store import Store
 
         self.memory = memory or MEMORY
         self.store = Store.open(store)
-        self.view = self.store.view(memory=self.memory)
+        self._gone: list[str] | None = None
+        refuse_inside(self.store.path, out)
+        if format_name is not None:
+            refuse_finished(Path(out))
+            self._gone = gone_shards(self.store) if find_format(format_name).copies_media else None
+        self.view = self.store.view(gone=self._gone, memory=self.memory)
 
     def export(
         self,
         selection: str | Path,
-        funnels: Sequence[Funnel],
+        selected: Sequence[Funnel],
         out: str | Path,
         format_name: str,
         recipe: Mapping[str, Any],
         verb: str,
     ) -> ExportReport:
-        """Write the selection as a dataset."""
+        """Write the selection as a dataset. `selected` are the funnels of making it; none where it was made before."""
         from curate.bridge import open_source
-        from curate.exporting import Options, find_format
+        from curate.exporting import Options
         from curate.exporting import export as write
 
-        find_format(format_name)  # complains before the work is done
-        refuse_inside(self.store.path, out)
-        if funnels:
-            refuse_nothing(selection, funnels)
+        funnels = [*self._found(), *selected] if selected else []
         told = {name: value for name, value in recipe.items() if value not in (None, (), "")}
         options = Options(
             recipe={"verb": verb, "store": self.store.path.name, **told},
             command=_command(verb, self.store.path, told, format_name, out),
-            funnels=list(funnels),
+            funnels=funnels,
         )
-        with open_source(self.store, self.view, selection) as source:
-            written = self._written(lambda: write(selection, source, out, format=format_name, options=options))
-            forbidden = sorted({card.name for card in source.cards() if card.commercial is False})
+        behind = self.behind(selection) if selected else []
+        with self._telling_why(behind):
+            if funnels:
+                refuse_nothing(selection, funnels)
+            with open_source(self.store, self.view, selection, gone=self._gone) as source:
+                written = write(selection, source, out, format=format_name, options=options)
+        forbidden = sorted({card.name for card in source.cards() if card.commercial is False})
         warnings = [f"the licence of {name} forbids commercial use, and its ratings chose these data" for name in forbidden]
         warnings += json.loads((Path(out) / "curate.json").read_text(encoding="utf-8"))["notes"]
-        warnings += self.gone()
+        warnings += [*self._gone_shards(), *behind]
         return ExportReport(out=str(out), format=format_name, funnels=[*funnels, *written], warnings=warnings)
 
-    def _written(self, write: Callable[[], list[Funnel]]) -> list[Funnel]:
-        """What an export wrote; one that fails says as well which shards are gone, since that is often why."""
+    def behind(self, selection: str | Path) -> list[str]:
+        """What to say of raters behind a selection whose latest card has not yet judged what an older one had."""
+        import pyarrow.parquet as pq
+
+        from curate.select.output import METADATA_KEY
+        from curate.store.behind import rated_only_before
+
+        made = json.loads(pq.read_metadata(selection).metadata[METADATA_KEY.encode()])
+        return [
+            f"{count:,} samples were rated by an older card named '{name}', and not by the latest, whose ratings alone count;"
+            f" to finish: curate rate SHARDS --rater {name} --store {self.store.path}"
+            for name, count in rated_only_before(self.store, self.view, made["cards"]).items()
+        ]
+
+    def _found(self) -> list[Funnel]:
+        """What of the store could be selected from, where that is not all of it."""
+        funnel = Funnel(step="find", unit="samples", taken=self.view.rows, kept=self.view.rows)
+        for count in self.view.left_out.values():
+            funnel.taken += count
+            funnel.drop(GONE, count)
+        return [funnel] if funnel.dropped else []
+
+    @contextmanager
+    def _telling_why(self, behind: Sequence[str]) -> Iterator[None]:
+        """An export that fails says as well which shards are gone, and what is not yet rated: that is often why."""
         try:
-            return write()
+            yield
         except OutputError as problem:
-            raise OutputError("; ".join([str(problem), *self.gone()])) from problem
+            raise OutputError("; ".join([str(problem), *self._gone_shards(), *behind])) from problem
 
-    def gone(self) -> list[str]:
-        """What to say of shards that are not where they were: their samples take part, and cannot be copied."""
-        from curate.bridge import missing_shards
-
-        missing = missing_shards(self.view)
-        if not missing:
+    def _gone_shards(self) -> list[str]:
+        """What to say of shards that are gone, if samples lie nowhere else."""
+        gone = self.view.left_out
+        if not gone:
             return []
-        told = f"{len(missing)} shards are not where they were ({missing[0]} …), so their media cannot be read"
-        return [f"{told}; rate them where they lie now, which computes nothing again"]
-
-
-@contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """A folder for a selection that is to be exported, gone at the end; TMPDIR says on which disk."""
-    with tempfile.TemporaryDirectory(prefix="curate-") as folder:
-        yield Path(folder)
+        told = f"the shard {min(gone)} is gone" if len(gone) == 1 else f"{len(gone)} shards are gone ({min(gone)} …)"
+        told += f", so the media of {sum(gone.values()):,} samples cannot be copied"
+        return [f"{told}; what was moved, rate where it lies now, which computes nothing again"]
 
 
 def _command(verb: str, store: Path, recipe: Mapping[str, Any], format_name: str, out: str | Path) -> str:

@@ -14,6 +14,8 @@ import pytest
 import zstandard
 
 import curate
+from curate.bridge import gone_shards
+from curate.store import Store
 from curate.testing import card_yaml, write_shard
 from tests.rating.conftest import png
 
@@ -25,14 +27,20 @@ def shards(tmp_path: Path) -> list[Path]:
     """Three shards: 12 prompts with four candidates each, a side file in every record."""
     folder = tmp_path / "shards"
     folder.mkdir()
-    records = [
-        (
-            f"{n:04d}",
-            {"png": png(n), "txt": f"prompt {n // 4}".encode(), "json": b'{"seed": %d}' % n, "mask.npy": b"\x93NUMPY%d" % n},
-        )
-        for n in range(48)
-    ]
-    return [write_shard(folder / f"{n}.tar", records[16 * n :][:16]) for n in range(3)]
+    return [write_shard(folder / f"{n}.tar", map(record, range(16 * n, 16 * n + 16))) for n in range(3)]
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> list[Path]:
+    """The same records in three shards over which the candidates of each prompt are spread."""
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    return [write_shard(folder / f"{n}.tar", map(record, range(n, 48, 3))) for n in range(3)]
+
+
+def record(n: int) -> tuple[str, dict[str, bytes]]:
+    fields = {"png": png(n), "txt": f"prompt {n // 4}".encode(), "json": b'{"seed": %d}' % n, "mask.npy": b"\x93NUMPY%d" % n}
+    return f"{n:04d}", fields
 
 
 @pytest.fixture
@@ -162,8 +170,6 @@ def test_rankdpo_counts_the_wins_of_several_judges(shards: list[Path], hash_card
 
 
 def curate_view(store: Path) -> str:
-    from curate.store import Store
-
     with Store.open(store) as opened:
         return opened.view().path
 
@@ -172,9 +178,100 @@ def test_shards_that_are_gone_are_said_and_found_again_by_rating(shards: list[Pa
     rate(shards, tmp_path / "store", hash_card)
     moved = tmp_path / "moved"
     (tmp_path / "shards").rename(moved)
-    with pytest.raises(curate.CurateError, match=r"media cannot be read.*3 shards are not where they were.*rate them where"):
+    sentence = r"of 48 samples 0 left \(48 shard is gone\).*3 shards are gone.*48 samples.*where it lies now"
+    with pytest.raises(curate.CurateError, match=sentence):
         curate.pair(tmp_path / "store", by="hash", out=tmp_path / "lost")
     rate(sorted(moved.glob("*.tar")), tmp_path / "store", hash_card)
     report = curate.pair(tmp_path / "store", by="hash", out=tmp_path / "found")
     assert report.warnings == []
     assert report.funnels[-1].dropped == {}
+
+
+EXPORTS: list[tuple[Callable[..., curate.ExportReport], dict[str, str]]] = [
+    (curate.pair, {"by": "hash"}),
+    (curate.pair, {"by": "hash", "strategy": "all", "format": "win-lose-folders"}),
+    (curate.rank, {"by": "hash", "format": "rankdpo"}),
+    (curate.filter, {"top": "1", "by": "hash", "per": "group"}),
+    (curate.filter, {"where": "rank_in_group(hash) <= 2", "format": "parquet"}),
+]
+
+
+def data_files(folder: Path) -> dict[str, bytes]:
+    about = {"README.md", "curate.json"}
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file() and file.name not in about
+    }
+
+
+@pytest.mark.parametrize(("verb", "options"), EXPORTS)
+def test_an_export_is_what_it_would_be_had_shards_that_are_gone_never_been_rated(
+    mixed: list[Path], hash_card: str, tmp_path: Path, verb: Callable[..., curate.ExportReport], options: dict[str, str]
+) -> None:
+    rate(mixed, tmp_path / "store", hash_card)
+    rate(mixed[1:], tmp_path / "rest", hash_card)
+    mixed[0].unlink()
+    report = verb(tmp_path / "store", **options, out=tmp_path / "out")
+    found, following = report.funnels[:2]
+    assert (found.taken, found.kept, found.dropped) == (48, 32, {"shard is gone": 16})
+    assert following.taken == 32
+    assert all(funnel.adds_up for funnel in report.funnels)
+    assert not any("media cannot be read" in funnel.dropped for funnel in report.funnels)
+    (warning,) = report.warnings
+    assert warning.startswith(f"the shard {mixed[0]} is gone, so the media of 16 samples cannot be copied; what was moved")
+    assert verb(tmp_path / "rest", **options, out=tmp_path / "expected").warnings == []
+    assert data_files(tmp_path / "out") == data_files(tmp_path / "expected")
+
+
+def test_what_copies_no_media_takes_samples_of_gone_shards(mixed: list[Path], hash_card: str, tmp_path: Path) -> None:
+    rate(mixed, tmp_path / "store", hash_card)
+    mixed[0].unlink()
+    kept = curate.filter(tmp_path / "store", where="hash >= 0", format="ids", out=tmp_path / "ids")
+    ranked = curate.rank(tmp_path / "store", by="hash", out=tmp_path / "rankings.parquet")
+    assert kept.warnings == ranked.warnings == []
+    assert len((tmp_path / "ids/ids.txt").read_text().splitlines()) == 48
+    assert pq.read_metadata(tmp_path / "rankings.parquet").num_rows == 48
+    copied = curate.export(tmp_path / "store", tmp_path / "rankings.parquet", format="imagereward", out=tmp_path / "lists")
+    assert copied.funnels[-1].dropped["media cannot be read"] == 16
+    assert len([one for one in copied.warnings if "is gone" in one]) == 1
+
+
+def test_a_sample_is_copied_from_where_it_still_lies(shards: list[Path], hash_card: str, tmp_path: Path) -> None:
+    copy = shards[0].with_name("copy.tar")
+    copy.write_bytes(shards[0].read_bytes())
+    rate([*shards, copy], tmp_path / "store", hash_card)
+    curate.pair(tmp_path / "store", by="hash", out=tmp_path / "before")
+    for gone, here in ((shards[0], copy), (copy, shards[0])):
+        gone.rename(tmp_path / "aside")
+        report = curate.pair(tmp_path / "store", by="hash", out=tmp_path / f"without-{gone.stem}")
+        assert report.warnings == []
+        assert data_files(tmp_path / f"without-{gone.stem}") == data_files(tmp_path / "before")
+        (tmp_path / "aside").rename(gone)
+        assert here.exists()
+
+
+def test_nobody_asks_a_server_whether_its_shards_are_there(shards: list[Path], hash_card: str, tmp_path: Path) -> None:
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/bucket/one.tar", shards[0].read_bytes())
+    curate.rate(["memory://bucket/one.tar", str(shards[1])], raters=[hash_card], store=tmp_path / "store", workers=0, trust=True)
+    memory.rm("/bucket", recursive=True)
+    shards[1].unlink()
+    with Store.open(tmp_path / "store") as store:
+        assert gone_shards(store) == [str(shards[1])]
+
+
+def test_a_finished_export_is_refused_before_any_work(shards: list[Path], hash_card: str, tmp_path: Path) -> None:
+    rate(shards, tmp_path / "store", hash_card)
+    curate.pair(tmp_path / "store", by="hash", out=tmp_path / "pairs")
+    before = data_files(tmp_path / "pairs")
+    for cache in (tmp_path / "store/cache").iterdir():
+        cache.unlink()
+    with pytest.raises(
+        curate.CurateError, match="already holds a finished export; remove it to make it anew, or name another folder"
+    ):
+        curate.pair(tmp_path / "store", by="hash", out=tmp_path / "pairs")
+    assert not list((tmp_path / "store/cache").iterdir())
+    assert data_files(tmp_path / "pairs") == before

@@ -133,6 +133,7 @@ def test_the_test_in_the_guide_passes(tmp_path: Path, monkeypatch: pytest.Monkey
     names: dict[str, Any] = {}
     exec(block("testing", "python"), names)  # noqa: S102 - the guide's own code
     names["test_that_everything_is_judged"](tmp_path)
+    assert curate.show(tmp_path / "store").document["samples"] == 2, "it did rate, with its own assertions on the way"
 
 
 def test_the_columns_of_a_ranking_are_in_the_guide() -> None:

@@ -5,14 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from curate.errors import OutputError
-from curate.exporting.folder import writing_folder
+from curate.exporting.folder import refuse_finished, writing_folder
 from curate.exporting.formats import Exported, find_format, format_names
 from curate.exporting.options import Options
 from curate.exporting.selection import Selection
 from curate.exporting.source import CardInfo, SampleInfo, Source
 from curate.records import Funnel
 
-__all__ = ["CardInfo", "Exported", "Options", "SampleInfo", "Selection", "Source", "export", "find_format", "format_names"]
+__all__ = [
+    "CardInfo",
+    "Exported",
+    "Options",
+    "SampleInfo",
+    "Selection",
+    "Source",
+    "export",
+    "find_format",
+    "format_names",
+    "refuse_finished",
+]
 
 
 def export(

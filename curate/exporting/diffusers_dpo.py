@@ -30,6 +30,7 @@ class DiffusersDpo:
     name = "diffusers-dpo"
     version = 1
     takes: Kind = "pairs"
+    copies_media = True
     about = "Pairs in the Pick-a-Pic columns: `jpg_0` is the winner, always, as raw bytes; ties are left out."
     use = """\
 diffusers, SD 1.5 (`examples/research_projects/diffusion_dpo`):

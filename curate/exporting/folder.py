@@ -155,6 +155,12 @@ class Folder:
         return place
 
 
+def refuse_finished(out: Path) -> None:
+    """Raise `OutputError` where an export was finished before, so that nobody works only to hear it."""
+    if (out / MANIFEST).is_file():
+        raise OutputError(f"{out} already holds a finished export; remove it to make it anew, or name another folder")
+
+
 @contextlib.contextmanager
 def writing_folder(out: str | Path) -> Iterator[Folder]:
     """A `Folder` that becomes `out` when the block is left, and leaves nothing behind when the block raises.
@@ -163,8 +169,7 @@ def writing_folder(out: str | Path) -> Iterator[Folder]:
     The block has to end with `Folder.finish`.
     """
     out = Path(out).absolute()
-    if (out / MANIFEST).is_file():
-        raise OutputError(f"{out} already holds a finished export; choose another folder or remove it first")
+    refuse_finished(out)
     if out.parent.exists() and not out.parent.is_dir():
         raise OutputError(f"{out} cannot be made: {out.parent} is not a folder; choose another folder")
     _remove_leftovers(out)

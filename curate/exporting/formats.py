@@ -37,6 +37,8 @@ class Format(Protocol):
     version: int
     """Of the rows' schema, `schemas/exports/NAME.schema.json`; raised when a reader would have to change."""
     takes: Kind
+    copies_media: bool
+    """False where samples are only named, so that those whose shards are gone may be among them."""
     about: str
     """One sentence: what lies in the folder."""
     use: str

@@ -26,6 +26,7 @@ class HpdV2:
     name = "hpdv2"
     version = 1
     takes: Kind = "pairs"
+    copies_media = True
     about = "Pairs in `train.json` (`human_preference`, 1 for the better) and `test.json` (`rank`, 1 for the better); no ties."
     use = """\
 In a checkout of HPSv2, set `local_ranking_path` in `hpsv2/configs/controller.sh` to this folder, and

@@ -24,6 +24,7 @@ class HpdV3:
     name = "hpdv3"
     version = 1
     takes: Kind = "pairs"
+    copies_media = True
     about = "Pairs in `SPLIT.json`; `path1` is always the preferred image; images in `images/`; no ties."
     use = """\
 In the training configuration of HPSv3 (`hpsv3/config/*.yaml`), with paths as seen from this folder:

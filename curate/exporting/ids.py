@@ -22,6 +22,7 @@ class Ids:
     name = "ids"
     version = 1
     takes: Kind = "samples"
+    copies_media = False
     about = "The kept samples by id, record key and position, as Parquet; the ids alone as text, one a line."
     use = """\
 ```sh

@@ -25,6 +25,7 @@ class ImageReward:
     name = "imagereward"
     version = 1
     takes: Kind = "rankings"
+    copies_media = True
     about = "Ranked lists in `dataset/{train,valid,test}.json`, 1 is best and equal numbers are ties; images in `images/`."
     use = """\
 In a checkout of ImageReward, with `EXPORT` the absolute path of this folder:

@@ -42,6 +42,7 @@ class ParquetImages:
     name = "parquet"
     version = 1
     takes: Kind = "samples"
+    copies_media = True
     about = "One row for each kept sample: prompt, image, conditions and ratings; `datasets` shows the images as pictures."
     use = """\
 ```python

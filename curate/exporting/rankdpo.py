@@ -37,6 +37,7 @@ class RankDpo:
     name = "rankdpo"
     version = 1
     takes: Kind = "rankings"
+    copies_media = True
     about = "Ranked lists, best first: the images as raw bytes, their RankDPO gains φ, values, spreads and ranks; ties stay ties."
     use = """\
 ```python

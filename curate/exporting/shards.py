@@ -31,6 +31,7 @@ class Shards:
     name = "shards"
     version = 1
     takes: Kind = "samples"
+    copies_media = True
     about = "The kept records as tar shards: original bytes, keys and side files, and what the raters said in `KEY.ratings.json`."
     use = """\
 ```python

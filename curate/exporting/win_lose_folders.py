@@ -24,6 +24,7 @@ class WinLoseFolders:
     name = "win-lose-folders"
     version = 1
     takes: Kind = "pairs"
+    copies_media = True
     about = "Pairs as `win/NAME.ext` with the prompt in `win/NAME.txt`, and `lose/NAME.ext`; no ties."
     use = """\
 SimpleTuner, in `multidatabackend.json`, with `EXPORT` the absolute path of this folder:

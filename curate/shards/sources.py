@@ -5,11 +5,12 @@ A local shard is named by its absolute path from here on, so that a store means 
 
 from __future__ import annotations
 
+import errno
 import glob
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -28,8 +29,10 @@ _GLOB = re.compile(r"[*?[]")
 _REMOTE_FAILURES = (OSError, ValueError, ImportError, KeyError)
 
 
-def expand(patterns: Sequence[str]) -> list[str]:
+def expand(patterns: Sequence[str], *, tell: Callable[[str], None] | None = None) -> list[str]:
     """The shards that paths, globs, brace patterns and URLs stand for: sorted within a glob, each once, patterns in order.
+
+    Of several names for one local file, by symbolic links, the first counts; `tell` is handed a sentence about the others.
 
     Raises `ShardError` for a local path that is not there, a pattern that matches nothing, a folder, and anything that
     would run a command. Whether a remote shard exists shows when it is opened.
@@ -42,7 +45,11 @@ def expand(patterns: Sequence[str]) -> list[str]:
         shards.update(dict.fromkeys(found))
     if not shards:
         raise ShardError("no shard is given: name .tar files, a pattern such as 'data/{000..099}.tar', or URLs")
-    return list(shards)
+    once, again = _each_file_once(shards)
+    if again and tell is not None:
+        more = f", and {len(again) - 1:,} more" if len(again) > 1 else ""
+        tell(f"a shard that is given under several names is read once: {again[0][0]} is {again[0][1]}{more}")
+    return once
 
 
 def is_local(shard: str) -> bool:
@@ -85,6 +92,7 @@ def open_raw(shard: str) -> io.BufferedReader:
     """The shard as it is stored."""
     try:
         if is_local(shard):
+            _refuse_special(local_path(shard))
             return io.BufferedReader(io.FileIO(local_path(shard)), BUFFER)
         filesystem, path = filesystem_of(shard)
         return io.BufferedReader(_Remote(shard, filesystem.open(path, "rb")), BUFFER)
@@ -134,15 +142,50 @@ def remote_info(shard: str) -> Mapping[str, Any]:
     return info
 
 
+def _each_file_once(shards: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """The shards without those that a link makes the same file as an earlier one, and those, each with that earlier one.
+
+    By real paths and not by inodes, which some file systems give to several files.
+    """
+    folders: dict[str, str] = {}
+    first_names: dict[str, str] = {}
+    again = []
+    for shard in shards:
+        first = first_names.setdefault(_real_path(shard, folders) if is_local(shard) else shard, shard)
+        if first != shard:
+            again.append((shard, first))
+    return list(first_names.values()), again
+
+
+def _real_path(shard: str, folders: dict[str, str]) -> str:
+    """The path of a local shard without links; `folders` remembers those of folders, so that a shard costs one question."""
+    if os.path.islink(shard):  # noqa: PTH114 - as text, since there may be a million
+        return os.path.realpath(shard)
+    folder, name = os.path.split(shard)
+    if folder not in folders:
+        folders[folder] = os.path.realpath(folder)
+    return os.path.join(folders[folder], name)  # noqa: PTH118
+
+
 def _resolve_local(pattern: str) -> Iterator[str]:
     whole = str(local_path(pattern))
-    if Path(whole).exists():
+    if _exists(whole):
         return iter([_shard_file(whole)])
-    return (shard for name in _names(pattern, whole) for shard in _resolve_local_name(name))
+    return (shard for name in expand_braces(whole, most=MOST_SHARDS) for shard in _resolve_local_name(name))
+
+
+def _exists(name: str | Path) -> bool:
+    """Whether something is there; under a name that is too long for a file, as brace patterns may be, there is nothing."""
+    try:
+        return Path(name).exists()
+    except OSError as problem:
+        if problem.errno == errno.ENAMETOOLONG:
+            return False
+        raise
 
 
 def _resolve_local_name(name: str) -> list[str]:
-    if Path(name).exists() or not _GLOB.search(name):
+    if _exists(name) or not _GLOB.search(name):
         return [_shard_file(name)]
     matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - the pattern may be absolute
     if not matches:
@@ -152,11 +195,18 @@ def _resolve_local_name(name: str) -> list[str]:
 
 def _shard_file(name: str) -> str:
     path = Path(name)
+    if not _exists(name):
+        raise ShardError(f"there is no shard {name}{_neighbours(path)}")
     if path.is_dir():
         raise ShardError(f"{name} is a folder; to read the shards in it, give '{path / '*.tar'}'")
-    if not path.exists():
-        raise ShardError(f"there is no shard {name}{_neighbours(path)}")
+    _refuse_special(path)
     return os.path.abspath(name)  # noqa: PTH100 - links are kept: the name is the user's
+
+
+def _refuse_special(path: Path) -> None:
+    """Raise `ShardError` for what is there and holds no bytes of its own: opening a pipe waits for ever."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ShardError(f"{path} is a pipe, a socket or a device, and a shard is a file; save what it gives as a .tar first")
 
 
 def _neighbours(path: Path) -> str:
@@ -164,21 +214,14 @@ def _neighbours(path: Path) -> str:
     folder = path.parent
     if _GLOB.search(str(folder)):
         return ""
-    if not folder.is_dir():
+    if not _exists(folder) or not folder.is_dir():
         return f": there is no folder {folder}"
     hint = nearest(path.name, islice((entry.name for entry in folder.iterdir()), 10_000))
     return f". {hint}" if hint else f": the folder {folder} is empty"
 
 
-def _names(pattern: str, expandable: str) -> list[str]:
-    names = list(islice(expand_braces(expandable), MOST_SHARDS + 1))
-    if len(names) > MOST_SHARDS:
-        raise ShardError(f"{pattern!r} stands for more than {MOST_SHARDS} shards")
-    return names
-
-
 def _resolve_remote(pattern: str) -> Iterator[str]:
-    return (shard for name in _names(pattern, pattern) for shard in _resolve_remote_name(name))
+    return (shard for name in expand_braces(pattern, most=MOST_SHARDS) for shard in _resolve_remote_name(name))
 
 
 def _resolve_remote_name(name: str) -> list[str]:

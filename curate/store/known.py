@@ -26,10 +26,10 @@ class Known:
 
     def __init__(self, keys: Ids | None = None, codes: Codes | None = None) -> None:
         """Begins with `keys`, distinct and in order, and their codes; or with nothing."""
-        self._runs: list[Run] = [] if keys is None or codes is None else [(keys, codes)]
+        self._runs: list[Run] = [] if keys is None or codes is None or not len(keys) else [run_of(keys, codes)]
 
     def __len__(self) -> int:
-        return sum(len(ids) for ids, _ in self._runs)
+        return sum(len(run) for run in self._runs)
 
     def has(self, samples: Sequence[str]) -> NDArray[np.bool_]:
         """For each sample whether it has been judged, whatever came of it."""
@@ -46,10 +46,11 @@ class Known:
     def codes(self, keys: Ids) -> NDArray[np.int16]:
         """For each key the status code, -1 where it is not known."""
         codes = np.full(len(keys), -1, dtype=np.int16)
-        for ids, stored in reversed(self._runs):
+        for run in reversed(self._runs):
             missing = np.flatnonzero(codes < 0)
-            at = find(ids, keys[missing])
-            codes[missing[at >= 0]] = stored[at[at >= 0]]
+            at = find(run.keys, keys[missing])
+            codes[missing[at >= 0]] = run.codes[at[at >= 0]]
+            run.release()
         return codes
 
     def add(self, keys: Ids, codes: Codes) -> None:
@@ -57,7 +58,7 @@ class Known:
         if not len(keys):
             return
         runs, run = list(self._runs), run_of(*worst_by_key(keys, codes))
-        while runs and len(runs[-1][0]) <= 2 * len(run[0]):
+        while runs and len(runs[-1]) <= 2 * len(run):
             run = merged(runs.pop(), run)
         # Replaced as a whole, so that a lookup in another thread sees all of it, as it was or as it is.
         self._runs = [*runs, run]

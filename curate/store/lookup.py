@@ -11,19 +11,25 @@ import json
 import secrets
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from curate.errors import StoreError
 from curate.files import output_errors
 from curate.records import Rating
-from curate.store.ids import Ids, find, pack_sorted, unpack_bytes
+from curate.store.ids import Ids, find, order, pack, unpack_bytes
 from curate.store.judgements import LiveRows, id_bytes
 from curate.store.manifest import Snapshot, sqlite_errors
 from curate.store.reading import rating, sample_batches, sample_row
+from curate.store.runs import starts_of_runs
 from curate.store.tables import SCHEMAS
 from curate.store.unit import SampleRow
+
+PIECE = 1 << 16
+"""Ids that are texts at a time."""
 
 
 class Lookup:
@@ -50,13 +56,13 @@ class Lookup:
 
 
 @contextlib.contextmanager
-def open_lookup(folder: Path, cache: Path, snapshot: Snapshot, ids: Collection[str], cards: Collection[str]) -> Iterator[Lookup]:
+def open_lookup(folder: Path, cache: Path, snapshot: Snapshot, ids: Iterable[str], cards: Collection[str]) -> Iterator[Lookup]:
     """A lookup of some samples and of the ratings that some cards (fingerprints) gave them.
 
     Raises `StoreError` for an id that no sample can have.
     """
     try:
-        wanted = pack_sorted(ids)
+        wanted = _packed(ids)
     except ValueError as problem:
         raise StoreError(f"cannot look samples up in {folder}: {problem}") from problem
     path = cache / f"lookup-{secrets.token_hex(8)}.sqlite"
@@ -70,7 +76,7 @@ def open_lookup(folder: Path, cache: Path, snapshot: Snapshot, ids: Collection[s
         db.execute("CREATE TABLE ratings (id TEXT, row TEXT)")
         path.unlink()
         db.execute("BEGIN")
-        for batch in sample_batches(folder, snapshot, ids):
+        for batch in sample_batches(folder, snapshot, wanted):
             _insert(db, "samples", batch)
         for card in sorted(set(cards)):
             for batch in _ratings_of(folder, snapshot, wanted, card):
@@ -79,6 +85,21 @@ def open_lookup(folder: Path, cache: Path, snapshot: Snapshot, ids: Collection[s
         db.execute("CREATE INDEX rating_ids ON ratings (id)")
         db.execute("COMMIT")
         yield Lookup(db)
+
+
+def _packed(ids: Iterable[str]) -> Ids:
+    """The distinct ids in order: 16 bytes each, as texts a hundred. Raises `ValueError` as `pack` does."""
+    it = iter(ids)
+    pieces = [np.empty((0, 2), dtype=np.uint64)]
+    while piece := list(islice(it, PIECE)):
+        pieces.append(_distinct(pack(piece)))
+    # Column by column, as `find` searches the halves by themselves.
+    return np.asfortranarray(_distinct(np.concatenate(pieces)))
+
+
+def _distinct(ids: Ids) -> Ids:
+    ids = ids[order(ids)]
+    return ids[starts_of_runs(ids)]
 
 
 def _ratings_of(folder: Path, snapshot: Snapshot, wanted: Ids, card: str) -> Iterator[pa.RecordBatch]:

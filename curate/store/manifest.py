@@ -10,8 +10,8 @@ import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -114,9 +114,18 @@ class Snapshot:
             for file in of_unit.get(unit.unit, ()):
                 yield number, file
 
+    def without(self, gone: Collection[str]) -> Snapshot:
+        """The same, but that of all shards these are the ones that are not there."""
+        units = [replace(one, present=one.shard not in gone) for one in self.units]
+        return replace(self, units=_in_order(units))
+
     def parts_of(self, kind: Kind, card: str) -> list[Part]:
         """The parts of files of a kind that a card fills, in order of their commits."""
         return [part for part in self.parts if part.card == card and part.file.kind == kind]
+
+
+def _in_order(units: Iterable[UnitEntry]) -> tuple[UnitEntry, ...]:
+    return tuple(sorted(units, key=lambda one: (not one.present, one.shard)))
 
 
 @contextlib.contextmanager
@@ -203,8 +212,7 @@ class Manifest:
             files = self._files("")
             parts = self._parts(files)
             cards = self._cards()
-        units.sort(key=lambda one: (not one.present, one.shard))
-        return Snapshot(units=tuple(units), files=tuple(files.values()), parts=tuple(parts), cards=tuple(cards))
+        return Snapshot(units=_in_order(units), files=tuple(files.values()), parts=tuple(parts), cards=tuple(cards))
 
     def file_names(self) -> set[str]:
         """Paths below the store of every file it consists of."""

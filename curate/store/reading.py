@@ -37,14 +37,14 @@ def samples(folder: Path, snapshot: Snapshot, ids: Collection[str] | None) -> It
 
     Of a file that holds none of the ids, only the ids are read.
     """
-    for batch in sample_batches(folder, snapshot, ids):
+    wanted = _every_id(folder, snapshot) if ids is None else pack_sorted(ids)
+    for batch in sample_batches(folder, snapshot, wanted):
         for row in batch.to_pylist():
             yield sample_row(row)
 
 
-def sample_batches(folder: Path, snapshot: Snapshot, ids: Collection[str] | None) -> Iterator[pa.RecordBatch]:
-    """As `samples`, as rows of the samples table."""
-    wanted = _every_id(folder, snapshot) if ids is None else pack_sorted(ids)
+def sample_batches(folder: Path, snapshot: Snapshot, wanted: Ids) -> Iterator[pa.RecordBatch]:
+    """As `samples`, as rows of the samples table; `wanted` are in order."""
     missing = np.ones(len(wanted), dtype=np.bool_)
     for _, file in snapshot.files_of("samples"):
         found = _positions(folder, file, wanted)

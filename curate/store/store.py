@@ -20,7 +20,7 @@ from curate.store import commit as commits
 from curate.store.judgements import load_known
 from curate.store.known import Known
 from curate.store.lock import exclusive
-from curate.store.manifest import Manifest
+from curate.store.manifest import Manifest, Snapshot
 from curate.store.tables import KINDS, Kind, check_name
 from curate.store.unit import SampleRow, StoredCard, Unit, UnitState, unit_name
 
@@ -189,15 +189,25 @@ class Store:
         """Every card that rated into the store, later ones last."""
         return self._manifest.cards()
 
-    def view(self, raters: Mapping[str, str] | None = None, *, memory: str = "1GB", threads: int | None = None) -> View:
+    def view(
+        self,
+        raters: Mapping[str, str] | None = None,
+        *,
+        gone: Collection[str] | None = None,
+        memory: str = "1GB",
+        threads: int | None = None,
+    ) -> View:
         """The store as one wide table, made by DuckDB within `memory` and kept until the store changes.
 
-        `raters` says which card's ratings stand under which name; None takes the latest card of each name. Equal
-        contents give an equal file, whatever the order of commits. Raises `StoreError` for a card that is not stored.
+        `raters` says which card's ratings stand under which name; None takes the latest card of each name. `gone` says
+        which shards are not there now: samples that lie nowhere else are left out, and counted in `View.left_out`; None
+        leaves none out. Equal contents give an equal file, whatever the order of commits. Raises `StoreError` for a card
+        that is not stored.
         """
         from curate.store.view import build_view
 
-        return build_view(self.path, self._cache, self._manifest.snapshot(), raters, memory=memory, threads=threads)
+        snapshot = self._snapshot(gone)
+        return build_view(self.path, self._cache, snapshot, raters, gone=gone or (), memory=memory, threads=threads)
 
     def summary(self, *, memory: str = "1GB", threads: int | None = None) -> Summary:
         """Counts and distributions of everything in the store, for people."""
@@ -223,11 +233,16 @@ class Store:
 
         return comparisons(self.path, self._manifest.parts("comparisons"), cards)
 
-    def lookup(self, ids: Collection[str], cards: Collection[str] = ()) -> contextlib.AbstractContextManager[Lookup]:
-        """Samples, and the ratings that some cards gave them, for finding by id in any order; see `Lookup`."""
+    def lookup(
+        self, ids: Iterable[str], cards: Collection[str] = (), *, gone: Collection[str] | None = None
+    ) -> contextlib.AbstractContextManager[Lookup]:
+        """Samples, and the ratings that some cards gave them, for finding by id in any order; see `Lookup`.
+
+        `ids` are read once and may repeat. `gone` is as for `view`, and a sample that lies nowhere else is found all the same.
+        """
         from curate.store.lookup import open_lookup
 
-        return open_lookup(self.path, self._cache, self._manifest.snapshot(), ids, cards)
+        return open_lookup(self.path, self._cache, self._snapshot(gone), ids, cards)
 
     def export_rows(self, kind: Kind, *, places: bool = False) -> pa.Table:
         """Every row of a kind as one table in memory, ordered, ids and digests as hex.
@@ -252,6 +267,11 @@ class Store:
                 known = load_known(self.path, kind, self._manifest.parts(kind, card), retry)
                 self._known[kind, card, retry] = known
             return known
+
+    def _snapshot(self, gone: Collection[str] | None) -> Snapshot:
+        """The manifest; with `gone`, where samples are sought follows from that rather than from what was seen before."""
+        snapshot = self._manifest.snapshot()
+        return snapshot if gone is None else snapshot.without(frozenset(gone))
 
     def _check_unit(self, unit: Unit) -> None:
         """Raise `ValueError` where a unit contradicts its contract."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,7 +26,7 @@ from curate.store.unit import StoredCard
 from curate.store.view_table import read_view, view_schema, write_view_table
 from curate.store.workspace import Workspace, open_workspace
 
-VIEW_FORMAT = 1
+VIEW_FORMAT = 2
 """Raised when the same store gives another file, so that older cached views are not found."""
 
 KEPT_VIEWS = 4
@@ -51,11 +51,18 @@ _WIDE = {
 
 
 def build_view(
-    folder: Path, cache: Path, snapshot: Snapshot, raters: Mapping[str, str] | None, *, memory: str, threads: int | None
+    folder: Path,
+    cache: Path,
+    snapshot: Snapshot,
+    raters: Mapping[str, str] | None,
+    *,
+    gone: Collection[str] = (),
+    memory: str,
+    threads: int | None,
 ) -> View:
     """The view of a store's state, from the cache where it is there; see `Store.view`."""
     columns = {name: rater_columns(snapshot, card) for name, card in chosen_cards(snapshot, raters).items()}
-    state = canonical_json([VIEW_FORMAT, snapshot.digest, [[name, one.card] for name, one in columns.items()]])
+    state = canonical_json([VIEW_FORMAT, snapshot.digest, [[name, one.card] for name, one in columns.items()], sorted(gone)])
     path = cache / f"view-{hashlib.sha256(state.encode()).hexdigest()[:16]}.parquet"
     if (view := _kept_view(path)) is not None:
         return view
@@ -63,7 +70,7 @@ def build_view(
         # Another process may have made it while this one waited for the workspace.
         view = _kept_view(path)
         if view is None:
-            view = write_view_table(path, _rows(workspace, folder, snapshot, columns), columns)
+            view = write_view_table(path, _rows(workspace, folder, snapshot, columns), columns, gone=gone)
             with atomic_file(_digest_file(path)) as aside:
                 aside.write_text(file_sha256(path), encoding="ascii")
         _remove_old_views(cache)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -39,12 +40,17 @@ def view_schema(raters: Mapping[str, RaterColumns]) -> pa.Schema:
     return pa.schema(fields)
 
 
-def write_view_table(path: Path, batches: Iterable[pa.RecordBatch], raters: Mapping[str, RaterColumns]) -> View:
-    """Write the file of a view from its rows, ordered by group, then by sample.
+def write_view_table(
+    path: Path, batches: Iterable[pa.RecordBatch], raters: Mapping[str, RaterColumns], *, gone: Collection[str] = ()
+) -> View:
+    """Write the file of a view from its rows, ordered by group, then by sample; those of shards that are gone are left out.
 
     The batches have the columns of `view_schema(raters)` but for `row` and `group_no`, which are made here. Their sizes do
     not show in the file: equal rows give equal bytes.
     """
+    left_out: Counter[str] = Counter()
+    if gone:
+        batches = _remaining(batches, gone, left_out)
     schema = view_schema(raters)
     floats = [one.name for one in schema if pa.types.is_floating(one.type)]
     options = parquet_options(schema, floats=floats, unrepeated=_UNREPEATED)
@@ -53,9 +59,10 @@ def write_view_table(path: Path, batches: Iterable[pa.RecordBatch], raters: Mapp
         for table in _regrouped(_numbered(batches, schema)):
             writer.write_table(table, row_group_size=ROWS_PER_GROUP)
             rows, groups = rows + table.num_rows, table["group_no"][-1].as_py() + 1
-        about = {"rows": rows, "groups": groups, "raters": {name: asdict(one) for name, one in raters.items()}}
+        view = View(path=str(path), rows=rows, groups=groups, raters=dict(raters), left_out=dict(sorted(left_out.items())))
+        about = {name: value for name, value in asdict(view).items() if name != "path"}
         writer.add_key_value_metadata({_FOOTER: json.dumps(about)})
-    return View(path=str(path), rows=rows, groups=groups, raters=dict(raters))
+    return view
 
 
 def read_view(path: Path) -> View | None:
@@ -68,7 +75,16 @@ def read_view(path: Path) -> View | None:
         name: RaterColumns(card=one["card"], main=one["main"], dimensions=tuple(one["dimensions"]), spreads=tuple(one["spreads"]))
         for name, one in about["raters"].items()
     }
-    return View(path=str(path), rows=about["rows"], groups=about["groups"], raters=raters)
+    return View(path=str(path), rows=about["rows"], groups=about["groups"], raters=raters, left_out=about["left_out"])
+
+
+def _remaining(batches: Iterable[pa.RecordBatch], gone: Collection[str], left_out: Counter[str]) -> Iterator[pa.RecordBatch]:
+    """The rows whose shards are not gone; the others are counted by shard."""
+    lost = pa.array(sorted(gone), pa.string())
+    for batch in batches:
+        is_lost = pc.is_in(batch.column("shard"), value_set=lost)
+        left_out.update(batch.column("shard").filter(is_lost).to_pylist())
+        yield batch.filter(pc.invert(is_lost))
 
 
 def _numbered(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:

@@ -186,6 +186,47 @@ def test_shards_may_stand_in_the_place_of_a_store(curate: Curate, shards: Path) 
     assert len(list(Path(".curate").iterdir())) == 1
 
 
+def test_a_new_card_that_is_not_finished_is_said_with_what_to_do(curate: Curate, shards: Path, tmp_path: Path) -> None:
+    """The latest card of a name counts, and alone; nobody has to find out by a ranking that is short."""
+    every, half = f"{shards}/*.tar", f"{shards}/a.tar"
+    for version, rated in (1, every), (2, half):
+        card_yaml(tmp_path / "mine.yaml", name="mine", target="curate.testing:HashRater", version=version)
+        assert curate("rate", rated, "--rater", "mine.yaml", "--rater", "signal", "--store", "store").exit_code == 0
+    raters = document(curate("show", "store", "--json"))["raters"]
+    assert {rater["latest"]: rater["statuses"] for rater in raters if rater["name"] == "mine"} == {
+        False: {"ok": 10},
+        True: {"ok": 5},
+    }
+    sentence = "5 samples were rated by an older card named 'mine', and not by the latest"
+    for command in (
+        ("rank", "store", "--by", "mine", "--out", "ranking.parquet"),
+        ("filter", "store", "--where", "mine >= 0", "--format", "ids", "--out", "kept"),
+    ):
+        result = curate(*command)
+        assert result.exit_code == 0, result.stderr
+        assert [line for line in result.stderr.splitlines() if line.startswith(f"note: {sentence}")], result.stderr
+        assert "curate rate SHARDS --rater mine --store store" in result.stderr
+    assert sentence in curate("filter", "store", "--where", "mine > 2", "--format", "ids", "--out", "none").stderr
+    assert sentence not in curate("rank", "store", "--by", "signal", "--out", "signal.parquet").stderr, "another rater"
+    curate("rate", every, "--rater", "mine.yaml", "--store", "store")
+    assert "older" not in curate("rank", "store", "--by", "mine", "--out", "ranking.parquet").stderr, "finished"
+
+
+def test_a_pipe_is_no_shard_and_nobody_waits_for_it(curate: Curate) -> None:
+    os.mkfifo("pipe.tar")
+    result = curate("rate", "pipe.tar", "--rater", "signal", "--store", "store")
+    assert result.exit_code == 2
+    assert re.fullmatch(r"error: pipe\.tar is a pipe, a socket or a device, .*\n", result.stderr)
+
+
+def test_a_link_to_a_shard_that_is_given_too_is_said(curate: Curate, shards: Path) -> None:
+    Path("link.tar").symlink_to(shards / "a.tar")
+    result = curate("rate", shards / "a.tar", "link.tar", "--rater", "signal", "--store", "store")
+    assert f"read once: {Path('link.tar').absolute()} is {shards}/a.tar\n" in result.stderr
+    assert "5 samples" in result.stderr
+    assert "(1 shards," in result.stderr
+
+
 def test_shards_are_rated_into_the_store_that_is_named(curate: Curate, shards: Path) -> None:
     curate("rank", f"{shards}/a.tar", "--rater", "signal", "--store", "mine", "--by", "signal", "--out", "r.parquet")
     assert Path("mine/store.json").exists()

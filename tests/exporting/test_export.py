@@ -294,7 +294,7 @@ def test_a_folder_that_holds_something_is_refused_and_left_alone(world: World, t
         exported(world, "ids", out)
     assert tree(tmp_path / "out").keys() == {"mine.txt"}
     exported(world, "ids", tmp_path / "done")
-    with pytest.raises(OutputError, match="already holds a finished export"):
+    with pytest.raises(OutputError, match="already holds a finished export; remove it to make it anew, or name another folder"):
         exported(world, "ids", tmp_path / "done")
 
 

@@ -170,10 +170,8 @@ def test_a_record_of_several_kept_samples_is_copied_once(world: World, tmp_path:
 
 
 def test_a_side_file_called_ratings_survives(world: World, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     sample = world.groups[0][0]
-    members = tuple(replace(member, field="ratings.json") if member.field == "json" else member for member in sample.members)
+    members = tuple(member._replace(field="ratings.json") if member.field == "json" else member for member in sample.members)
     world.source.change(sample.id, members=members)
     export(world.selection("samples", [{"row": 0, "sample": sample.id}]), world.source, tmp_path / "out", format="shards")
     (record,) = read_records(tmp_path / "out")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,4 +88,31 @@ def test_long_runs_lie_in_files_and_answer_alike(monkeypatch: pytest.MonkeyPatch
         expected |= added
     asked = np.array([[high, low] for high in range(50) for low in range(40)], dtype=np.uint64)
     assert known.codes(asked).tolist() == [expected.get((high, low), -1) for high, low in asked.tolist()]
-    assert any(isinstance(run[0], np.memmap) or isinstance(run[0].base, np.memmap) for run in known._runs)
+    assert any(run.mapping is not None for run in known._runs)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs /proc to see what is in memory")
+def test_a_long_index_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However it was given, and after it was looked up: no page of its file stays in the process."""
+    monkeypatch.setattr(runs, "IN_MEMORY", 1 << 14)
+    keys = np.random.default_rng(1).integers(0, 2**64, (1 << 18, 2), dtype=np.uint64)
+    codes = np.ones(len(keys), dtype=np.uint8)
+    half = len(keys) // 2
+    before = resident_of_unnamed_files()
+    known = Known(keys[:half][order(keys[:half])], codes[:half])
+    known.add(keys[half:], codes[half:])
+    for start in range(0, len(keys), len(keys) // 64):
+        assert (known.codes(keys[start : start + 16]) == 1).all()
+    assert (len(known), [len(run) for run in known._runs if run.mapping is None]) == (len(keys), [])
+    assert resident_of_unnamed_files() == before
+
+
+def resident_of_unnamed_files() -> int:
+    """Kibibytes in memory of the files without a name that this process maps."""
+    total, unnamed = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if line.startswith("Rss:"):
+            total += int(line.split()[1]) if unnamed else 0
+        elif re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            unnamed = line.endswith("(deleted)")
+    return total

@@ -77,6 +77,8 @@ def test_making_a_store_goes_on_where_it_was_cut(tmp_path: Path) -> None:
     (tmp_path / "s/store.json").rename(tmp_path / "s/store.json.tmp.0123456789abcdef")
     with Store.create_or_open(tmp_path / "s") as store, store.writing():
         store.commit(make_unit("a.tar", range(3), cards=[]))
+    assert sorted(row.sample.id for row in Store.open(tmp_path / "s").samples()) == sorted(sample_ids(range(3)))
+    assert Store.open(tmp_path / "s").verify() == []
 
 
 # Units

@@ -139,6 +139,39 @@ def test_of_several_places_the_smallest_present_one_counts(tmp_path: Path) -> No
     assert places() == [("c.tar", "000000", 0), ("c.tar", "000001", 0)], "what is committed is present"
 
 
+def test_samples_of_gone_shards_are_left_out_unless_they_lie_elsewhere_too(tmp_path: Path) -> None:
+    store = make_store(
+        tmp_path / "s", [make_unit("a.tar", range(12)), make_unit("b.tar", range(9, 15)), make_unit("c.tar", [20])]
+    )
+    whole = store.view()
+    view = store.view(gone=["a.tar", "unknown.tar"])
+    rows = table_of(view).to_pylist()
+    assert {row["key"]: row["shard"] for row in rows} == {
+        **{f"{number:06d}": "b.tar" for number in range(9, 15)},
+        "000020": "c.tar",
+    }
+    assert (view.rows, view.groups, view.left_out) == (7, 3, {"a.tar": 9})
+    assert [row["row"] for row in rows] == list(range(7))
+    assert {row["group_no"] for row in rows} == {0, 1, 2}
+    assert store.view(gone=["a.tar", "unknown.tar"]) == view, "the kept one says as well what is not in it"
+    assert store.view() == whole
+    assert (whole.rows, whole.left_out) == (16, {})
+    nothing = store.view(gone=["a.tar", "b.tar", "c.tar"])
+    assert (nothing.rows, nothing.groups, nothing.left_out) == (0, 0, {"a.tar": 12, "b.tar": 3, "c.tar": 1})
+    with store.lookup(sample_ids([3, 10]), gone=["a.tar"]) as lookup:
+        assert [row and row.sample.shard for row in lookup.samples(sample_ids([3, 10]))] == ["a.tar", "b.tar"]
+
+
+def test_which_shards_are_gone_counts_more_than_what_was_seen_before(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s", [make_unit("a.tar", range(3)), make_unit("b.tar", range(3))])
+    with store.writing():
+        store.set_present({"b.tar": False})
+    assert table_of(store.view(gone=["a.tar"]))["shard"].to_pylist() == ["b.tar"] * 3
+    with store.writing():
+        store.set_present({"a.tar": False, "b.tar": False})
+    assert table_of(store.view(gone=[]))["shard"].to_pylist() == ["a.tar"] * 3
+
+
 def test_a_piece_of_a_stream_holds_samples_of_several_shards(tmp_path: Path) -> None:
     rows = [make_row(number, shard=f"{number % 3}.tar") for number in range(9)]
     view = make_store(tmp_path / "s", [make_unit("stream/000000", range(9), samples=rows), make_unit("a.tar", [20])]).view()
