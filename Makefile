@@ -9,13 +9,14 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format wheel bench soak docs clean python
+.PHONY: help demo test check format generated wheel bench soak docs clean python
 
 help:
 	@echo 'make demo    the whole of curate on photographs that ship, into demo-output/'
 	@echo 'make test    the test suite'
 	@echo 'make check   formatter, linter and type checker'
 	@echo 'make format  formatter and safe fixes'
+	@echo 'make generated  what is written from code: schemas of cards, the table of raters'
 	@echo 'make wheel   wheel and source archive, into dist/'
 	@echo 'make bench   the benchmarks'
 	@echo 'make soak    the long tests: hours of work, gigabytes of data'
@@ -55,6 +56,9 @@ check: $(VENV)/.installed
 format: $(VENV)/.installed
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
+
+generated: $(VENV)/.installed
+	@$(BIN)/python -m tests.generated
 
 wheel: $(VENV)/.installed
 	@rm -rf dist

@@ -17,9 +17,24 @@ from curate.errors import CurateError
 from curate.version import __version__
 
 if TYPE_CHECKING:
-    from curate.api import check, export, filter, pair, rank, rate, rate_stream, show  # noqa: A004
+    from curate.api import check, convert, export, filter, pair, parity, rank, rate, rate_stream, scorer, show  # noqa: A004
 
-__all__ = ["CurateError", "__version__", "check", "content", "export", "filter", "pair", "rank", "rate", "rate_stream", "show"]
+__all__ = [
+    "CurateError",
+    "__version__",
+    "check",
+    "content",
+    "convert",
+    "export",
+    "filter",
+    "pair",
+    "parity",
+    "rank",
+    "rate",
+    "rate_stream",
+    "scorer",
+    "show",
+]
 
 
 def __dir__() -> list[str]:

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curate.errors import MissingExtra
 from curate.progress import Progress
 from curate.records import Rating
 from curate.reports import CheckReport, ExportReport
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from curate.rating.options import RateOptions
     from curate.rating.report import RateReport
     from curate.rating.run import Stream
+    from curate.scorers.convert import Conversion
+    from curate.scorers.network import NetworkRater
+    from curate.scorers.parity import Trial
     from curate.showing import Shown
 
 Watch = Callable[[Progress], None]
@@ -245,3 +250,49 @@ def check(dataset: str | Path, *, format: str | None = None, most: int = 1000) -
         if len(findings) < most:
             findings.append(finding)
     return CheckReport(dataset=str(dataset), findings=findings, counts=dict(sorted(counts.items())))
+
+
+def scorer(name_or_path: str, device: str = "auto", batch_size: int | None = None, offline: bool = False) -> NetworkRater:
+    """The network of a card, loaded, to be called: `.score(images, prompts)`, and `.score_tensor(pixels, prompts)` for gradients.
+
+    pickscore = curate.scorer("pickscore")
+    pickscore.score(["fox.png"], ["a fox in the snow"])   # tensor of shape (1, 1)
+    """
+    with _rewards_extra("scorers in a notebook"):
+        from curate.scorers import doors
+    return doors.scorer(name_or_path, device, batch_size, offline)
+
+
+def convert(name_or_path: str, *, offline: bool = False) -> list[Conversion]:
+    """Convert the pickled weights of a card to safetensors, once, in a process that runs nothing of them."""
+    from curate.cards import load_card
+
+    with _rewards_extra("converting weights"):
+        from curate.scorers.convert import convert
+    return convert(load_card(name_or_path), offline=offline)
+
+
+def parity(
+    name_or_path: str, *, images: str | Path | None = None, device: str = "cpu", offline: bool = False, trust: bool = False
+) -> list[Trial]:
+    """Try the published numbers of a card's original with the rater as it is on this machine.
+
+    `images` is the folder with the original's pictures. Raises `CurateError` where nothing can be tried.
+    """
+    from curate.cards import load_card
+
+    with _rewards_extra("comparing with an original"):
+        from curate.scorers.parity import parity
+    folder = None if images is None else Path(images)
+    return parity(load_card(name_or_path), images=folder, device=device, offline=offline, trust=trust)
+
+
+@contextmanager
+def _rewards_extra(feature: str) -> Iterator[None]:
+    """Say which packages are missing where torch is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as problem:
+        if (problem.name or "").startswith("curate"):
+            raise
+        raise MissingExtra(feature, "rewards", problem) from problem

@@ -1,4 +1,4 @@
-"""The content that people edit without touching code: cards, schemas, layouts, recipes.
+"""The content that people edit without touching code: cards, schemas, layouts, recipes, and the numbers of originals.
 
 In a checkout the folders lie beside the package; in a wheel they lie inside it, as `curate/_content/`. Both are found the
 same way, through `importlib.resources`, so a zipped wheel works as well.
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
     from pydantic_core import ErrorDetails
 
-Kind = Literal["annotators", "schemas", "pipelines"]
+Kind = Literal["annotators", "schemas", "pipelines", "golden"]
+
+_IN_CHECKOUT = {"golden": "tests/golden"}
+"""Where a kind lies in a checkout, if not in a folder of its name beside the package."""
 
 MAX_YAML_BYTES = 1 << 20
 MAX_YAML_ALIASES = 64
@@ -29,7 +32,7 @@ def content(kind: Kind) -> Traversable:
     packaged = files("curate").joinpath("_content", kind)
     if packaged.is_dir():
         return packaged
-    beside = Path(str(files("curate"))).parent / kind
+    beside = Path(str(files("curate"))).parent / _IN_CHECKOUT.get(kind, kind)
     if beside.is_dir():
         return beside
     raise CurateError(f"the folder {kind}/ is missing from this installation of curate; reinstall curate-preferences")

@@ -17,9 +17,11 @@ import importlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 from curate.cards import CardFile
 from curate.errors import CardError, MissingExtra
@@ -186,12 +188,53 @@ class BatchRater(ABC):
             waiting.extend([part[half:], part[:half]])
 
 
+class Replicas:
+    """One rater loaded several times, each time on a device of its own: batches go to whichever is free, in threads.
+
+    Judgements come in any order. What ends one replica ends all.
+    """
+
+    place: Place = "main"
+
+    def __init__(self, replicas: Sequence[BatchRater]) -> None:
+        first = replicas[0]
+        self.wants_bytes = first.wants_bytes
+        self.preparations = first.preparations
+        self.dimensions = first.dimensions
+        self.batch_size = sum(one.batch_size for one in replicas)
+        self._replicas = list(replicas)
+
+    def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
+        it = iter(items)
+        free = list(self._replicas)
+        running: dict[Future[list[Judgement]], BatchRater] = {}
+        with ThreadPoolExecutor(len(free), thread_name_prefix="replica") as threads:
+            while True:
+                while free and (batch := list(islice(it, free[-1].batch_size))):
+                    replica = free.pop()
+                    running[threads.submit(_judged, replica, batch)] = replica
+                if not running:
+                    return
+                for done in wait(running, return_when=FIRST_COMPLETED).done:
+                    free.append(running.pop(done))
+                    yield from done.result()
+
+    def close(self) -> None:
+        with ExitStack() as stack:  # closes all of them, also where one cannot be
+            for replica in self._replicas:
+                stack.callback(replica.close)
+
+
+def _judged(replica: BatchRater, batch: list[Item]) -> list[Judgement]:
+    return list(replica.judge(batch))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What a run decides for its raters, whatever the card; nothing here may change a value."""
 
     device: str = "auto"
-    """`auto`, `cpu`, `cuda`, `cuda:1` …"""
+    """`auto`, `cpu`, `cuda`, `cuda:1` …; several with commas between, for a replica of the rater on each."""
     batch_size: int | None = None
     """None leaves it to the engine."""
     offline: bool = False
@@ -202,9 +245,28 @@ class Settings:
 def load_rater(file: CardFile, settings: Settings | None = None) -> Rater:
     """The rater that a card declares: its target is imported and called as `factory(file, settings)`.
 
-    Raises `CardError` for a target that does not exist or is not allowed, `MissingExtra` where its packages are missing.
+    Where the settings name several devices, a rater of batches is loaded on each; one that lives in decode workers, or asks a
+    server, has no use for them. Raises `CardError` for a target that does not exist or is not allowed, `MissingExtra` where its
+    packages are missing.
     """
     settings = settings or Settings()
+    devices = settings.device.split(",")
+    first = _load_one(file, replace(settings, device=devices[0]))
+    if len(devices) == 1 or not isinstance(first, BatchRater) or first.place == "worker":
+        return first
+    with ExitStack() as stack:
+        replicas = [first]
+        stack.callback(first.close)
+        for device in devices[1:]:
+            # Of one class, since one card made them.
+            replicas.append(cast(BatchRater, _load_one(file, replace(settings, device=device))))
+            stack.callback(replicas[-1].close)
+        stack.pop_all()  # all are there: they are closed together, later
+    return Replicas(replicas)
+
+
+def _load_one(file: CardFile, settings: Settings) -> Rater:
+    """The rater on one device."""
     card = file.card
     module_name, factory_name = card.target.split(":")
     if not file.shipped and not settings.trust and not _is_ours(module_name):

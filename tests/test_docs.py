@@ -40,7 +40,10 @@ def section(title: str) -> str:
 
 
 def long_options(name: str) -> set[str]:
-    return {option for parameter in GROUP.commands[name].params for option in parameter.opts if option.startswith("--")}
+    """Of a command, or of all commands of a group."""
+    command = GROUP.commands[name]
+    leaves = [command, *getattr(command, "commands", {}).values()]
+    return {option for leaf in leaves for parameter in leaf.params for option in parameter.opts if option.startswith("--")}
 
 
 @pytest.mark.parametrize("name", sorted(GROUP.commands))
@@ -70,8 +73,14 @@ def commands() -> Iterator[tuple[str, str]]:
 def test_commands_in_the_documentation_parse(document: str, line: str) -> None:
     name, *arguments = shlex.split(line, comments=True)[1:]
     assert name in GROUP.commands, f"{document}: there is no command '{name}'"
-    if "--help" not in arguments:
-        GROUP.commands[name].make_context(name, arguments)
+    if "--help" in arguments:
+        return
+    command = GROUP.commands[name]
+    verbs = getattr(command, "commands", None)
+    if verbs is not None:  # of a group, `show` may be left out
+        verb, *arguments = arguments if arguments and arguments[0] in verbs else ["show", *arguments]
+        command = verbs[verb]
+    command.make_context(name, arguments)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "raters": BASE | {"cards", "frames"},
     "shards": BASE | {"files"},
     "store": BASE | {"files"},
-    "scorers": BASE | {"cards", "raters", "shards"},
+    "scorers": BASE | {"files", "cards", "raters", "shards"},
     "rating": BASE | {"cards", "frames", "raters", "progress", "shards", "store"},
     "select": {"errors", "records", "files", "scratch"},
     "exporting": BASE | {"files", "version", "select", "shards"},
@@ -40,7 +40,8 @@ ALLOWED: dict[str, set[str]] = {
     "reports": {"records", "checking"},
     "selecting": BASE | {"reports", "store", "bridge", "select", "exporting"},
     "api": BASE
-    | {"progress", "files", "scratch", "raters", "store", "rating", "select", "reports", "selecting", "checking", "showing"},
+    | {"progress", "files", "scratch", "cards", "raters", "scorers", "store", "rating", "select"}
+    | {"reports", "selecting", "checking", "showing"},
     "demo": {"errors", "records", "files", "progress", "api", "shards"},
     "cli": {
         "errors",
@@ -50,6 +51,7 @@ ALLOWED: dict[str, set[str]] = {
         "cards",
         "progress",
         "api",
+        "scorers",
         "rating",
         "checking",
         "demo",

@@ -16,7 +16,8 @@ import pytest
 import curate
 
 ROOT = Path(__file__).parent.parent
-CONTENT = ("annotators", "schemas", "pipelines")
+CONTENT = {"annotators": "annotators", "schemas": "schemas", "pipelines": "pipelines", "golden": "tests/golden"}
+"""By kind, where the files lie in a checkout."""
 
 
 def files_of(folder: str) -> set[str]:
@@ -43,8 +44,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_the_wheel_holds_code_and_content(built: tuple[Path, Path]) -> None:
     names = set(zipfile.ZipFile(built[0]).namelist())
     info = {name for name in names if ".dist-info/" in name}
-    content = {f"curate/_content/{path}" for kind in CONTENT for path in files_of(kind)}
-    assert content, "there is no content to ship"
+    content = {
+        f"curate/_content/{kind}{path.removeprefix(folder)}" for kind, folder in CONTENT.items() for path in files_of(folder)
+    }
+    assert {name.split("/")[2] for name in content} == set(CONTENT), "every kind has files to ship"
     assert names - info == files_of("curate") | content
 
 

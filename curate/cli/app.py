@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from curate.cli import datasets, demo, judging, looking, selecting
+from curate.cli import datasets, demo, judging, looking, raters, selecting
 from curate.version import __version__
 
 JUDGE = "Judge: expensive, done once, kept"
@@ -42,7 +42,7 @@ def _options(
 
 
 app.command(rich_help_panel=JUDGE)(judging.rate)
-app.command(rich_help_panel=JUDGE)(looking.raters)
+app.add_typer(raters.app, name="raters", rich_help_panel=JUDGE)
 app.command("filter", rich_help_panel=SELECT)(selecting.filter_)
 app.command(rich_help_panel=SELECT)(selecting.rank)
 app.command(rich_help_panel=SELECT)(selecting.pair)

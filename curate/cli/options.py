@@ -106,7 +106,10 @@ Memory = Annotated[
 # Of `rate`
 
 Store = Annotated[str, typer.Option("--store", metavar="DIR", help="The folder of the ratings; made when it is not there.")]
-Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 …", rich_help_panel=_RUN)]
+Device = Annotated[
+    str,
+    typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 …; 'cuda:0,cuda:1' uses both.", rich_help_panel=_RUN),
+]
 Workers = Annotated[
     int | None,
     typer.Option(

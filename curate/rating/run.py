@@ -16,6 +16,7 @@ from curate.progress import Meter
 from curate.rating.admission import Seat
 from curate.rating.comparing import compare_into
 from curate.rating.engine import Engine, loaded
+from curate.rating.notices import notices_of
 from curate.rating.options import RateOptions
 from curate.rating.report import RateReport, UnitCounts
 from curate.rating.sources import ShardUnit, stream_units
@@ -44,6 +45,7 @@ def rate_into(store: Store, shards: Sequence[str] | Stream, raters: Sequence[str
     pointwise = [file for file in files if file.card.judges == "samples"]
     pairwise = [file for file in files if file.card.judges == "pairs"]
     report = RateReport(store=str(store.path), raters={file.card.name: file.card.fingerprint for file in pointwise})
+    report.notices += notices_of(files)
     with store.writing():
         _look_for_shards(store)
         plan = _plan(store, shards, frozenset(report.raters.values()), options, report)

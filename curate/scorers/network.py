@@ -26,7 +26,7 @@ from torch import Tensor
 from curate.cards import CardFile
 from curate.errors import CurateError
 from curate.raters import BatchRater, Item, Judgement, Preparation, Settings, Value, failed, failure, measured
-from curate.records import Status
+from curate.records import Sample, Status
 from curate.scorers.devices import is_out_of_memory, pick_device
 from curate.scorers.pictures import Picture, items_of
 from curate.scorers.pixels import fit_tensor
@@ -43,6 +43,8 @@ class Inputs:
     """By role; RGB in [0, 1], in the geometry that the preparation of the role makes, not normalised."""
     prompts: Sequence[str] = ()
     """One for each sample; empty strings where there is none and the card can do without."""
+    samples: Sequence[Sample] = ()
+    """One for each row, for engines that need what its record says; empty where pixels were given without one."""
     keys: Mapping[str, Sequence[str]] | None = None
     """By role, one for each sample: equal keys mean equal pixels, so what was computed of them may be used again. None where
     gradients are wanted."""
@@ -169,7 +171,8 @@ class NetworkRater(BatchRater):
             pixels[one.role] = self._on_device([item.prepared[0][(one.role, one.name)] for item in items])
             keys[one.role] = [f"{one.name}:{_digest(item, one.role)}" for item in items]
         prompts = [item.samples[0].prompt or "" for item in items]
-        scores = self.forward(Inputs(pixels=pixels, prompts=prompts, keys=keys))
+        samples = [item.samples[0] for item in items]
+        scores = self.forward(Inputs(pixels=pixels, prompts=prompts, samples=samples, keys=keys))
         values = scores.values.float().tolist()
         spreads = scores.spreads.float().tolist() if scores.spreads is not None else None
         return [

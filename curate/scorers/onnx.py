@@ -128,7 +128,7 @@ class OnnxModel(BatchRater):
         self._preparation = self._args.preprocess.preparation()
         self.preparations = (self._preparation,)
         path = weights_file(file, "model", offline=settings.offline)
-        self._session = _session(path, settings.device, file.where)
+        self._session = open_session(path, settings.device, file.where)
         self._input = _named(self._session.get_inputs(), self._args.input, "input", file.where)
         self._output = _named(self._session.get_outputs(), self._args.output, "output", file.where)
         self._head = _head(file, settings.offline) if "head" in file.card.weights else None
@@ -193,7 +193,7 @@ def _activated(numbers: Numbers, activation: str) -> Numbers:
     return numbers
 
 
-def _session(path: Path, device: str, where: str) -> Any:
+def open_session(path: Path, device: str, where: str) -> Any:
     import onnxruntime
 
     providers = _providers(onnxruntime.get_available_providers(), device)

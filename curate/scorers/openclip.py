@@ -1,4 +1,4 @@
-"""CLIP towers of OpenCLIP: an architecture by name, and one file of weights.
+"""CLIP towers of OpenCLIP: an architecture by name, and one file of weights; OpenAI's own checkpoints have the same names inside.
 
 Weights trained with QuickGELU give other numbers under GELU, close enough that nobody notices. OpenCLIP warns, and only of
 weights that it downloads by name. So a card says which of the two it means (`args.quick_gelu`), and an architecture of the other
@@ -8,27 +8,25 @@ kind is an error.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from curate.cards import CardFile
-from curate.errors import CardError, WeightsError, nearest
+from curate.errors import CardError, nearest
 from curate.scorers.libraries import import_open_clip
-from curate.scorers.weights import first_line, weights_file
+from curate.scorers.states import fit, load_state
 
 
 class OpenClipTowers:
     """A CLIP of OpenCLIP and its tokenizer."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, image_side: int, scale: float) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, image_side: int, width: int, scale: float) -> None:
         self._model = model
         self._tokenizer = tokenizer
         self.image_side = image_side
         self.context = int(model.context_length)
+        self.width = width
         self.scale = scale
         self.bias = 0.0
 
@@ -50,12 +48,14 @@ def load_openclip_towers(
     """The towers of the architecture `model`, with the weights under `weights.model`."""
     open_clip = import_open_clip()
     config = _config(open_clip, model, quick_gelu, file.where)
-    path = weights_file(file, "model", offline=offline)
-    towers = _load(open_clip, model, path, file.where).eval().requires_grad_(False)
+    state = load_state(file, "model", offline=offline)
+    towers = open_clip.create_model(model, precision="fp32")
+    fit(towers, state, where=file.where, place=f"weights.model, for OpenCLIP's '{model}'")
     # Read before the towers become half precision, which would move a scale of 100 by one.
     scale = float(towers.logit_scale.exp())
-    side = int(config["vision_cfg"]["image_size"])
-    return OpenClipTowers(towers.to(device, dtype), open_clip.get_tokenizer(model), image_side=side, scale=scale)
+    side, width = int(config["vision_cfg"]["image_size"]), int(config["embed_dim"])
+    tokenizer = open_clip.get_tokenizer(model)
+    return OpenClipTowers(towers.to(device, dtype), tokenizer, image_side=side, width=width, scale=scale)
 
 
 def _config(open_clip: Any, model: str, quick_gelu: bool, where: str) -> dict[str, Any]:
@@ -70,11 +70,3 @@ def _config(open_clip: Any, model: str, quick_gelu: bool, where: str) -> dict[st
     if text.get("hf_tokenizer_name") or text.get("hf_model_name") or "siglip" in model.lower():
         raise CardError(f"{where}: '{model}' does not read text with CLIP's own tokenizer, which is the one this engine has")
     return config
-
-
-def _load(open_clip: Any, model: str, path: Path, where: str) -> Any:
-    try:
-        # The path goes to a loader that reads safetensors, or else torch files with `weights_only`; never code.
-        return open_clip.create_model(model, pretrained=str(path), precision="fp32", weights_only=True)
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, UnpicklingError, SafetensorError) as problem:
-        raise WeightsError(f"{where}: cannot load {path} as '{model}': {first_line(problem)}") from problem

@@ -20,7 +20,7 @@ from curate.errors import WeightsError
 from curate.scorers.pretrained import complain_of
 from curate.scorers.weights import first_line, weights_file
 
-PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".p", ".pkl")
+PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".p", ".pkl", ".tar")
 
 
 def converted_path(original: Path) -> Path:

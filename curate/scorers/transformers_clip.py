@@ -34,6 +34,7 @@ class TransformersTowers:
         self._tokenizer = tokenizer
         self.image_side = int(model.config.vision_config.image_size)
         self.context = int(model.config.text_config.max_position_embeddings)
+        self.width = int(model.config.projection_dim)
         self.scale = scale
         self.bias = 0.0
 

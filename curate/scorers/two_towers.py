@@ -29,6 +29,8 @@ class Library(Protocol):
     """Pixels of each side that the picture tower takes."""
     context: int
     """Tokens that the text tower takes, the marks of beginning and end included."""
+    width: int
+    """Numbers of an embedding."""
     scale: float
     """exp(logit_scale): what a cosine is multiplied with."""
     bias: float
@@ -49,6 +51,7 @@ class Towers:
     def __init__(self, library: Library) -> None:
         self.image_side = library.image_side
         self.context = library.context
+        self.width = library.width
         self.scale = library.scale
         self.bias = library.bias
         self._library = library

@@ -6,6 +6,7 @@ explained in `curate.shards.patterns`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -54,7 +55,7 @@ class Recognised(_Strict):
     order: int
     """Of the layouts that fit equally many records the one with the lowest number is taken: the most special one."""
     conditions: Names = ()
-    """Roles that have to be filled."""
+    """Roles of which one has to be filled; numbered ones count ('reference_0' is a 'reference')."""
     labels: Names = ()
     """Labels that have to be there."""
     members: Pointers = ()
@@ -165,16 +166,19 @@ def _evidence(layout: Layout, recognised: Recognised, record: Record) -> str:
     first = samples[0]
     found = [
         *(_named(medium) for sample in samples for medium in sample.response),
-        *(_named(first.conditions.get(role)) for role in recognised.conditions),
+        *([_any_named(first, recognised.conditions)] if recognised.conditions else []),
         *(f"the label '{name}'" if name in first.labels else "" for name in recognised.labels),
         *(_held(record, pointer) for pointer in recognised.members),
     ]
     return ", ".join(dict.fromkeys(found)) if all(found) else ""
 
 
-def _named(medium: Media | None) -> str:
-    if medium is None:
-        return ""
+def _any_named(sample: Sample, roles: Sequence[str]) -> str:
+    numbered = re.compile(rf"(?:{'|'.join(map(re.escape, roles))})(?:_\d+)?")
+    return next((_named(medium) for role, medium in sample.conditions.items() if numbered.fullmatch(role)), "")
+
+
+def _named(medium: Media) -> str:
     return medium.member.field if medium.member else "texts in JSON"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,24 +17,21 @@ for needed in ("transformers", "open_clip", "safetensors"):
     if find_spec(needed) is None:
         pytest.skip(f"needs {needed}", allow_module_level=True)
 
-from curate.cards import CardFile, load_card, parse_card  # noqa: E402
+import curate  # noqa: E402
+from curate.cards import CardFile, load_card, parse_card, shipped_cards  # noqa: E402
 from curate.errors import CardError, CurateError, WeightsError  # noqa: E402
 from curate.raters import Item, Settings, load_rater  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers import clip  # noqa: E402
 from curate.scorers.libraries import import_open_clip, import_transformers  # noqa: E402
-from tests.scorers.tiny.clip import (  # noqa: E402
-    ARCHITECTURE,
-    HEADS,
-    LAYERS,
-    SIDE,
-    WIDTH,
-    clip_tokenizer,
-    save_openclip,
-    save_transformers,
-)
+from curate.scorers.states import converted_path  # noqa: E402
+from curate.testing import write_shard  # noqa: E402
+from tests.scorers.clip_formula import as_openclip, expected, formula_image, formula_text, token_ids  # noqa: E402
+from tests.scorers.tiny.cards import tiny_card  # noqa: E402
+from tests.scorers.tiny.clip import ARCHITECTURE, SIDE, clip_tokenizer, save_openclip, save_transformers  # noqa: E402
 
 PROMPTS = ["a red cat on a mat", "Two DOGS, running!", "naïve café 雪"]
+GOLDEN = Path(__file__).parents[1] / "golden"
 LONG = "a very long story about " * 30
 
 Make = Callable[..., Item]
@@ -94,91 +92,6 @@ def judge(rater: Any, make: Make, pairs: list[tuple[np.ndarray, str | None]]) ->
     ]
     judged = {judgement.item: judgement.values[rater.dimensions[0]] for judgement in rater.judge(items)}
     return [judged[number] for number in range(len(pairs))]
-
-
-# The formula, written out from the papers and independent of both libraries.
-
-
-def layer_norm(x: torch.Tensor, weights: dict[str, torch.Tensor], name: str) -> torch.Tensor:
-    return torch.nn.functional.layer_norm(x, x.shape[-1:], weights[f"{name}.weight"], weights[f"{name}.bias"], 1e-5)
-
-
-def encoder(x: torch.Tensor, weights: dict[str, torch.Tensor], *, quick: bool, causal: bool) -> torch.Tensor:
-    """Pre-norm transformer blocks over (tokens, width); weights by OpenCLIP's names."""
-    for layer in range(LAYERS):
-        block = f"resblocks.{layer}"
-        y = layer_norm(x, weights, f"{block}.ln_1")
-        q, k, v = (y @ weights[f"{block}.attn.in_proj_weight"].T + weights[f"{block}.attn.in_proj_bias"]).chunk(3, dim=-1)
-        q, k, v = (part.reshape(len(x), HEADS, -1).transpose(0, 1) for part in (q, k, v))
-        logits = q @ k.transpose(1, 2) / (WIDTH / HEADS) ** 0.5
-        if causal:
-            logits = logits + torch.full((len(x), len(x)), -torch.inf).triu(1)
-        mixed = (logits.softmax(-1) @ v).transpose(0, 1).reshape(len(x), -1)
-        x = x + mixed @ weights[f"{block}.attn.out_proj.weight"].T + weights[f"{block}.attn.out_proj.bias"]
-        y = layer_norm(x, weights, f"{block}.ln_2")
-        y = y @ weights[f"{block}.mlp.c_fc.weight"].T + weights[f"{block}.mlp.c_fc.bias"]
-        y = y * torch.sigmoid(1.702 * y) if quick else torch.nn.functional.gelu(y)
-        x = x + y @ weights[f"{block}.mlp.c_proj.weight"].T + weights[f"{block}.mlp.c_proj.bias"]
-    return x
-
-
-def below(weights: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
-
-
-def formula_image(square: np.ndarray, weights: dict[str, torch.Tensor], *, quick: bool) -> torch.Tensor:
-    pixels = torch.from_numpy(square).float() / 255
-    pixels = ((pixels - torch.tensor(clip.CLIP_MEAN)) / torch.tensor(clip.CLIP_STD)).permute(2, 0, 1)
-    patches = torch.nn.functional.unfold(pixels[None], 8, stride=8)[0].T @ weights["visual.conv1.weight"].reshape(WIDTH, -1).T
-    x = torch.cat([weights["visual.class_embedding"][None], patches]) + weights["visual.positional_embedding"]
-    x = encoder(layer_norm(x, weights, "visual.ln_pre"), below(weights, "visual.transformer."), quick=quick, causal=False)
-    return layer_norm(x[0], weights, "visual.ln_post") @ weights["visual.proj"]
-
-
-def formula_text(ids: list[int], weights: dict[str, torch.Tensor], *, quick: bool) -> torch.Tensor:
-    x = weights["token_embedding.weight"][ids] + weights["positional_embedding"][: len(ids)]
-    x = layer_norm(encoder(x, below(weights, "transformer."), quick=quick, causal=True), weights, "ln_final")
-    return x[ids.index(49407)] @ weights["text_projection"]
-
-
-def as_openclip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights of a CLIPModel under OpenCLIP's names."""
-    named = {
-        "visual.class_embedding": state["vision_model.embeddings.class_embedding"],
-        "visual.conv1.weight": state["vision_model.embeddings.patch_embedding.weight"],
-        "visual.positional_embedding": state["vision_model.embeddings.position_embedding.weight"],
-        "visual.proj": state["visual_projection.weight"].T,
-        "token_embedding.weight": state["text_model.embeddings.token_embedding.weight"],
-        "positional_embedding": state["text_model.embeddings.position_embedding.weight"],
-        "text_projection": state["text_projection.weight"].T,
-    }
-    norms = {"vision_model.pre_layrnorm": "visual.ln_pre", "vision_model.post_layernorm": "visual.ln_post"}
-    norms["text_model.final_layer_norm"] = "ln_final"
-    for tower, prefix in (("vision_model", "visual.transformer"), ("text_model", "transformer")):
-        for layer in range(LAYERS):
-            old, new = f"{tower}.encoder.layers.{layer}", f"{prefix}.resblocks.{layer}"
-            norms |= {f"{old}.layer_norm1": f"{new}.ln_1", f"{old}.layer_norm2": f"{new}.ln_2"}
-            norms |= {f"{old}.mlp.fc1": f"{new}.mlp.c_fc", f"{old}.mlp.fc2": f"{new}.mlp.c_proj"}
-            norms[f"{old}.self_attn.out_proj"] = f"{new}.attn.out_proj"
-            for kind in ("weight", "bias"):
-                parts = [state[f"{old}.self_attn.{part}_proj.{kind}"] for part in "qkv"]
-                named[f"{new}.attn.in_proj_{kind}"] = torch.cat(parts)
-    for old, new in norms.items():
-        named |= {f"{new}.{kind}": state[f"{old}.{kind}"] for kind in ("weight", "bias")}
-    return named
-
-
-def expected(square: np.ndarray, ids: list[int], weights: dict[str, torch.Tensor], *, quick: bool) -> float:
-    image, text = formula_image(square, weights, quick=quick), formula_text(ids, weights, quick=quick)
-    return float(torch.dot(image / image.norm(), text / text.norm()))
-
-
-def token_ids(prompt: str) -> list[int]:
-    """By OpenCLIP's tokenizer, cut to 77 with the end token kept."""
-    import_open_clip()
-    from open_clip.tokenizer import _tokenizer
-
-    return [*[49406, *_tokenizer.encode(prompt)][:76], 49407]
 
 
 @pytest.mark.parametrize(("activation", "eos"), [("quick_gelu", 2), ("gelu", 49407)], ids=["OpenAI", "LAION"])
@@ -246,6 +159,125 @@ def test_pixels_are_those_of_openclip(pictures: list[np.ndarray], oc_folder: Pat
     for picture in [*pictures, pictures[0][:233, :77], pictures[1][:45, :299]]:
         made = rater._normalise(rater._on_device([rater.preparations[0].make(picture)]))[0]
         torch.testing.assert_close(made, transform(Image.fromarray(picture)), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["clipscore", "clipscore-torchmetrics", "clipscore-imagereward"])
+def test_the_three_conventions_of_clipscore(name: str, tmp_path: Path, pictures: list[np.ndarray], sample_item: Make) -> None:
+    from safetensors.torch import load_file
+
+    conventions = {
+        "clipscore": lambda cosine: 2.5 * max(cosine, 0.0),
+        "clipscore-torchmetrics": lambda cosine: 100 * cosine,
+        "clipscore-imagereward": lambda cosine: cosine,
+    }
+    rater = load_rater(tiny_card(name, tmp_path))
+    weights = as_openclip(load_file(tmp_path / "model" / "model.safetensors"))
+    pairs = list(zip(pictures, PROMPTS, strict=True))
+    prefix = "A photo depicts " if name == "clipscore" else ""
+    cosines = [
+        expected(rater.preparations[0].make(picture), token_ids(prefix + prompt), weights, quick=True)
+        for picture, prompt in pairs
+    ]
+    assert min(cosines) < 0 < max(cosines), "both sides of zero are tried"
+    wanted = [conventions[name](cosine) for cosine in cosines]
+    tolerance = json.loads((GOLDEN / f"{name}.json").read_text())["tolerance"]["fp32_cpu"]
+    assert [value.value for value in judge(rater, sample_item, pairs)] == pytest.approx(wanted, abs=tolerance)
+
+
+def test_long_prompts_reach_the_long_tower_by_the_formula_of_its_two_tables(
+    tmp_path: Path, pictures: list[np.ndarray], sample_item: Make
+) -> None:
+    """Long-CLIP keeps two tables of 248 positions, and adds rows below 20 of the one and the rest of the other."""
+    from safetensors.torch import load_file
+
+    rater = load_rater(tiny_card("long-clip", tmp_path))
+    weights = as_openclip(load_file(tmp_path / "model" / "model.safetensors"))
+    merged = weights.pop("positional_embedding")
+    below_20 = (torch.arange(248) < 20).float()[:, None]
+    kept, interpolated = (torch.where(mask > 0, merged, torch.full_like(merged, 9.0)) for mask in (below_20, 1 - below_20))
+    weights["positional_embedding"] = kept * below_20 + interpolated * (1 - below_20)
+    for prompt, cut in ((PROMPTS[0], False), (LONG, False), (LONG * 3, True)):
+        ids = token_ids(prompt, 248)
+        wanted = expected(rater.preparations[0].make(pictures[0]), ids, weights, quick=True)
+        value = judge(rater, sample_item, [(pictures[0], prompt)])[0]
+        assert value.value == pytest.approx(wanted, abs=1e-5)
+        assert value.detail == ("the prompt was cut to 248 tokens" if cut else None)
+    assert 77 < len(token_ids(LONG, 248)) < 248
+
+
+def test_hpsv2_pads_what_is_not_square_as_openclip_does(tmp_path: Path, pictures: list[np.ndarray]) -> None:
+    from PIL import Image
+
+    transform = import_open_clip().image_transform(SIDE, is_train=False, resize_mode="longest", fill_color=0)
+    rater: Any = load_rater(tiny_card("hpsv2", tmp_path))
+    for picture in [*pictures, pictures[0][:233, :77], pictures[1][:32, :21]]:
+        made = rater._normalise(rater._on_device([rater.preparations[0].make(picture)]))[0]
+        torch.testing.assert_close(made, transform(Image.fromarray(picture)), atol=1e-6, rtol=0)
+
+
+def test_a_checkpoint_is_read_in_its_converted_form(
+    tmp_path: Path, oc_folder: Path, pictures: list[np.ndarray], sample_item: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As HPSv2's: a torch pickle, whose tensors lie in the cache as safetensors under its SHA-256; half precision is widened."""
+    from safetensors.torch import load_file, save_file
+
+    monkeypatch.setenv("CURATE_CACHE", str(tmp_path / "cache"))
+    state = {name: weight.half() for name, weight in load_file(oc_folder / "gelu" / "open_clip_model.safetensors").items()}
+    torch.save({"state_dict": state}, tmp_path / "HPS.pt")
+    card = write_card(tmp_path, {"model": {"path": "HPS.pt"}}, library="open_clip", model=ARCHITECTURE)
+    with pytest.raises(WeightsError, match="is a pickle.*run `curate raters convert tiny`"):
+        load_rater(card)
+    converted = converted_path(tmp_path / "HPS.pt")
+    converted.parent.mkdir(parents=True)
+    save_file(state, converted)
+    rater = load_rater(card)
+    wide = {name: weight.float() for name, weight in state.items()}
+    wanted = expected(rater.preparations[0].make(pictures[0]), token_ids(PROMPTS[0]), wide, quick=False)
+    assert judge(rater, sample_item, [(pictures[0], PROMPTS[0])])[0].value == pytest.approx(wanted, abs=1e-5)
+
+
+def test_ranking_by_distance_is_ranking_by_cosine(tmp_path: Path, pictures: list[np.ndarray], sample_item: Make) -> None:
+    """Social Reward is trained with squared distances and judged by cosines: -|t - p|^2 = 2 * cos - 2."""
+    from safetensors.torch import load_file
+
+    rater = load_rater(tiny_card("social-reward", tmp_path))
+    weights = load_file(tmp_path / "model" / "open_clip_model.safetensors")
+    text = torch.nn.functional.normalize(formula_text(token_ids(PROMPTS[1]), weights, quick=True), dim=0)
+    distances = []
+    for picture in pictures:
+        image = formula_image(rater.preparations[0].make(picture), weights, quick=True)
+        distances.append(float((text - torch.nn.functional.normalize(image, dim=0)).square().sum()))
+    values = [value.value for value in judge(rater, sample_item, [(picture, PROMPTS[1]) for picture in pictures])]
+    assert [2 * value - 2 for value in values] == pytest.approx([-distance for distance in distances], abs=1e-5)
+
+
+def test_another_card_of_two_towers_is_a_file_and_nothing_else(
+    tmp_path: Path, hf_folder: Path, pictures: list[np.ndarray]
+) -> None:
+    from PIL import Image
+
+    (tmp_path / "cards").mkdir()
+    (tmp_path / "cards" / "mine.yaml").write_text(f"""
+        name: our-own-clip
+        version: 1
+        about: Towers of ours, ten times the cosine and never below minus five.
+        target: curate.scorers.clip:Similarity
+        args: {{library: transformers, times: 10.0, at_least: -0.5, preprocess: {{size: {SIDE}, mode: squash}}}}
+        takes: {{prompt: required}}
+        dimensions: {{fit: {{}}}}
+        main: fit
+        weights: {{model: {{path: {hf_folder / "model"}}}}}
+        extra: rewards
+        licence: our own
+    """)
+    records = []
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture).save(tmp_path / "picture.png")
+        records.append((f"{number}", {"png": (tmp_path / "picture.png").read_bytes(), "txt": PROMPTS[number].encode()}))
+    write_shard(tmp_path / "made.tar", records)
+    card = str(tmp_path / "cards" / "mine.yaml")
+    report = curate.rate([str(tmp_path / "made.tar")], raters=[card], store=tmp_path / "store", workers=0)
+    assert report.statuses["our-own-clip"] == {Status.OK: len(pictures)}
 
 
 @pytest.fixture(scope="module")
@@ -421,6 +453,13 @@ def test_an_unreachable_hub_is_the_same_sentence(tmp_path: Path, cache: str, mon
         ({"model": {"path": "model"}}, {"library": "open_clip", "model": "ViT-B-16-SigLIP"}, "own tokenizer"),
         ({"model": {"path": "model"}}, {"library": "open_clip", "model": "ViT-H-14", "quick_gelu": True}, "want QuickGELU"),
         ({"model": {"path": "model"}}, {"library": "open_clip", "model": "ViT-B-32"}, "no file"),
+        ({"model": {"path": "model"}}, {"library": "open_clip", "model": "ViT-B-32", "family": "siglip"}, "transformers only"),
+        ({"model": {"path": "model"}}, {"library": "transformers", "wording": "lower"}, "for the family siglip"),
+        (
+            {"model": {"path": "model"}},
+            {"library": "transformers", "family": "siglip"},
+            "a model of the type 'clip', not 'siglip'",
+        ),
         ({"model": {"path": "model", "file": "../../x"}}, {"library": "open_clip", "model": "ViT-B-32"}, "does not hold"),
         ({"model": {"path": "model"}}, {"library": "transformers", "preprocess": {"size": 64}}, "takes 32"),
         ({"model": {"path": "model"}}, {"library": "transformers", "preprocess": {"sise": 32}}, "no field 'sise'.*'size'"),
@@ -456,7 +495,22 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path, tokenizer: Any)
         load_rater(write_card(tmp_path, {"model": {"path": "model"}}, library="transformers"))
 
 
-def test_a_file_of_weights_that_would_run_code_is_refused(tmp_path: Path, oc_folder: Path) -> None:
+def test_weights_of_openclip_that_do_not_fit_are_refused(tmp_path: Path, oc_folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    state = load_file(oc_folder / "gelu" / "open_clip_model.safetensors")
+    for wrong, said in (
+        ({name: weight for name, weight in state.items() if name != "visual.proj"}, r"visual\.proj"),
+        (state | {"head.weight": torch.zeros(2)}, r"head\.weight"),
+        (state | {"ln_final.bias": torch.zeros(5)}, r"ln_final\.bias"),
+    ):
+        save_file(wrong, tmp_path / "one.safetensors")
+        card = write_card(tmp_path, {"model": {"path": "one.safetensors"}}, library="open_clip", model=ARCHITECTURE)
+        with pytest.raises(WeightsError, match=said):
+            load_rater(card)
+
+
+def test_a_file_of_weights_that_would_run_code_is_never_opened(tmp_path: Path, oc_folder: Path) -> None:
     import pickle
 
     class Runs:
@@ -465,9 +519,10 @@ def test_a_file_of_weights_that_would_run_code_is_refused(tmp_path: Path, oc_fol
 
     (tmp_path / "evil.pt").write_bytes(pickle.dumps(Runs(), protocol=2))
     torch.save({"logit_scale": Runs()}, tmp_path / "evil.bin")
-    for name in ("evil.pt", "evil.bin"):
+    (tmp_path / "evil.safetensors").write_bytes(pickle.dumps(Runs(), protocol=2))
+    for name, said in (("evil.pt", "is a pickle"), ("evil.bin", "is a pickle"), ("evil.safetensors", "cannot read")):
         card = write_card(tmp_path, {"model": {"path": name}}, library="open_clip", model=ARCHITECTURE)
-        with pytest.raises(WeightsError, match="cannot load"):
+        with pytest.raises(WeightsError, match=said):
             load_rater(card)
     assert not (tmp_path / "ran").exists()
 
@@ -493,12 +548,16 @@ def test_the_gpu_gives_the_values_of_the_cpu(hf_folder: Path, rater: Any, pictur
     assert on_gpu == pytest.approx(on_cpu, abs=1e-2)
 
 
-def test_shipped_cards_name_engines_and_squares_that_hold_together() -> None:
-    for name in ("clip-l14", "clip-h14", "pickscore"):
-        file = load_card(name)
-        args = clip.arguments(file, clip.ClipArguments)
-        assert args.preprocess["size"] == 224
-        assert args.score == ("scaled" if name == "pickscore" else "cosine")
-        if args.library == "open_clip":
-            assert import_open_clip().get_model_config(args.model)["vision_cfg"]["image_size"] == 224
-        assert parse_card(Path(file.where).read_text(encoding="utf-8"), where=name) == file.card
+SIMILARITIES = {name: file for name, file in shipped_cards().items() if file.card.target == "curate.scorers.clip:Similarity"}
+
+
+@pytest.mark.parametrize("name", SIMILARITIES)
+def test_shipped_cards_name_architectures_and_squares_that_hold_together(name: str) -> None:
+    args = clip.arguments(SIMILARITIES[name], clip.ClipArguments)
+    if args.library == "open_clip":
+        config = import_open_clip().get_model_config(args.model)
+        assert config["vision_cfg"]["image_size"] == args.preprocess["size"]
+        assert config.get("quick_gelu", False) == args.quick_gelu
+    assert args.preprocess["size"] == (384 if args.family == "siglip" else 224)
+    assert (args.score == "logit") == (args.family == "siglip")
+    assert parse_card(Path(SIMILARITIES[name].where).read_text(encoding="utf-8"), where=name) == SIMILARITIES[name].card

@@ -24,13 +24,26 @@ from curate.scorers.network import NetworkRater  # noqa: E402
 from curate.testing import write_shard  # noqa: E402
 from tests.scorers.tiny.cards import makers, tiny_card  # noqa: E402
 
-WITHOUT_WEIGHTS = {"signal", "ocr", "nsfw"}
+WITHOUT_WEIGHTS = {
+    "signal",
+    "ocr",
+    "nsfw",
+    "identity-sface",
+    "jpeg-compressibility",
+    "jpeg-incompressibility",
+    "musiq",
+    "topiq-nr",
+    "clipiqa",
+}
 """Their weights, where they have any, come inside packages, and they are tested on those."""
 
 MAKERS = makers()
 
+OF_PICTURES = sorted(name for name in MAKERS if shipped_cards()[name].card.takes.response != "video")
+"""Those of videos are tried on videos, in `test_vlm_videos.py`."""
 
-@pytest.fixture(scope="module", params=sorted(MAKERS))
+
+@pytest.fixture(scope="module", params=OF_PICTURES)
 def card(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> CardFile:
     return tiny_card(request.param, tmp_path_factory.mktemp(request.param))
 
@@ -85,9 +98,9 @@ def test_one_by_one_and_together_are_the_same(card: CardFile, pictures: list[np.
     np.testing.assert_allclose(scores[0] / scale, scores[1] / scale, atol=1e-5)
 
 
-def tensor_score(rater: NetworkRater, pixels: torch.Tensor) -> torch.Tensor:
+def tensor_score(rater: NetworkRater, pixels: torch.Tensor, beside: torch.Tensor) -> torch.Tensor:
     prompts = ["a red cat", "a cup of coffee"]
-    return rater.score_tensor(pixels, prompts, **{role: pixels.detach().flip(-1) for role in rater.card.takes.conditions})
+    return rater.score_tensor(pixels, prompts, **{role: beside.flip(-1) for role in rater.card.takes.conditions})
 
 
 @pytest.fixture
@@ -101,12 +114,12 @@ def test_gradients_are_those_of_finite_differences(rater: NetworkRater, generate
     if not rater.differentiable:
         pytest.skip("its scores have no gradients, and it says so")
     pixels = (0.05 + 0.9 * generated).requires_grad_()
-    (gradient,) = torch.autograd.grad(tensor_score(rater, pixels).sum(), pixels)
+    (gradient,) = torch.autograd.grad(tensor_score(rater, pixels, generated).sum(), pixels)
     assert gradient.isfinite().all()
     assert gradient.norm() > 0
     step = 1e-2 * gradient / gradient.norm()
     with torch.no_grad():
-        rise = tensor_score(rater, pixels + step).sum() - tensor_score(rater, pixels - step).sum()
+        rise = tensor_score(rater, pixels + step, generated).sum() - tensor_score(rater, pixels - step, generated).sum()
     assert float(rise / 2) == pytest.approx(float(1e-2 * gradient.norm()), rel=0.05, abs=1e-6)
 
 
@@ -115,16 +128,16 @@ def test_twenty_steps_of_ascent_raise_the_score(rater: NetworkRater, generated: 
         pytest.skip("its scores have no gradients, and it says so")
     pixels = generated.clone().requires_grad_()
     optimiser = torch.optim.Adam([pixels], lr=0.01, maximize=True)
-    before = tensor_score(rater, pixels).detach()
+    before = tensor_score(rater, pixels, generated).detach()
     for _ in range(20):
         optimiser.zero_grad()
-        tensor_score(rater, pixels.clamp(0, 1)).sum().backward()
+        tensor_score(rater, pixels.clamp(0, 1), generated).sum().backward()
         optimiser.step()
-    assert (tensor_score(rater, pixels.clamp(0, 1)).detach() > before).all()
+    assert (tensor_score(rater, pixels.clamp(0, 1), generated).detach() > before).all()
 
 
 def test_a_network_without_gradients_refuses_the_tensor_door(rater: NetworkRater, generated: torch.Tensor) -> None:
     if rater.differentiable:
         pytest.skip("it has gradients")
     with pytest.raises(CurateError, match="no gradients"):
-        tensor_score(rater, generated)
+        tensor_score(rater, generated, generated)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +32,25 @@ def clip_tokenizer() -> Any:
     return import_transformers().CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
 
 
-def save_transformers(folder: Path, tokenizer: Any, *, activation: str = "quick_gelu", eos: int = 49407) -> None:
+def save_transformers(
+    folder: Path, tokenizer: Any, *, activation: str = "quick_gelu", eos: int = 49407, context: int = 77, seed: int = 1
+) -> None:
     transformers = import_transformers()
     shared = {"hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS}
     shared |= {"hidden_act": activation, "projection_dim": SHARED}
     config = transformers.CLIPConfig(
-        text_config={**shared, "vocab_size": 49408, "eos_token_id": eos, "bos_token_id": 49406},
+        text_config={
+            **shared,
+            "vocab_size": 49408,
+            "eos_token_id": eos,
+            "bos_token_id": 49406,
+            "max_position_embeddings": context,
+        },
         vision_config={**shared, "image_size": SIDE, "patch_size": 8},
         projection_dim=SHARED,
         logit_scale_init_value=3.7,
     )
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     model = transformers.CLIPModel(config)
     randomise(model)
     model.save_pretrained(folder)
@@ -77,17 +85,31 @@ def randomise(model: Any) -> None:
                 weight.fill_(3.7)
 
 
-def transformers_clip(folder: Path) -> Made:
+def transformers_clip(folder: Path, **settings: Any) -> Made:
     """A CLIPModel with its tokenizer, for a card with `library: transformers`."""
-    save_transformers(folder / "model", clip_tokenizer())
+    save_transformers(folder / "model", clip_tokenizer(), **settings)
     return Made(weights={"model": {"path": "model"}}, args={"preprocess": {"size": SIDE}})
 
 
-def openclip(folder: Path) -> Made:
+def openclip(folder: Path, *, quick_gelu: bool = False) -> Made:
     """A CLIP of OpenCLIP, for a card with `library: open_clip`."""
-    name = save_openclip(folder / "model")
+    name = save_openclip(folder / "model", quick_gelu=quick_gelu)
     weights = {"model": {"path": "model", "file": "open_clip_model.safetensors"}}
     return Made(weights=weights, args={"model": name, "preprocess": {"size": SIDE}})
 
 
-TINY = {"clip-l14": transformers_clip, "clip-h14": openclip, "pickscore": transformers_clip}
+TINY = {
+    "clip-l14": transformers_clip,
+    # Of this seed the cosines of the pictures that tests push uphill lie above zero, below which there is no gradient.
+    "clipscore": partial(transformers_clip, seed=6),
+    "clipscore-torchmetrics": transformers_clip,
+    "clipscore-imagereward": transformers_clip,
+    "long-clip": partial(transformers_clip, context=248),
+    "pickscore": transformers_clip,
+    "clip-h14": openclip,
+    "clip-bigg14": openclip,
+    "dfn5b-h14": partial(openclip, quick_gelu=True),
+    "hpsv2": openclip,
+    "hpsv2-1": openclip,
+    "social-reward": partial(openclip, quick_gelu=True),
+}

@@ -1,0 +1,134 @@
+"""`curate raters convert`: pickled weights of a card become safetensors, in a process of its own.
+
+A pickle is a program. It is opened by `torch.load(weights_only=True)`, which runs none of it and knows tensors, numbers, texts
+and their containers; and that in a process with bounded memory and time, which may neither start another one nor open a
+connection (`curate.scorers.convert_process`). What comes out lies under the SHA-256 of the original, where
+`curate.scorers.states.load_state` looks for it, and beside it a record says what became of what.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from curate.cards import CardFile, Weights
+from curate.errors import WeightsError
+from curate.files import atomic_file
+from curate.scorers.states import PICKLES, converted_path
+from curate.scorers.weights import weights_file
+
+MEMORY_BYTES = 2 << 30
+"""What the process may take beside three times the size of the file: as read, as written, and once more."""
+
+SECONDS = 120
+SECONDS_PER_GIB = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """One file of weights, converted."""
+
+    role: str
+    """Where the card names it, under `weights`."""
+    original: str
+    original_sha256: str
+    converted: str
+    sha256: str
+    """Of the converted file."""
+    tensors: int
+    left_out: tuple[str, ...]
+    """What the original holds beside tensors, by name: it is not in the converted file."""
+    fresh: bool = True
+    """False where it had been converted before."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+def convert(file: CardFile, *, offline: bool = False) -> list[Conversion]:
+    """Convert every pickled file of weights that a card names; what was converted before is left as it is.
+
+    Raises `WeightsError` where the card names none, and for a file that is not to be had, that holds more than tensors, or that
+    takes more memory or time than its size explains.
+    """
+    roles = [role for role, weights in file.card.weights.items() if _file_name(weights).suffix in PICKLES]
+    if not roles:
+        raise WeightsError(f"{file.where}: '{file.card.name}' names no pickled file of weights, so there is nothing to convert")
+    return [_converted(role, weights_file(file, role, offline=offline), file.where) for role in roles]
+
+
+def _file_name(weights: Weights) -> Path:
+    return Path(weights.file or weights.path or "")
+
+
+def _converted(role: str, original: Path, where: str) -> Conversion:
+    target = converted_path(original)
+    record = target.with_suffix(".json")
+    known = _known(target, record)
+    if known is not None:
+        return Conversion(**{**known, "role": role, "original": str(original), "converted": str(target)}, fresh=False)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(target) as aside:
+        said = _in_a_process(original, aside, where)
+        digest = _sha256(aside)
+    made = {
+        "original_sha256": target.stem,
+        "sha256": digest,
+        "tensors": said["tensors"],
+        "left_out": tuple(said["left_out"]),
+    }
+    done = Conversion(role=role, original=str(original), converted=str(target), **made)
+    with atomic_file(record) as aside:
+        about = {name: value for name, value in asdict(done).items() if name not in ("converted", "fresh")}
+        aside.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    return done
+
+
+def _known(target: Path, record: Path) -> dict[str, Any] | None:
+    """What the record says of an earlier conversion; None where there was none, or its file is not what the record says."""
+    try:
+        known: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+        if known["sha256"] != _sha256(target):
+            return None
+        return {name: known[name] for name in ("original_sha256", "sha256", "tensors")} | {"left_out": tuple(known["left_out"])}
+    except (OSError, ValueError, LookupError, TypeError):
+        return None  # It is converted once more, which costs seconds and mends it.
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _in_a_process(original: Path, target: Path, where: str) -> dict[str, Any]:
+    """What the converting process says of its work: the number of `tensors`, and the names `left_out`."""
+    size = original.stat().st_size
+    seconds = SECONDS + SECONDS_PER_GIB * (size >> 30)
+    command = [sys.executable, "-m", "curate.scorers.convert_process", str(original), str(target)]
+    limits = [str(MEMORY_BYTES + 3 * size), str(seconds)]
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    try:
+        done = subprocess.run(
+            [*command, *limits],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=2 * seconds,
+            env=os.environ | {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1"},
+        )
+        said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except subprocess.TimeoutExpired:
+        said = {"refused": f"it was not read within {2 * seconds} seconds"}
+    except (ValueError, IndexError):
+        said = {"refused": f"reading it ended the process that did so (exit code {done.returncode}): out of memory or time"}
+    if "refused" in said:
+        raise WeightsError(f"{where}: {original} was not converted: {said['refused']}")
+    return said

@@ -1,0 +1,100 @@
+"""What a language model is about to say, read at the exact tokens of a closed set of labels.
+
+One forced token is read as a distribution instead of a generated text: there is nothing to parse, nothing to sample, and the
+probability of the whole set (`p_mass`) says whether the model wanted to answer in these words at all.
+
+    full              sum of value * P(label), over the whole vocabulary             VQAScore: P("Yes")
+    renormalised      the same, divided by the probability of all labels             expected level, P(yes) / (P(yes) + P(no))
+    averaged_logits   softmax over the mean logit of each label's spellings          Forensic-Chat; no probability of either word
+
+Papers: Lin et al., Evaluating Text-to-Visual Generation with Image-to-Text Generation, 2024 (VQAScore); Wu et al., Q-Align,
+2023 (level words); Ye et al., RealGen, 2025 (Forensic-Chat).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from curate.errors import CardError
+from curate.scorers.arguments import Arguments
+
+Reading = Literal["full", "renormalised", "averaged_logits"]
+
+
+class Label(Arguments):
+    """One answer, in all its spellings, and what it is worth."""
+
+    value: float
+    tokens: tuple[str, ...] = Field(min_length=1)
+    """Spellings, blanks in front included; each has to be one token of the vocabulary."""
+
+    @field_validator("tokens", mode="before")
+    @classmethod
+    def _tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class LabelReader:
+    """Reads labels off the logits of the next token."""
+
+    def __init__(self, ids: Sequence[Sequence[int]], values: Sequence[float], reading: Reading) -> None:
+        """`ids` are those of each label's spellings, `values` what each label is worth."""
+        self._ids = [list(one) for one in ids]
+        self._values = list(values)
+        self._reading = reading
+
+    def read(self, logits: Float[Tensor, "batch vocabulary"]) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
+        """The value of each row, and the probability of all labels together; float32, differentiable in the logits."""
+        logits = logits.float()
+        logs = logits.log_softmax(dim=-1)
+        # Sums of probabilities are taken as logarithms: the set may be so improbable that they would round to 0 / 0.
+        labels = torch.stack([logs[:, ids].logsumexp(dim=-1) for ids in self._ids], dim=-1)
+        if self._reading == "averaged_logits":
+            shares = torch.stack([logits[:, ids].mean(dim=-1) for ids in self._ids], dim=-1).softmax(dim=-1)
+        else:
+            shares = labels.exp() if self._reading == "full" else labels.softmax(dim=-1)
+        return shares @ torch.tensor(self._values, dtype=logs.dtype, device=logits.device), labels.exp().sum(dim=-1)
+
+
+def label_reader(
+    labels: Sequence[Label], reading: Reading, *, tokenise: Callable[[str], Sequence[int]], before: str, where: str
+) -> LabelReader:
+    """A reader of labels that follow the text `before`, as the tokenizer sees them there.
+
+    Raises `CardError`, which names the label, for a spelling that is not exactly one more token behind that text, and for one
+    that two labels or two spellings share.
+    """
+    prefix = list(tokenise(before))
+    owners: dict[int, str] = {}
+    ids = []
+    for label in labels:
+        ids.append([_single(spelling, prefix, list(tokenise(before + spelling)), where) for spelling in label.tokens])
+        for spelling, token in zip(label.tokens, ids[-1], strict=True):
+            if token in owners:
+                raise CardError(f"{where}: the labels '{owners[token]}' and '{spelling}' are the same token {token}")
+            owners[token] = spelling
+    return LabelReader(ids, [label.value for label in labels], reading)
+
+
+def _single(spelling: str, prefix: list[int], whole: list[int], where: str) -> int:
+    if whole[: len(prefix)] != prefix:
+        raise CardError(f"{where}: the label '{spelling}' melts into the text before it, so its probability cannot be read")
+    if len(whole) != len(prefix) + 1:
+        raise CardError(f"{where}: the label '{spelling}' is {len(whole) - len(prefix)} tokens of this model; it has to be one")
+    return whole[-1]
+
+
+def penalised(
+    logits: Float[Tensor, "batch vocabulary"], said: Float[Tensor, "batch vocabulary"], penalty: float
+) -> Float[Tensor, "batch vocabulary"]:
+    """Logits with those of tokens already said made less likely, as `generate` of transformers does by a repetition penalty.
+
+    `said` is true where the text holds the token. Positive logits are divided by the penalty, negative ones multiplied with it.
+    """
+    return torch.where(said, torch.where(logits > 0, logits / penalty, logits * penalty), logits)

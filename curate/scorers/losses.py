@@ -1,0 +1,228 @@
+"""Losses of the papers over scores: what trains a generator through a reward, and what trains a reward from preferences.
+
+Scores come from `score_tensor`, which lets gradients through to the pixels, so a paper's objective is one line:
+
+    pickscore = curate.scorer("pickscore")
+    loss = reno({"pickscore": pickscore.score_tensor(pixels, prompts)}).mean()
+
+Every function gives one number for each sample, to be averaged or weighted by the caller; larger scores are better.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import logsigmoid, relu
+
+PerSample = Float[Tensor, " batch"]
+
+# Through the pixels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """A reward as a loss: weight * (offset - scale * score)."""
+
+    offset: float
+    weight: float
+    scale: float = 1.0
+    """Brings the card's score to the scale the paper uses."""
+
+
+RENO: Mapping[str, Term] = {
+    "hpsv2-1": Term(offset=1, weight=5.0),
+    "imagereward": Term(offset=2, weight=1.0),
+    "clip-h14": Term(offset=100, weight=0.01, scale=100),
+    "pickscore": Term(offset=30, weight=0.05),
+    "laion-aesthetic-v2": Term(offset=10, weight=0.0),
+}
+"""By name of the card. Eyring et al., ReNO: Enhancing One-step Text-to-Image Models through Reward-based Noise Optimization,
+2024, with the weights of ExplainableML/ReNO, where the aesthetic term is off. The card's CLIP score is a cosine, ReNO's a hundred
+times that."""
+
+
+def reno(scores: Mapping[str, PerSample], terms: Mapping[str, Term] = RENO) -> PerSample:
+    """ReNO's bundle of rewards, by name of the card; rewards that are not given take no part.
+
+    Raises `KeyError` for a reward that has no term, `ValueError` where none is given.
+    """
+    if not scores:
+        raise ValueError("give at least one reward")
+    losses = [terms[name].weight * (terms[name].offset - terms[name].scale * score) for name, score in scores.items()]
+    return torch.stack(losses).sum(dim=0)
+
+
+def noise_prior(noise: Float[Tensor, "batch ..."], weight: float = 0.01) -> PerSample:
+    """ReNO's pull of the noise to lengths that Gaussian noise has: weight * (|z|²/2 - (d - 1) log |z|), d its numbers.
+
+    It is the negative logarithm of the density of such a vector's length, but for a constant.
+    """
+    flat = noise.flatten(start_dim=1)
+    square = flat.square().sum(dim=1)
+    return weight * (square / 2 - (flat.shape[1] - 1) * square.log() / 2)
+
+
+ALIGNPROP: Mapping[str, float] = {"laion-aesthetic-v2": 10.0, "hpsv2-1": 1.0}
+"""By name of the card, the score that is aimed at. Prabhudesai et al., Aligning Text-to-Image Diffusion Models with Reward
+Backpropagation, 2023; the shapes have not been compared with the authors' code."""
+
+
+def distance_to(scores: PerSample, target: float) -> PerSample:
+    """AlignProp's shape: how far a score is from the one aimed at, |target - s|."""
+    return (target - scores).abs()
+
+
+def contrastive_margin(matching: PerSample, mismatched: PerSample, target: float = 16.0) -> PerSample:
+    """MLCM's margin: max(target - s(x, own prompt), 0) + max(s(x, unrelated prompt), 0), with MPS as s.
+
+    It raises the score of the own prompt up to the target, and lets no prompt at all be scored well. Xie et al., MLCM:
+    Multistep Consistency Distillation of Latent Diffusion Model, 2024.
+    """
+    return relu(target - matching) + relu(mismatched)
+
+
+def answers_as_asked(right: Float[Tensor, "batch questions"], wrong: Float[Tensor, "batch questions"]) -> PerSample:
+    """NP-Edit's critic: - sum over questions of log sigmoid(logit of the wanted answer - logit of the other one).
+
+    The logits are a VLM's for "yes" and "no" at the first token of its answer. Kumari et al., Learning an Image Editing Model
+    without Image Editing Pairs, 2025.
+    """
+    return -logsigmoid(right - wrong).sum(dim=1)
+
+
+# From preferences
+
+
+def bradley_terry(better: PerSample, worse: PerSample, margin: float = 0.0) -> PerSample:
+    """-log sigmoid(s_w - s_l - margin). A margin of 0.57 is an option of TIGER-AI-Lab/EditReward, for its own scores."""
+    return -logsigmoid(better - worse - margin)
+
+
+Outcome = Int[Tensor, " batch"]
+"""0 where the first won, 1 where it lost, 2 for a tie."""
+
+
+def rao_kupper(difference: PerSample, k: float = 5.0) -> Float[Tensor, "batch 3"]:
+    """Logarithms of the probabilities that the first wins, loses, and ties, given the difference of the scores.
+
+    P(win) = sigmoid(d - log k), P(loss) = sigmoid(-d - log k), P(tie) = P(win) P(loss) (k² - 1), which sum to 1. Rao and Kupper,
+    Ties in Paired-Comparison Experiments, 1967; k = 5 as in TIGER-AI-Lab/EditReward. k is above 1: at 1 there are no ties.
+    """
+    if k <= 1:
+        raise ValueError(f"k is above 1, not {k}")
+    win, loss = logsigmoid(difference - math.log(k)), logsigmoid(-difference - math.log(k))
+    return torch.stack([win, loss, win + loss + math.log(k * k - 1)], dim=1)
+
+
+def with_ties(difference: PerSample, outcome: Outcome, k: float = 5.0) -> PerSample:
+    """Minus the log probability of what the annotator said, by `rao_kupper`."""
+    return -rao_kupper(difference, k).gather(1, outcome[:, None])[:, 0]
+
+
+def gaussian_scores(
+    better: PerSample,
+    worse: PerSample,
+    better_spread: PerSample,
+    worse_spread: PerSample,
+    *,
+    of: Literal["log", "probability"] = "log",
+    points: int = 64,
+) -> PerSample:
+    """The loss of scores that are Gaussians, z ~ N(s_w - s_l, spread_w² + spread_l²).
+
+    `log` is E[-log sigmoid(z)], the loss of HPSv3 (Ma et al., 2025) and EditReward, which estimate it by 1000 draws;
+    `probability` is -log E[sigmoid(z)], which is another number. Both are integrated by Gauss-Hermite quadrature: the same
+    expectation, without chance.
+    """
+    nodes, weights = (torch.as_tensor(one).to(better) for one in np.polynomial.hermite.hermgauss(points))
+    spread = (better_spread.square() + worse_spread.square()).sqrt()
+    z = (better - worse)[:, None] + math.sqrt(2) * spread[:, None] * nodes
+    weights = weights / math.sqrt(math.pi)
+    if of == "log":
+        return -(weights * logsigmoid(z)).sum(dim=1)
+    return -(weights * z.sigmoid()).sum(dim=1).log()
+
+
+def regression(scores: PerSample, labels: PerSample, centre: float = 4.5) -> PerSample:
+    """(s - (label - centre))²: scores learn people's marks around zero. 4.5 is an option of TIGER-AI-Lab/EditReward."""
+    return (scores - (labels - centre)).square()
+
+
+def triplet(
+    text: Float[Tensor, "batch width"],
+    positive: Float[Tensor, "batch width"],
+    negative: Float[Tensor, "batch width"],
+    margin: float = 0.3,
+) -> PerSample:
+    """max(0, |t - p|² - |t - n|² + margin) over L2-normalised embeddings; Social Reward (Isajanyan et al., 2024)."""
+    near, far = ((text - one).square().sum(dim=1) for one in (positive, negative))
+    return relu(near - far + margin)
+
+
+def distill_preference(
+    expert: Float[Tensor, "batch candidates"], student: Float[Tensor, "batch candidates"], temperature: float = 1.0
+) -> PerSample:
+    """KL(softmax(expert / t) ‖ softmax(student / t)) over the candidates of a prompt; the expert gets no gradient.
+
+    Teaches a small reward, such as one on latents, the preferences of a large one. Li et al., Reward Guided Latent Consistency
+    Distillation, 2024.
+    """
+    known, learned = (one.div(temperature).log_softmax(dim=1) for one in (expert.detach(), student))
+    return (known.exp() * (known - learned)).sum(dim=1)
+
+
+# Over a training run
+
+
+class PerPromptRunningNorm:
+    """Standardises rewards prompt by prompt with the mean and deviation of all that was seen of the prompt so far.
+
+    Oertell et al., RL for Consistency Models, 2024: a hard prompt's rewards are then not all below an easy one's. A prompt that
+    was seen fewer than `least` times is standardised by all rewards together. Holds three numbers for each prompt.
+    """
+
+    def __init__(self, least: int = 2, epsilon: float = 1e-8) -> None:
+        self._least = max(least, 2)
+        self._epsilon = epsilon
+        self._all = _Running()
+        self._prompts: dict[str, _Running] = {}
+
+    def __call__(self, prompts: Sequence[str], rewards: PerSample) -> PerSample:
+        """The rewards, standardised, these ones counted in; zero where all that was seen is equal. Raises `ValueError` where
+        there is not one reward for each prompt."""
+        values = rewards.detach().double().tolist()
+        for prompt, value in zip(prompts, values, strict=True):
+            self._all.add(value)
+            self._prompts.setdefault(prompt, _Running()).add(value)
+        known = [self._prompts[prompt] for prompt in prompts]
+        used = [one if one.count >= self._least else self._all for one in known]
+        mean, deviation = (torch.tensor([getattr(one, name) for one in used]).to(rewards) for name in ("mean", "deviation"))
+        return (rewards - mean) / (deviation + self._epsilon)
+
+
+@dataclass(slots=True)
+class _Running:
+    """Mean and spread of numbers that come one by one (Welford)."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    """Sum of squared distances from the mean."""
+
+    def add(self, value: float) -> None:
+        self.count += 1
+        before = value - self.mean
+        self.mean += before / self.count
+        self.squares += before * (value - self.mean)
+
+    @property
+    def deviation(self) -> float:
+        """Of the population."""
+        return math.sqrt(self.squares / self.count) if self.count else 0.0

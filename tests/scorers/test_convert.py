@@ -1,0 +1,219 @@
+"""Pickled weights become safetensors, and what else a pickle may be runs nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+from safetensors.torch import load_file  # noqa: E402
+
+from curate.cards import CardFile, load_card  # noqa: E402
+from curate.errors import WeightsError  # noqa: E402
+from curate.raters import load_rater  # noqa: E402
+from curate.scorers import convert_process  # noqa: E402
+from curate.scorers.convert import convert  # noqa: E402
+from curate.scorers.convert_process import REFUSED_EXIT  # noqa: E402
+from curate.scorers.states import converted_path, load_state  # noqa: E402
+from curate.testing import card_yaml  # noqa: E402
+from tests.scorers.tiny.cards import tiny_card  # noqa: E402
+
+Card = Callable[[Path], CardFile]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CURATE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Card:
+    def made(path: Path) -> CardFile:
+        target = "curate.scorers.heads:EmbeddingHead"
+        weights = {"head": {"path": str(path)}}
+        return load_card(str(card_yaml(tmp_path / "mine.yaml", name="mine", target=target, weights=weights)))
+
+    return made
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class Hostile:
+    """Unpickled by plain pickle, it runs a command."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {self.trace}",)
+
+
+def test_tensors_come_out_bit_for_bit_and_the_record_says_what_was_done(card: Card, tmp_path: Path) -> None:
+    state = {"module.weight": torch.randn(3, 4), "half": torch.randn(5).half(), "count": torch.tensor(7), "steps": 12}
+    torch.save({"state_dict": state, "epoch": 3, "optimizer": {"lr": 0.1}}, tmp_path / "net.pt")
+    (done,) = convert(card(tmp_path / "net.pt"))
+    assert done.tensors == 3
+    assert done.left_out == ("epoch", "optimizer", "steps")
+    assert done.converted == str(converted_path(tmp_path / "net.pt"))
+    found = load_state(card(tmp_path / "net.pt"), "head")
+    assert set(found) == {"module.weight", "half", "count"}
+    for name, tensor in found.items():
+        assert tensor.dtype == state[name].dtype
+        assert torch.equal(tensor, state[name])
+    record = json.loads(Path(done.converted).with_suffix(".json").read_text())
+    assert record["original_sha256"] == sha256(tmp_path / "net.pt")
+    assert record["sha256"] == sha256(Path(done.converted))
+    assert sorted(path.suffix for path in Path(done.converted).parent.iterdir()) == [".json", ".safetensors"]
+
+
+def test_what_was_converted_is_left_alone_and_what_is_damaged_is_mended(card: Card, tmp_path: Path) -> None:
+    torch.save({"a": torch.arange(3.0)}, tmp_path / "net.bin")
+    (first,) = convert(card(tmp_path / "net.bin"))
+    place = Path(first.converted)
+    before = place.stat().st_mtime_ns
+    (again,) = convert(card(tmp_path / "net.bin"))
+    assert (first.fresh, again.fresh) == (True, False)
+    assert place.stat().st_mtime_ns == before
+    assert again.sha256 == first.sha256
+    place.write_bytes(b"half a file")
+    (mended,) = convert(card(tmp_path / "net.bin"))
+    assert mended.fresh
+    assert torch.equal(load_file(place)["a"], torch.arange(3.0))
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        ("views of one memory", {"a": [0.0, 1.0], "b": [0.0, 1.0, 2.0]}),
+        ("one tensor", {"tensor": [0.0, 1.0, 2.0]}),
+        ("the format before torch 1.6", {"a": [0.0, 1.0, 2.0]}),
+        ("parameters", {"a": [0.0, 1.0, 2.0]}),
+    ],
+)
+def test_what_torch_saves_in_other_ways(what: str, expected: dict[str, list[float]], tmp_path: Path) -> None:
+    numbers = torch.arange(3.0)
+    saved: dict[str, Any] = {
+        "views of one memory": {"a": numbers[:2], "b": numbers},
+        "one tensor": numbers,
+        "the format before torch 1.6": {"a": numbers},
+        "parameters": {"a": torch.nn.Parameter(numbers)},
+    }
+    torch.save(saved[what], tmp_path / "net.pth", _use_new_zipfile_serialization="before" not in what)
+    assert convert_process.convert(tmp_path / "net.pth", tmp_path / "net.safetensors")["tensors"] == len(expected)
+    assert {name: one.tolist() for name, one in load_file(tmp_path / "net.safetensors").items()} == expected
+
+
+def hostile_files(folder: Path) -> dict[str, str]:
+    """Files that must not be loaded, by name, with what is said of them."""
+    torch.save({"a": Hostile(folder / "ran")}, folder / "hostile.pt")
+    (folder / "hostile.p").write_bytes(pickle.dumps(Hostile(folder / "ran")))
+    (folder / "array.p").write_bytes(pickle.dumps(np.zeros((2, 4))))
+    torch.save(torch.nn.Linear(2, 2), folder / "module.pt")
+    torch.save([1, 2], folder / "list.pt")
+    torch.save({"a": 1}, folder / "none.pt")
+    torch.save({"a": torch.zeros(99)}, folder / "whole.pt")
+    (folder / "cut.pt").write_bytes((folder / "whole.pt").read_bytes()[:300])
+    (folder / "empty.pt").write_bytes(b"")
+    trusted = "if you trust it, load it yourself, save its arrays as safetensors"
+    return {
+        "hostile.pt": rf"\(\w+\.system\), and these are never loaded; {trusted}",
+        "hostile.p": f"never loaded; {trusted}",
+        "array.p": f"never loaded; {trusted}",
+        "module.pt": r"\(torch\.nn\.modules\.linear\.Linear\), and these are never loaded",
+        "list.pt": "it holds a list, not tensors by name",
+        "none.pt": "it holds no tensors",
+        "cut.pt": "damaged",
+        "empty.pt": "it holds no tensors that can be read",
+    }
+
+
+def test_nothing_else_is_loaded_and_nothing_is_run(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    for name, said in hostile_files(tmp_path).items():
+        refused = convert_process.convert(tmp_path / name, tmp_path / "out.safetensors")["refused"]
+        assert re.search(said, refused), (name, refused)
+        assert "\n" not in refused
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_refusal_is_one_sentence_and_leaves_nothing(card: Card, tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "hostile.p").write_bytes(pickle.dumps(Hostile(tmp_path / "ran")))
+    with pytest.raises(WeightsError, match=r"mine\.yaml: .*hostile\.p was not converted: .* never loaded; .*"):
+        convert(card(tmp_path / "hostile.p"))
+    assert not (tmp_path / "ran").exists()
+    assert not list((cache / "curate" / "converted").iterdir())
+
+
+def test_a_small_file_that_is_large_in_memory_is_refused(card: Card, tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1).expand(10**9)}, tmp_path / "bomb.pt")
+    with pytest.raises(WeightsError, match="needs more memory than a file of its size"):
+        convert(card(tmp_path / "bomb.pt"))
+
+
+CONFINED = """
+import ctypes, os, socket, subprocess
+from curate.scorers.convert_process import confine
+
+attempts = [
+    lambda: os.system("true"),
+    lambda: subprocess.run(["true"]),
+    lambda: os.fork(),
+    lambda: os.posix_spawn("/bin/true", ["true"], {}),
+    lambda: os.execv("/bin/true", ["true"]),
+    lambda: socket.create_connection(("127.0.0.1", 9)),
+    lambda: ctypes.CDLL(None),
+]
+for attempt in attempts:
+    child = os.fork()
+    if child == 0:
+        confine(1 << 30, 60)
+        try:
+            attempt()
+        finally:
+            os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_the_converting_process_is_confined() -> None:
+    """Should the unpickler ever be got round: what it would be got round for ends the process."""
+    done = subprocess.run([sys.executable, "-c", CONFINED], capture_output=True, text=True, check=True, timeout=100)
+    assert done.stdout.split() == [str(REFUSED_EXIT)] * 7
+
+
+def test_a_card_without_pickles_has_nothing_to_convert(card: Card, tmp_path: Path) -> None:
+    (tmp_path / "net.safetensors").write_bytes(b"")
+    with pytest.raises(WeightsError, match="'mine' names no pickled file of weights, so there is nothing to convert"):
+        convert(card(tmp_path / "net.safetensors"))
+
+
+def test_a_rater_over_a_pickle_says_to_convert_it_and_rates_after(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    file = tiny_card("laion-aesthetic-v2", tmp_path)
+    place = tmp_path / file.card.weights["head"].path
+    torch.save({"state_dict": load_file(place)}, tmp_path / "head.pth")
+    text = Path(file.where).read_text()
+    Path(file.where).write_text(text.replace(file.card.weights["head"].path, "head.pth"))
+    picture = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    expected = load_rater(file).score([picture])
+    pickled = load_card(file.where)
+    with pytest.raises(WeightsError, match=r"head\.pth is a pickle, .*: run `curate raters convert laion-aesthetic-v2`"):
+        load_rater(pickled)
+    convert(pickled)
+    assert torch.equal(load_rater(pickled).score([picture]), expected)

@@ -1,0 +1,163 @@
+"""Losses of the papers: their golden numbers, their laws, and their use over a scorer."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from hypothesis import given  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+from curate.cards import shipped_cards  # noqa: E402
+from curate.scorers import losses  # noqa: E402
+
+ABOUT = {"abs": 1e-6}
+
+
+def one(*values: float) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+# Golden numbers.
+
+
+def test_reno() -> None:
+    scores = {"hpsv2-1": one(0.3), "imagereward": one(1.2), "clip-h14": one(0.35), "pickscore": one(22.5)}
+    assert losses.reno(scores).item() == pytest.approx(5.325, **ABOUT)
+    assert losses.reno(scores | {"laion-aesthetic-v2": one(6.0)}).item() == pytest.approx(5.325, **ABOUT), "its weight is 0"
+    assert losses.noise_prior(one(1, -2, 0.5, 0.3)[None]).item() == pytest.approx(0.001572, **ABOUT)
+
+
+def test_alignprop() -> None:
+    assert losses.distance_to(one(6.5, 11.0), losses.ALIGNPROP["laion-aesthetic-v2"]).tolist() == [3.5, 1.0]
+    assert losses.distance_to(one(0.25), losses.ALIGNPROP["hpsv2-1"]).tolist() == [0.75]
+
+
+def test_contrastive_margin() -> None:
+    assert losses.contrastive_margin(one(12.5), one(3.0)).item() == 6.5
+    assert losses.contrastive_margin(one(17.0), one(-1.0)).item() == 0
+
+
+def test_answers_as_asked() -> None:
+    """Two questions, by the definition: minus the logarithm of the probability that both are answered as wanted."""
+    right, wrong = one(2.0, 0.5)[None], one(-1.0, 1.0)[None]
+    both = 1 / (1 + math.exp(-3.0)) * 1 / (1 + math.exp(0.5))
+    assert losses.answers_as_asked(right, wrong).item() == pytest.approx(-math.log(both), **ABOUT)
+
+
+def test_bradley_terry_and_its_margin() -> None:
+    assert losses.bradley_terry(one(1.0), one(1.0)).item() == pytest.approx(math.log(2), **ABOUT)
+    assert losses.bradley_terry(one(1.57), one(0.0), margin=0.57).item() == pytest.approx(math.log(1 + math.exp(-1)), **ABOUT)
+
+
+def test_rao_kupper() -> None:
+    probabilities = losses.rao_kupper(one(1.0)).exp()[0]
+    assert probabilities.tolist() == pytest.approx([0.352187, 0.068533, 0.579279], **ABOUT)
+    assert losses.with_ties(one(1.0, 1.0), torch.tensor([0, 2])).tolist() == pytest.approx([1.043592, 0.545971], **ABOUT)
+    with pytest.raises(ValueError, match="above 1"):
+        losses.rao_kupper(one(0.0), k=1.0)
+
+
+def test_gaussian_scores() -> None:
+    given_scores = one(0.8), one(0.0), one(0.3), one(0.4)
+    assert losses.gaussian_scores(*given_scores).item() == pytest.approx(0.397373, **ABOUT)
+    assert losses.gaussian_scores(*given_scores, of="probability").item() == pytest.approx(0.384631, **ABOUT)
+
+
+def test_regression() -> None:
+    assert losses.regression(one(1.0), one(6.5)).item() == 1.0
+
+
+def test_triplet() -> None:
+    text, near, far = one(1, 0)[None], one(0.8, 0.6)[None], one(0.6, 0.8)[None]
+    assert losses.triplet(text, near, far).item() == 0
+    assert losses.triplet(text, far, near).item() == pytest.approx(0.7, **ABOUT)
+
+
+# Laws.
+
+
+@given(st.floats(-30, 30), st.floats(1.01, 50))
+def test_wins_losses_and_ties_are_all_there_is(difference: float, k: float) -> None:
+    win, loss, tie = losses.rao_kupper(one(difference), k).exp()[0].tolist()
+    assert win + loss + tie == pytest.approx(1)
+    other = losses.rao_kupper(one(-difference), k).exp()[0].tolist()
+    assert [win, loss, tie] == pytest.approx([other[1], other[0], other[2]])
+
+
+def test_gaussian_scores_are_what_many_draws_say_and_with_no_spread_bradley_terry() -> None:
+    draws = torch.randn(400_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 1.5 - 0.4
+    spread = one(1.5 * 0.6), one(1.5 * 0.8)
+    expected = -torch.nn.functional.logsigmoid(draws).mean()
+    assert losses.gaussian_scores(one(0.6), one(1.0), *spread).item() == pytest.approx(expected.item(), abs=5e-3)
+    certain = losses.gaussian_scores(one(0.6), one(1.0), one(0.0), one(0.0))
+    assert certain.item() == pytest.approx(losses.bradley_terry(one(0.6), one(1.0)).item())
+
+
+def test_distillation_is_zero_for_equal_preferences_and_teaches_the_student_alone() -> None:
+    expert = one(0.1, 0.9, -0.3)[None].requires_grad_()
+    student = (expert.detach() + 5).requires_grad_()
+    assert losses.distill_preference(expert, student).item() == pytest.approx(0, abs=1e-12), "a constant changes no preference"
+    other = one(0.9, 0.1, 0.0)[None].requires_grad_()
+    loss = losses.distill_preference(expert, other, temperature=0.5)
+    p, q = (torch.softmax(scores.detach() / 0.5, dim=1) for scores in (expert, other))
+    assert loss.item() == pytest.approx((p * (p / q).log()).sum().item())
+    loss.sum().backward()
+    assert expert.grad is None
+    assert other.grad is not None
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(-100, 100)), min_size=1, max_size=60), st.integers(1, 7))
+def test_the_running_norm_is_that_of_all_that_was_seen(rewards: list[tuple[str, float]], batch: int) -> None:
+    norm = losses.PerPromptRunningNorm(least=2)
+    for start in range(0, len(rewards), batch):
+        part = rewards[start : start + batch]
+        got = norm([prompt for prompt, _ in part], one(*(value for _, value in part)))
+        seen = rewards[: start + len(part)]
+        for (prompt, value), standardised in zip(part, got.tolist(), strict=True):
+            own = [other for name, other in seen if name == prompt]
+            known = one(*(own if len(own) >= 2 else [other for _, other in seen]))
+            expected = (value - known.mean()) / (known.std(correction=0) + 1e-8)
+            assert standardised == pytest.approx(expected.item(), rel=1e-4, abs=1e-4) or known.std(correction=0) < 1e-6
+
+
+def test_rewards_that_are_all_equal_say_nothing() -> None:
+    norm = losses.PerPromptRunningNorm()
+    assert norm(["a", "a"], one(3.0, 3.0)).tolist() == [0, 0]
+    with pytest.raises(ValueError, match="shorter|longer"):
+        norm(["a"], one(1.0, 2.0))
+
+
+def test_a_bundle_needs_rewards_that_have_a_term() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        losses.reno({})
+    with pytest.raises(KeyError):
+        losses.reno({"signal": one(1.0)})
+
+
+# Use.
+
+
+def test_the_tables_name_cards_that_ship() -> None:
+    assert {*losses.RENO, *losses.ALIGNPROP} <= set(shipped_cards())
+
+
+def test_a_loss_over_a_scorer_reaches_the_pixels(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    from curate.raters import load_rater
+    from curate.scorers.network import NetworkRater
+    from tests.scorers.tiny.cards import tiny_card
+
+    rater = load_rater(tiny_card("pickscore", tmp_path))
+    assert isinstance(rater, NetworkRater)
+    pixels = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    own = rater.score_tensor(pixels, ["a cat", "a dog"])
+    other = rater.score_tensor(pixels, ["a dog", "a cat"])
+    for loss in (losses.reno({"pickscore": own}), losses.contrastive_margin(own, other, target=100.0)):
+        assert loss.shape == (2,)
+        (gradient,) = torch.autograd.grad(loss.sum(), pixels, retain_graph=True)
+        assert gradient.norm() > 0
