@@ -71,7 +71,7 @@ def _card(side: int) -> dict[str, object]:
         "name": f"bench-{side}",
         "version": 1,
         "about": "random towers",
-        "target": "curate.scorers.clip:Similarity",
+        "target": "curate.scorers.towers.clip:Similarity",
         "args": {"library": "open_clip", "model": f"bench-{side}", "preprocess": {"size": side, "backend": "fast"}},
         "takes": {"prompt": "required"},
         "dimensions": {"fit": {}},

@@ -168,9 +168,9 @@ def test_names_that_only_look_like_ours_are_outside(target: str, tmp_path: Path)
     ("target", "said"),
     [
         ("curate.scorers.nothing:Engine", "curate.scorers.nothing cannot be imported"),
-        ("curate.scorers.signal:Nothing", "has no engine 'Nothing'"),
-        ("curate.scorers.signal:WEIGHTS", "has no engine 'WEIGHTS'"),
-        ("curate.scorers.signal:np", "has no engine 'np'"),
+        ("curate.scorers.measures.signal:Nothing", "has no engine 'Nothing'"),
+        ("curate.scorers.measures.signal:WEIGHTS", "has no engine 'WEIGHTS'"),
+        ("curate.scorers.measures.signal:np", "has no engine 'np'"),
         ("curate.testing:tarfile", "has no engine 'tarfile'"),
         ("curate.content:Path", "no engine of curate"),
         ("curate.__main__:app", "no engine of curate"),
@@ -192,7 +192,7 @@ def test_a_missing_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     card = write_card(
         tmp_path,
-        "curate.scorers.onnx:OnnxModel",
+        "curate.scorers.adapters.onnx:OnnxModel",
         args={"preprocess": {"size": 8}},
         weights={"model": {"path": "mine.yaml"}},
         extra="safety",

@@ -22,10 +22,10 @@ from curate.raters import Item, Preparation, Rater, Settings, load_rater
 from curate.records import Media, Sample, group_id, sample_id
 from curate.scorers.arguments import arguments
 from curate.scorers.golden import Case, Golden, Head, Inputs, Medium, load_golden
-from curate.scorers.heads import Chain, HeadArguments, PromptArguments, Prompts
 from curate.scorers.pictures import items_of
 from curate.scorers.shelf import Shelf
 from curate.scorers.states import load_state
+from curate.scorers.towers.heads import Chain, HeadArguments, PromptArguments, Prompts
 from curate.shards.media import MediaError
 from curate.shards.video import Video
 

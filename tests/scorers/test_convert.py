@@ -43,7 +43,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def card(tmp_path: Path) -> Card:
     def made(path: Path) -> CardFile:
-        target = "curate.scorers.heads:EmbeddingHead"
+        target = "curate.scorers.towers.heads:EmbeddingHead"
         weights = {"head": {"path": str(path)}}
         return load_card(str(card_yaml(tmp_path / "mine.yaml", name="mine", target=target, weights=weights)))
 

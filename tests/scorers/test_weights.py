@@ -21,7 +21,7 @@ def card(folder: Path, weights: dict[str, Any]) -> CardFile:
         "name": "mine",
         "version": 1,
         "about": "mine",
-        "target": "curate.scorers.onnx:OnnxModel",
+        "target": "curate.scorers.adapters.onnx:OnnxModel",
         "dimensions": {"x": {}},
         "main": "x",
         "weights": {"model": weights},

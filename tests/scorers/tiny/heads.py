@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from curate.scorers.watermark import watermark_network
+from curate.scorers.detectors.watermark import watermark_network
 from tests.scorers.tiny.cards import Made, Maker
 from tests.scorers.tiny.clip import SHARED, transformers_clip
 from tests.scorers.tiny.siglip import WIDTH, siglip

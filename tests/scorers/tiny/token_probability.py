@@ -153,7 +153,7 @@ def t5_tokenizer() -> Any:
 
 def save_flant5(folder: Path) -> None:
     """Config, pickled weights and tokenizer as `zhiqiulin/clip-flant5-xxl` has them, and the config of its CLIP."""
-    from curate.scorers.clip_t5 import ClipT5Config, SeeingT5
+    from curate.scorers.vlm.clip_t5 import ClipT5Config, SeeingT5
 
     tokenizer = t5_tokenizer()
     tokenizer.save_pretrained(folder / "tokenizer")

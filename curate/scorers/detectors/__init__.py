@@ -1,0 +1,1 @@
+"""Objects, artefacts and marks that are found in a picture."""

@@ -1,0 +1,99 @@
+"""How real a picture looks to OmniAID, a CLIP whose attention was split into a main weight and experts.
+
+    W x      = W_main x + sum over chosen experts e of g_e U_e diag(S_e) V_e x + b        for q, k, v and out of every layer
+    chosen   = the `top_k` semantic experts that the router prefers, g their softmax, and the artefact expert (the last), g = 1
+    router   = Linear, ReLU, Linear, of the mean patch embedding before the first layer norm
+    value    = softmax(Linear(LN(x_cls)))[real]
+
+Sources: Guo et al., OmniAID, 2025 (yunncheng/OmniAID); RealGen (yejy53/RealGen,
+`RealGen_v1/flow_grpo/reward-server/reward_server/omniaid_scorer.py`), whose checkpoint and preprocessing this is: the picture is
+squashed to 512 and then to 336. The authors' later checkpoints route by a CLIP of its own beside the network, and are refused as
+another architecture. Which class is "real" differs between the releases, so the card says it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+
+from curate.cards import CardFile
+from curate.errors import CardError
+from curate.raters import Preparation, Settings
+from curate.scorers.arguments import Arguments, arguments
+from curate.scorers.detectors.omniaid_network import build_network
+from curate.scorers.devices import DTYPES, Precision
+from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.pixels import Normalise
+from curate.scorers.states import load_state
+from curate.scorers.towers.clip import CLIP_MEAN, CLIP_STD
+from curate.shards.resize import resize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Squashed:
+    """Squashes a picture to one square after the other with Pillow's bilinear filter."""
+
+    sides: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return "pillow:" + ":".join(f"squash-{side}-bilinear" for side in self.sides)
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        for side in self.sides:
+            pixels = resize(pixels, side, side, "bilinear")
+        return pixels
+
+    def on_tensor(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 side side"]:
+        for side in self.sides:
+            pixels = nn.functional.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
+        return pixels
+
+
+class OmniAidArguments(Arguments):
+    """The `args` of a card for `OmniAid`."""
+
+    squash: tuple[int, ...] = Field(default=(512, 336), min_length=1)
+    """Sides of the squares that the picture becomes, one after the other; the last is the network's."""
+    heads: int = Field(default=16, ge=1)
+    top_k: int = Field(default=2, ge=1)
+    """How many of the routed experts work on a picture."""
+    real: int = Field(default=0, ge=0, le=1)
+    """Place of the class "real" in what the network gives."""
+    dtype: Precision = "float32"
+    """Of the network; router and head are float32 always."""
+
+    @field_validator("squash", mode="before")
+    @classmethod
+    def _tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class OmniAid(NetworkRater):
+    """Judges pictures by the probability that they are real and not generated."""
+
+    def __init__(self, file: CardFile, settings: Settings) -> None:
+        args = arguments(file, OmniAidArguments)
+        make = Squashed(sides=args.squash)
+        super().__init__(file, settings, preparations=[Preparation(name=make.name, make=make)])
+        state = load_state(file, "model", offline=settings.offline)
+        network = build_network(state, heads=args.heads, top_k=args.top_k, where=file.where)
+        if network.side != args.squash[-1]:
+            raise CardError(
+                f"{file.where}: squash makes squares of {args.squash[-1]} pixels, but the network takes {network.side}"
+            )
+        self._network = network.to(self.device).in_precision(DTYPES[args.dtype])
+        self._normalise = Normalise(CLIP_MEAN, CLIP_STD)
+        self._real = args.real
+
+    def forward(self, inputs: Inputs) -> Scores:
+        logits = self._network(self._normalise(inputs.pixels["response"]))
+        return Scores(values=logits.softmax(dim=-1)[:, self._real, None])

@@ -1,0 +1,1 @@
+"""Cross-attention between a picture and its prompt."""

@@ -1,0 +1,75 @@
+"""BLIP's image-text matching: the probability that a picture and its prompt belong together.
+
+    softmax(itm_head(h))[1]        h: the text network's state at [CLS], the prompt read in front of the picture
+
+Paper: Li et al., BLIP, Bootstrapping Language-Image Pre-training, ICML 2022. Original: https://github.com/salesforce/BLIP,
+`models/blip_itm.py`; the weights are the ones converted for transformers. The picture tower normalises with the original's
+epsilon, whatever the converted config says. Good pictures crowd near 1, so it filters better than it ranks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+from torch import nn
+
+from curate.cards import CardFile
+from curate.raters import Settings
+from curate.scorers.arguments import arguments
+from curate.scorers.devices import DTYPES
+from curate.scorers.libraries import import_transformers
+from curate.scorers.matching.bert_text import load_words
+from curate.scorers.matching.blip_network import MARKS, ORIGINAL_EPSILON, CrossReader
+from curate.scorers.matching.picture_arguments import PictureArguments
+from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.pixels import Normalise, declared_preparation
+from curate.scorers.pretrained import MODEL_FILES, load_pretrained
+from curate.scorers.sharing import loaded_once, weights_key
+from curate.scorers.weights import weights_folder
+
+
+class MatchingArguments(PictureArguments):
+    """The `args` of a card for `Matching`."""
+
+    max_tokens: int = Field(default=35, ge=3)
+    """Of a prompt, the marks of beginning and end included; the original cuts at 35."""
+
+
+class Matching(NetworkRater):
+    """Judges pictures by the probability that they match their prompt."""
+
+    def __init__(self, file: CardFile, settings: Settings) -> None:
+        args = arguments(file, MatchingArguments)
+        super().__init__(file, settings, preparations=[declared_preparation(args.preprocess, where=file.where)])
+        key = ("blip-itm", weights_key(file), args.dtype, str(self.device))
+        model = loaded_once(key, lambda: _load(file, offline=settings.offline).to(self.device))
+        args.check_side(file, int(model.config.vision_config.image_size))
+        words = load_words(
+            file,
+            length=args.max_tokens,
+            vocabulary_size=model.config.text_config.vocab_size,
+            marks=MARKS,
+            offline=settings.offline,
+        )
+        dtype = DTYPES[args.dtype]
+        self._reader = CrossReader(model.vision_model.to(dtype), model.text_encoder.to(dtype), words)
+        self._head = model.itm_head
+        self._normalise = Normalise(args.mean, args.std)
+
+    def close(self) -> None:
+        self._reader.words.forget()
+
+    def forward(self, inputs: Inputs) -> Scores:
+        read, pieces = self._reader.read(self._normalise(inputs.pixels["response"]), inputs.prompts)
+        return Scores(values=self._head(read).softmax(dim=-1)[:, 1:], notes=self._reader.words.notes(pieces))
+
+
+def _load(file: CardFile, *, offline: bool) -> Any:
+    transformers = import_transformers()
+    folder = weights_folder(file, "model", *MODEL_FILES, offline=offline)
+    model = load_pretrained(transformers.BlipForImageTextRetrieval, folder, where=file.where, model_type="blip")
+    for module in model.vision_model.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.eps = ORIGINAL_EPSILON
+    return model

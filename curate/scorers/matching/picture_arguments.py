@@ -1,0 +1,36 @@
+"""What the cards of networks that look at a prepared square say of their pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from curate.cards import CardFile
+from curate.errors import CardError
+from curate.scorers.arguments import Arguments
+from curate.scorers.devices import Precision
+from curate.scorers.towers.clip import CLIP_MEAN, CLIP_STD, Channels
+
+
+class PictureArguments(Arguments):
+    """The part of a card's `args` that says what becomes of a picture before the network."""
+
+    preprocess: Mapping[str, Any] = Field(default_factory=lambda: {"size": 224})
+    """Fields of `curate.shards.resize.Geometry`, and `backend`."""
+    mean: Channels = CLIP_MEAN
+    std: Channels = CLIP_STD
+    dtype: Precision = "float32"
+    """Of the large parts; heads, cosines and what is added to them are float32 always."""
+
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def _channels(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    def check_side(self, file: CardFile, side: int) -> None:
+        """Raise `CardError` where the squares that `preprocess` makes are not the `side` that the network takes."""
+        made = self.preprocess.get("crop") or self.preprocess.get("size")
+        if made != side:
+            raise CardError(f"{file.where}: preprocess makes squares of {made} pixels, but the network takes {side}")

@@ -1,0 +1,1 @@
+"""Measures of the pixels, without a network of torch."""

@@ -1,0 +1,109 @@
+"""Whether a picture shows the text its prompt asks for: it is read by RapidOCR and compared with what stands in quotes.
+
+The reward for rendered text of Flow-GRPO (Liu et al., 2025) is the model: the text in quotes against what is read, by edit
+distance. What differs: every quoted text counts and not only the first, in any kind of quotes; comparison is by NFKC and case
+folding; text is looked for as the nearest stretch of what was read, so signs in the background cost nothing. A prompt without
+quotes has no answer (`not_applicable`), and a reader that fails is a failure: neither is a 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from curate.cards import CardFile
+from curate.raters import BatchRater, Item, Judgement, Preparation, Settings, failed, measured
+from curate.records import Status
+from curate.scorers.arguments import Arguments, arguments
+from curate.scorers.measures.quoted import agreement, quoted_texts
+from curate.scorers.weights import weights_file
+from curate.shards.resize import longest_size, resize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+
+SMALLEST = 32
+"""Sides are padded up to this many pixels; the reader cannot take smaller ones, and no text is that small."""
+SLIMMEST = 8
+"""Pictures more than so many times longer than wide are padded; the reader would enlarge them until memory runs out."""
+TOLD = 500
+"""Characters of what was read that are kept as the rationale."""
+
+
+class OcrArguments(Arguments):
+    """The `args` of a card for `QuotedText`."""
+
+    longest_side: int = Field(default=1600, ge=SMALLEST)
+    """Larger pictures are shrunk to this many pixels before they are read."""
+    min_confidence: float = Field(default=0.5, ge=0, le=1)
+    """Lines that the reader is less sure of are taken as not read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readable:
+    """Pixels of a size that can be read: not longer than `longest` on any side, padded with white where thin. Picklable."""
+
+    longest: int
+
+    @property
+    def name(self) -> str:
+        return f"pillow:at-most-{self.longest}-bicubic:at-least-{SMALLEST}-and-1-to-{SLIMMEST}"
+
+    def __call__(self, pixels: Pixels) -> Pixels:
+        height, width = pixels.shape[:2]
+        if max(height, width) > self.longest:
+            pixels = resize(pixels, *longest_size(height, width, self.longest))
+        least = max(SMALLEST, max(pixels.shape[:2]) // SLIMMEST)
+        below, beside = (max(0, least - side) for side in pixels.shape[:2])
+        if not below and not beside:
+            return pixels
+        return np.pad(pixels, [(0, below), (0, beside), (0, 0)], constant_values=255)
+
+
+class QuotedText(BatchRater):
+    """Reads pictures and judges how well they show what the prompt quotes."""
+
+    batch_size = 1
+
+    def __init__(self, file: CardFile, settings: Settings) -> None:
+        args = arguments(file, OcrArguments)
+        self.dimensions = (file.card.main,)
+        make = Readable(longest=args.longest_side)
+        self._preparation = Preparation(name=make.name, make=make)
+        self.preparations = (self._preparation,)
+        self._reader = _reader(file, args, offline=settings.offline)
+
+    def judge_batch(self, batch: Sequence[Item]) -> list[Judgement]:
+        return [self._judge(item) for item in batch]
+
+    def _judge(self, item: Item) -> Judgement:
+        prompt = item.samples[0].prompt
+        if not prompt:
+            return failed(item, self.dimensions, Status.MISSING_PROMPT, "there is no prompt to look for quotes in")
+        wanted = quoted_texts(prompt)
+        if not wanted:
+            return failed(item, self.dimensions, Status.NOT_APPLICABLE, "the prompt quotes no text to look for")
+        lines = self._read(item.prepared[0][self._preparation.role, self._preparation.name])
+        told = f"read: {' / '.join(lines)}"[:TOLD] if lines else "read: nothing"
+        return Judgement(item=item.number, values={self.dimensions[0]: measured(agreement(wanted, lines), rationale=told)})
+
+    def _read(self, pixels: Pixels) -> list[str]:
+        """Lines of text in the picture, from top to bottom."""
+        # The reader takes arrays in OpenCV's order of colours.
+        found = self._reader(np.ascontiguousarray(pixels[..., ::-1]))
+        return list(found.txts or ())
+
+
+def _reader(file: CardFile, args: OcrArguments, *, offline: bool) -> Any:
+    """RapidOCR on the files that the card names, so that it downloads none and the fingerprint says which."""
+    from rapidocr import RapidOCR
+
+    parts = {"Det": "detector", "Cls": "turner", "Rec": "reader"}
+    models = {f"{part}.model_path": str(weights_file(file, role, offline=offline)) for part, role in parts.items()}
+    return RapidOCR(params={**models, "Global.text_score": args.min_confidence, "Global.log_level": "critical"})

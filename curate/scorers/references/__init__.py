@@ -1,0 +1,1 @@
+"""Likeness to a reference or a source."""

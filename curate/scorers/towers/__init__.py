@@ -1,0 +1,1 @@
+"""Two towers that share a space, and heads on their embeddings."""

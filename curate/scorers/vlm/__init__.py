@@ -1,0 +1,1 @@
+"""Vision-language models that give a reward or the probability of an answer."""

@@ -1,0 +1,133 @@
+"""VideoReward (VideoAlign): a Qwen2-VL that watches a video and is read at three tokens, one for each quality.
+
+Paper: Liu et al., Improving Video Generation with Human Feedback, 2025. Original: KwaiVGI/VideoAlign (`inference.py`,
+`trainer.py`, `vision_process.py`).
+
+One reading of the frames and a rubric with three reward tokens. A linear head without bias turns the state at each into a
+number: the same one row for all three (the published checkpoint), or one row each, of which each token has its own. Each
+number is standardised with a mean and a standard deviation of the card, and the overall one is their sum.
+
+The checkpoint is a Qwen2-VL with low-rank adapters, which are merged into its weights in float32 here. Frames are resized by
+torch's antialiased bicubic on 8 bits, as in the original. It is the language model's precision that differs: the card's here,
+bfloat16 there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+
+from curate.cards import CardFile
+from curate.errors import CardError, WeightsError
+from curate.raters import Preparation, Settings
+from curate.records import Status
+from curate.scorers.arguments import Arguments, arguments
+from curate.scorers.devices import DTYPES, Precision
+from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.sharing import loaded_once, weights_key
+from curate.scorers.states import load_state
+from curate.scorers.vlm.heads import fitted_head, taken
+from curate.scorers.vlm.images import AreaResize
+from curate.scorers.vlm.qwen import load_qwen, merge_lora
+from curate.scorers.vlm.templates import Template
+from curate.scorers.vlm.tokens import UNFIT, Eyes, Network, all_failed, ask, load_question
+
+TOO_SHORT = (Status.NOT_APPLICABLE, "the video has one frame, and the network takes at least two")
+
+_HEAD = "rm_head"
+
+
+class Quality(Arguments):
+    """One of the numbers."""
+
+    dimension: str
+    """The dimension of the card that it is."""
+    token: str
+    """Where it is read."""
+    mean: float
+    std: float = Field(gt=0)
+    """What a raw number is standardised with."""
+
+
+class VideoArguments(Arguments):
+    """The `args` of a card for `VideoReward`."""
+
+    template: Template
+    qualities: tuple[Quality, ...] = Field(min_length=1)
+    """Their tokens are added to the tokenizer in this order. The main dimension is their sum."""
+    min_pixels: int = Field(ge=28 * 28)
+    max_pixels: int = Field(ge=28 * 28)
+    """Of a frame, after it was resized."""
+    lora_alpha: float = Field(gt=0)
+    dtype: Precision = "float32"
+    """Of the language model; the head is float32 always."""
+
+    @field_validator("qualities", mode="before")
+    @classmethod
+    def _tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class VideoReward(NetworkRater):
+    """Judges videos: pixels (batch, frames, 3, height, width)."""
+
+    batch_size = 1
+
+    def __init__(self, file: CardFile, settings: Settings) -> None:
+        args = arguments(file, VideoArguments)
+        make = AreaResize(min_pixels=args.min_pixels, max_pixels=args.max_pixels, backend="fast")
+        super().__init__(file, settings, preparations=[Preparation(name=make.name, make=make, frames=file.card.frames)])
+        given = [one.dimension for one in args.qualities]
+        if set(self.dimensions) != {*given, file.card.main} or file.card.main in given:
+            raise CardError(f"{file.where}: the dimensions are the qualities and, as the main one, their sum")
+        tokens = [one.token for one in args.qualities]
+        self._qualities = args.qualities
+        self._question = load_question(file, args.template, tail="", tokens=tokens, offline=settings.offline)
+        key = ("video", weights_key(file), *tokens, args.lora_alpha, args.dtype, str(self.device))
+        self._network = loaded_once(key, lambda: _load(file, args, tokens, self.device, offline=settings.offline))
+        self._eyes = Eyes(self._network.reader, ["response"], kind="video")
+
+    def close(self) -> None:
+        self._eyes.forget()
+
+    def forward(self, inputs: Inputs) -> Scores:
+        if self._eyes.unfit(inputs):
+            return all_failed(inputs, len(self.dimensions), UNFIT)
+        if inputs.pixels["response"].shape[1] < 2:
+            return all_failed(inputs, len(self.dimensions), TOO_SHORT)
+        media, seen = self._eyes.look(inputs)
+        answers = ask(self._network.reader, self._question, inputs.prompts, media, seen)
+        values = self._standardised(own_outputs(self._network.heads[_HEAD](answers.states)))
+        return Scores(values=values, notes=answers.notes, failures=answers.failures)
+
+    def _standardised(self, raw: Float[Tensor, "batch qualities"]) -> Float[Tensor, "batch dimensions"]:
+        """In the order of the card's dimensions, the sum among them."""
+        numbers = {
+            quality.dimension: (raw[:, column] - quality.mean) / quality.std for column, quality in enumerate(self._qualities)
+        }
+        numbers[self.card.main] = torch.stack(list(numbers.values())).sum(dim=0)
+        return torch.stack([numbers[dimension] for dimension in self.dimensions], dim=1)
+
+
+def own_outputs(outputs: Float[Tensor, "batch tokens rows"]) -> Float[Tensor, "batch tokens"]:
+    """Of each token its number: the only one of a head with one row, the token's own of a head with a row for each."""
+    return outputs[..., 0] if outputs.shape[-1] == 1 else outputs.diagonal(dim1=1, dim2=2)
+
+
+def _load(file: CardFile, args: VideoArguments, tokens: list[str], device: torch.device, *, offline: bool) -> Network:
+    try:
+        state = merge_lora(load_state(file, "model", offline=offline), alpha=args.lora_alpha)
+    except KeyError as problem:
+        raise WeightsError(f"{file.where}: weights.model lacks a part of an adapter, {problem}") from problem
+    own = taken(state, _HEAD)
+    rows = len(own.get("weight", ()))
+    if rows not in (1, len(tokens)):
+        raise WeightsError(f"{file.where}: the head in weights.model has {rows} rows, not 1 or {len(tokens)}")
+    reader = load_qwen(file, state, tokens=tokens, dtype=DTYPES[args.dtype], device=device, offline=offline)
+    linear = nn.Linear(reader.hidden, rows, bias=False)
+    head = fitted_head(linear, own, where=file.where, place=f"weights.model, {_HEAD}", device=device)
+    return Network(reader=reader, heads={_HEAD: head})
