@@ -26,6 +26,7 @@ DATABASE_SHARE = 0.5
 
 _BATCH_ROWS = 1 << 17
 _INTERRUPT_EVERY = 0.1
+_TOO_LITTLE_MEMORY = "not enough memory for this selection; raise memory (--memory 8GB), or lower threads"
 
 Parameters = Mapping[str, float | str]
 
@@ -59,11 +60,6 @@ class Engine:
         with self._cursor() as cursor:
             yield from cursor.sql(sql, params=dict(parameters)).to_arrow_reader(_BATCH_ROWS)
 
-    def table(self, sql: str, parameters: Parameters) -> pa.Table:
-        """The rows of a query, each column in one piece."""
-        with self._cursor() as cursor:
-            return cursor.sql(sql, params=dict(parameters)).to_arrow_table().combine_chunks()
-
     def rows(self, sql: str, parameters: Parameters) -> list[tuple[Any, ...]]:
         """The rows of a query with a small result."""
         with self._cursor() as cursor:
@@ -84,10 +80,13 @@ class Engine:
             self._running.add(cursor)
         try:
             yield cursor
-        except duckdb.InterruptException as problem:
-            raise self._out_of_time() from problem
-        except duckdb.OutOfMemoryException as problem:
-            raise CurateError("not enough memory for this selection; raise memory (--memory 8GB), or lower threads") from problem
+        except (duckdb.InterruptException, duckdb.OutOfMemoryException, OSError) as problem:
+            # What goes wrong while a stream is read comes through Arrow: an OSError with DuckDB's words.
+            if isinstance(problem, duckdb.InterruptException) or "INTERRUPT Error" in str(problem):
+                raise self._out_of_time() from problem
+            if isinstance(problem, duckdb.OutOfMemoryException) or "Out of Memory Error" in str(problem):
+                raise CurateError(_TOO_LITTLE_MEMORY) from problem
+            raise
         finally:
             with self._lock:
                 self._running.discard(cursor)

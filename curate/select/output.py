@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,25 +22,35 @@ METADATA_KEY = "curate"
 
 _DICTIONARY_BYTES = 16 << 20
 
+_FEW_ROWS = 1 << 15
+"""Batches of fewer rows are joined, because a row group of each would be slow to read."""
 
-def write_result(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], made: Callable[[], Mapping[str, Any]]) -> int:
-    """Write batches of rows, each as a row group, and how the file was `made`, which is asked for at the end. Counts the rows.
 
-    Ids are stored by length, numbers by delta or by byte streams, and checksums with every page. The folder of
-    `path` has to exist. Raises `OutputError` where the file cannot be written.
+def write_result(
+    path: Path,
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
+    made: Callable[[], Mapping[str, Any]],
+    *,
+    repeated: Collection[str] = (),
+) -> int:
+    """Write batches of rows, each as a row group or small ones as one, and how the file was `made`; count the rows.
+
+    `made` is asked for at the end. Ids are stored by length, integers by delta, other numbers by byte streams, but those of
+    `repeated` columns as they are: compression finds the repeats, which byte streams would tear apart. Checksums come with
+    every page. The folder of `path` has to exist. Raises `OutputError` where the file cannot be written.
     """
     import pyarrow.parquet as pq
 
     rows = 0
     with (
         atomic_file(path) as aside,
-        pq.ParquetWriter(aside, schema, **_settings(schema)) as writer,
+        pq.ParquetWriter(aside, schema, **_settings(schema, repeated)) as writer,
         closing(ahead(batches)) as coming,
     ):
-        for batch in coming:
-            if batch.num_rows:
-                writer.write_batch(batch, row_group_size=batch.num_rows)
-                rows += batch.num_rows
+        for batch in _joined(coming):
+            writer.write_batch(batch, row_group_size=batch.num_rows)
+            rows += batch.num_rows
         writer.add_key_value_metadata({METADATA_KEY: json.dumps(made(), ensure_ascii=False, sort_keys=True)})
     return rows
 
@@ -63,6 +73,22 @@ def regrouped(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Recor
         yield _one_batch(pa.Table.from_batches(waiting))
 
 
+def _joined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows, with no batch of fewer than `_FEW_ROWS`, but for the last."""
+    import pyarrow as pa
+
+    waiting: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        waiting.append(batch)
+        count += batch.num_rows
+        if count >= _FEW_ROWS:
+            yield batch if len(waiting) == 1 else _one_batch(pa.Table.from_batches(waiting))
+            waiting, count = [], 0
+    if count:
+        yield _one_batch(pa.Table.from_batches(waiting))
+
+
 def _one_batch(table: pa.Table) -> pa.RecordBatch:
     return table.combine_chunks().to_batches()[0]
 
@@ -74,7 +100,7 @@ def known(numbers: NDArray[np.float64]) -> pa.Array:
     return pa.array(numbers, mask=np.isnan(numbers))
 
 
-def _settings(schema: pa.Schema) -> dict[str, Any]:
+def _settings(schema: pa.Schema, repeated: Collection[str]) -> dict[str, Any]:
     import pyarrow as pa
 
     encodings = {}
@@ -82,7 +108,7 @@ def _settings(schema: pa.Schema) -> dict[str, Any]:
         if pa.types.is_integer(column.type):
             encodings[column.name] = "DELTA_BINARY_PACKED"
         elif pa.types.is_floating(column.type):
-            encodings[column.name] = "BYTE_STREAM_SPLIT"
+            encodings[column.name] = "PLAIN" if column.name in repeated else "BYTE_STREAM_SPLIT"
         elif pa.types.is_string(column.type):
             encodings[column.name] = "DELTA_LENGTH_BYTE_ARRAY"
     return {

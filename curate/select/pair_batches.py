@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -37,15 +37,23 @@ MOST_TO_CHOOSE_AMONG = 1 << 25
 _DIGEST, _SPREAD, _SPLIT, _SHUFFLE = "_digest", "_spread", "_split", "_shuffle"
 
 
+REPEATED: Mapping[Strategy, frozenset[str]] = {
+    "best-worst": frozenset(),
+    "adjacent": frozenset({"group"}),
+    "top-vs-rest": frozenset({"group", "chosen", "chosen_value"}),
+    "all": frozenset({"group", "chosen", "chosen_value", "rejected", "rejected_value"}),
+}
+"""The columns in which one value stands in several pairs of a group. Held and written once, they take half the time."""
+
+
 def pair_schema(strategy: Strategy) -> pa.Schema:
     """The columns of pairs. Rows are positions in the view; a null confidence or spread is not known."""
     import pyarrow as pa
 
     repeated = pa.dictionary(pa.int32(), pa.string())
+    ids = {name: repeated if name in REPEATED[strategy] else pa.string() for name in ("group", "chosen", "rejected")}
     columns: dict[str, pa.DataType] = {
-        "group": pa.string() if strategy == "best-worst" else repeated,
-        "chosen": pa.string(),
-        "rejected": pa.string(),
+        **ids,
         "margin": pa.float64(),
         "chosen_value": pa.float64(),
         "rejected_value": pa.float64(),
@@ -193,10 +201,11 @@ class Pairing:
         numbers = np.full(len(better), len(names) - 1) if contest.splits is None else contest.splits[better]
         spreads = one.extra.get(_SPREAD)
         unknown = pa.nulls(len(better), pa.float64())
+        repeated = REPEATED[options.strategy]
         columns = {
-            "group": one.groups_of(groups) if options.strategy == "best-worst" else one.repeated_groups_of(groups),
-            "chosen": one.ids_of(better),
-            "rejected": one.ids_of(worse),
+            "group": one.repeated_groups_of(groups) if "group" in repeated else one.groups_of(groups),
+            "chosen": one.repeated_ids_of(better) if "chosen" in repeated else one.ids_of(better),
+            "rejected": one.repeated_ids_of(worse) if "rejected" in repeated else one.ids_of(worse),
             "margin": pa.array(verdicts.margins),
             "chosen_value": pa.array(one.values[better]),
             "rejected_value": pa.array(one.values[worse]),

@@ -12,7 +12,7 @@ from curate.records import Funnel, View
 from curate.select.expression import parse
 from curate.select.options import Limits, PairOptions
 from curate.select.output import write_result
-from curate.select.pair_batches import Pairing, pair_schema
+from curate.select.pair_batches import REPEATED, Pairing, pair_schema
 from curate.select.run import engine_for, how_made, parse_by, parse_where
 from curate.select.samples import Samples
 from curate.select.strategies import Strategy
@@ -84,5 +84,5 @@ def pair(
     out = Path(out)
     with engine_for(view, out, limits) as engine:
         made = partial(how_made, "pair", view, asked, [samples.where, samples.by, *opinions], pairing.funnels)
-        rows = write_result(out, pair_schema(strategy), pairing.batches(engine), made)
+        rows = write_result(out, pair_schema(strategy), pairing.batches(engine), made, repeated=REPEATED[strategy])
     return Pairs(path=out, rows=rows, funnels=pairing.funnels)

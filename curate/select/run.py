@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from curate.errors import ExpressionError
 from curate.files import output_errors
 from curate.records import Funnel, View
+from curate.scratch import scratch_folder
 from curate.select.engine import Engine
 from curate.select.expression import Expression, parse
 from curate.select.options import Limits
@@ -19,14 +19,13 @@ from curate.select.options import Limits
 @contextmanager
 def engine_for(view: View, out: Path, limits: Limits) -> Iterator[Engine]:
     """An engine that spills beside `out`, whose folder is made where it is missing; nothing of the spill stays."""
-    with output_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(prefix=f".{out.name}.spill-", dir=out.parent)
-    with (
-        scratch as folder,
-        Engine(view, memory=limits.bytes, threads=limits.threads, seconds=limits.timeout, scratch=Path(folder)) as engine,
-    ):
-        yield engine
+    with ExitStack() as stack:
+        with output_errors(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            scratch = stack.enter_context(scratch_folder(out.parent))
+        yield stack.enter_context(
+            Engine(view, memory=limits.bytes, threads=limits.threads, seconds=limits.timeout, scratch=scratch)
+        )
 
 
 def parse_where(where: str | None, view: View) -> Expression | None:

@@ -1,12 +1,13 @@
 """A view cut into slices of whole groups: what everything after rating needs, and little enough to hold in memory.
 
-Rows of a view are ordered by group, so a slice is read from one place of the file; how a view is cut depends on nothing but
-its numbers of rows and groups, so it is the same on every machine.
+Rows of a view are ordered by group, so slices are cut from one stream of rows; how a view is cut depends on nothing but its
+numbers of rows and groups, so it is the same on every machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.records import View
+from curate.select.ahead import ahead
 from curate.select.engine import Engine
 from curate.select.expression import Expression
 from curate.select.samples import VALUE, Samples, parameters, with_column
@@ -25,8 +27,12 @@ if TYPE_CHECKING:
 Places = NDArray[np.int64]
 """Positions in a slice."""
 
-SLICE_ROWS = 1 << 20
-"""Rows of the view in one slice, about; more where a single group has more."""
+QUERY_ROWS = 1 << 20
+"""Rows of the view, about, that a query with group functions looks at; more where a single group has more."""
+
+SLICE_ROWS = 1 << 16
+"""Rows of the view in one slice, likewise. Arrays of so many stay in the cache; and where a result names its ids several times,
+two bytes number each of so many: larger numbers compress worse and take longer."""
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots, for the cached property
@@ -61,6 +67,16 @@ class Slice:
 
         return self.sample_ids.take(pa.array(self.order[places]))
 
+    def repeated_ids_of(self, places: Places) -> pa.DictionaryArray:
+        """Sample ids at these places of the slice, which lie close together and stand several times; each is held once."""
+        import pyarrow as pa
+
+        low, high = (int(places.min()), int(places.max())) if len(places) else (0, -1)
+        used = np.zeros(high - low + 1, dtype=bool)
+        used[places - low] = True
+        numbers = np.cumsum(used, dtype=np.int32) - 1
+        return pa.DictionaryArray.from_arrays(pa.array(numbers[places - low]), self.ids_of(np.flatnonzero(used) + low))
+
     def groups_of(self, segments: Places) -> pa.Array:
         """Group ids of these groups of the slice."""
         import pyarrow as pa
@@ -79,21 +95,48 @@ class Slice:
 def read_slices(
     engine: Engine, samples: Samples, *, columns: Mapping[str, str], expressions: Mapping[str, Expression]
 ) -> Iterator[Slice]:
-    """Every slice in order. `columns` (SQL over the view's columns) and `expressions`, by name, become `Slice.extra`.
+    """Every slice that has samples, in order. Group functions look at the samples that enter.
 
-    Group functions of these look at the samples that enter.
+    `columns` (SQL over the view's columns) and `expressions`, by name, become `Slice.extra`.
     """
+    stream = _rows(engine, samples, columns=columns, expressions=expressions)
+    with closing(ahead(stream)) as coming:
+        for table in _in_slices(coming, _groups_in(samples.view, SLICE_ROWS)):
+            yield _slice(table, [*columns, *expressions])
+
+
+def _rows(
+    engine: Engine, samples: Samples, *, columns: Mapping[str, str], expressions: Mapping[str, Expression]
+) -> Iterator[pa.RecordBatch]:
+    """The samples that enter, in the view's order, with the columns that a slice is made of."""
     named = {"group_no": "group_no", "row": "row", VALUE: VALUE, "sample": "sample", '"group"': '"group"', **columns}
     chosen = ", ".join([*(f"{sql} AS {name}" for name, sql in named.items()), *expressions])
-    # Rows come in the view's order, but for window functions, which work through them group by group.
+    # Window functions work through some groups at a time, which they need in memory, and lose the view's order.
     windows = samples.grouped or any(expression.windows for expression in expressions.values())
     bound = {**samples.parameters, **parameters(*expressions.values())}
-    for groups in cuts(samples.view):
+    for groups in cuts(samples.view) if windows else [None]:
         entering = samples.entering(groups)
         for name, expression in expressions.items():
             entering = with_column(entering, expression, name)
-        table = engine.table(f"SELECT {chosen} FROM ({entering}){' ORDER BY row' if windows else ''}", bound)
-        yield _slice(table, [*columns, *expressions])
+        yield from engine.batches(f"SELECT {chosen} FROM ({entering}){' ORDER BY row' if windows else ''}", bound)
+
+
+def _in_slices(batches: Iterable[pa.RecordBatch], groups: int) -> Iterator[pa.Table]:
+    """The same rows, those of the first `groups` groups of the view in one table, those of the next in another, and so on."""
+    import pyarrow as pa
+
+    waiting: list[pa.RecordBatch] = []
+    number = -1
+    for batch in batches:
+        numbers = batch.column("group_no").to_numpy() // groups
+        for start, size in zip(*runs(numbers), strict=True):
+            if waiting and numbers[start] != number:
+                yield pa.Table.from_batches(waiting).combine_chunks()
+                waiting = []
+            waiting.append(batch.slice(start, size))
+            number = numbers[start]
+    if waiting:
+        yield pa.Table.from_batches(waiting).combine_chunks()
 
 
 def _slice(table: pa.Table, extra: Sequence[str]) -> Slice:
@@ -133,10 +176,15 @@ def runs(keys: NDArray[np.int64]) -> tuple[Places, Places]:
 
 
 def cuts(view: View) -> Iterator[tuple[int, int]]:
-    """Ranges of group numbers, each about `SLICE_ROWS` rows."""
-    step = max(1, SLICE_ROWS * view.groups // max(1, view.rows))
+    """Ranges of group numbers, each about `QUERY_ROWS` rows."""
+    step = _groups_in(view, QUERY_ROWS)
     for first in range(0, view.groups, step):
         yield first, min(first + step, view.groups)
+
+
+def _groups_in(view: View, rows: int) -> int:
+    """How many groups have about so many rows; at least one."""
+    return max(1, rows * view.groups // max(1, view.rows))
 
 
 def _one_piece(table: pa.Table, name: str) -> pa.Array:

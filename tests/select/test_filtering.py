@@ -24,6 +24,7 @@ PICK, NSFW = score_of("pickscore.overall"), score_of("nsfw.safe")
 
 @pytest.fixture(autouse=True)
 def tiny_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slices, "QUERY_ROWS", 14)
     monkeypatch.setattr(slices, "SLICE_ROWS", 7)
     monkeypatch.setattr(filtering, "BLOCK_ROWS", 4)
 

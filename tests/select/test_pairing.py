@@ -25,6 +25,7 @@ PICK, HPS, NSFW = (score_of(name) for name in ("pickscore.overall", "hps-v2.over
 @pytest.fixture(autouse=True)
 def tiny_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that even small worlds are cut into several slices and blocks."""
+    monkeypatch.setattr(slices, "QUERY_ROWS", 14)
     monkeypatch.setattr(slices, "SLICE_ROWS", 7)
     monkeypatch.setattr(pair_batches, "BLOCK_PAIRS", 3)
 

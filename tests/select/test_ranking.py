@@ -22,6 +22,7 @@ PICK, HPS = score_of("pickscore.overall"), score_of("hps-v2.overall")
 
 @pytest.fixture(autouse=True)
 def tiny_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slices, "QUERY_ROWS", 14)
     monkeypatch.setattr(slices, "SLICE_ROWS", 7)
 
 

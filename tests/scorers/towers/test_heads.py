@@ -15,7 +15,7 @@ pytest.importorskip("transformers")
 data = pytest.importorskip("skimage.data")
 
 from PIL import Image  # noqa: E402
-from tests.scorers.test_siglip import formula_image as siglip_image  # noqa: E402
+from tests.scorers.towers.test_siglip import formula_image as siglip_image  # noqa: E402
 
 import curate  # noqa: E402
 from curate.cards import CardFile, load_card, shipped_cards  # noqa: E402

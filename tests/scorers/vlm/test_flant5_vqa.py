@@ -142,7 +142,7 @@ def test_half_precision_is_near(card: CardFile, rater: VqaScore, pictures: list[
 
 
 def test_the_mean_is_geometric() -> None:
-    golden = json.loads((Path(__file__).parent.parent / "golden" / f"{CARD}.json").read_text())
+    golden = json.loads((Path(__file__).parents[2] / "golden" / f"{CARD}.json").read_text())
     for case in golden["head"]:
         logs = torch.tensor([case["probabilities"]]).log()
         assert float(logs.mean(-1).exp()) == pytest.approx(case["expected"], rel=1e-6)

@@ -35,7 +35,7 @@ from tests.scorers.tiny.token_probability import (  # noqa: E402
     stand_in,
 )
 
-GOLDEN = Path(__file__).parent.parent / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 CARDS = ("vqascore-qwen2-5-vl", "level-words-qwen2-5-vl", "yes-probability", "forensic-chat")
 PROMPTS = ["a red cat on a mat", "x", 'naïve "café" 雪 {text_prompt} {}']
 
