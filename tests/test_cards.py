@@ -104,7 +104,9 @@ def test_the_cards_in_the_guide_hold_together() -> None:
     guide = (ROOT / "annotators" / "README.md").read_text(encoding="utf-8")
     texts = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
     assert len({parse_card(text, where="annotators/README.md").name for text in texts}) == len(texts) >= 3
-    assert [target for file in CARDS.values() if f"`{(target := file.card.target).removeprefix('curate.scorers.')}`" not in guide] == []
+    assert [
+        target for file in CARDS.values() if f"`{(target := file.card.target).removeprefix('curate.scorers.')}`" not in guide
+    ] == []
 
 
 # The fingerprint.

@@ -15,7 +15,6 @@ pytest.importorskip("transformers")
 data = pytest.importorskip("skimage.data")
 
 from PIL import Image  # noqa: E402
-from tests.scorers.towers.test_siglip import formula_image as siglip_image  # noqa: E402
 
 import curate  # noqa: E402
 from curate.cards import CardFile, load_card, shipped_cards  # noqa: E402
@@ -30,6 +29,7 @@ from tests.scorers.clip_formula import as_openclip, formula_image  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402
 from tests.scorers.tiny.clip import SHARED  # noqa: E402
 from tests.scorers.tiny.heads import NSFW, RELU, V1, V2, V2_5, layers, save_head  # noqa: E402
+from tests.scorers.towers.test_siglip import formula_image as siglip_image  # noqa: E402
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 OVER_L14 = ("laion-aesthetic-v1-l14", "laion-aesthetic-v2", "laion-nsfw", "q16")

@@ -245,8 +245,9 @@ def names_of_4_45(layers: int, blocks: int) -> set[str]:
     return names | {f"rm_head.{layer}.{kind}" for layer in (0, 3, 5) for kind in affine}
 
 
-def test_the_tiny_checkpoint_has_the_names_of_the_real_one(folders: dict[str, Path]) -> None:
-    assert set(load_file(folders["hpsv3"] / "checkpoint.safetensors")) == names_of_4_45(layers=2, blocks=2)
+def test_the_tiny_checkpoint_has_the_names_of_the_real_one(tmp_path: Path) -> None:
+    tiny_card("hpsv3", tmp_path)
+    assert set(load_file(tmp_path / "checkpoint.safetensors")) == names_of_4_45(layers=2, blocks=2)
 
 
 @pytest.mark.parametrize("change", ["missing", "strange", "size"])
