@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,10 +59,29 @@ def open_source(store: Store, view: View, selection: str | Path, *, gone: Collec
         yield StoreSource(lookup, reader, cards)
 
 
-def gone_shards(store: Store) -> list[str]:
-    """Shards of a store that are not where they were: local ones, looked for now; remote ones would be a request each."""
-    # `Path.exists` raises where a folder on the way must not be entered; what lies behind it is as good as gone.
-    return [shard for shard in store.presence() if is_local(shard) and not os.path.exists(local_path(shard))]  # noqa: PTH110
+def gone_shards(store: Store) -> dict[str, str]:
+    """Shards of a store whose media cannot be read again, and why, as the end of a sentence that begins with the shard.
+
+    Local ones are looked for now, and are changed where their size is; remote ones would be a request each.
+    """
+    found = {}
+    for shard, signature in store.signatures().items():
+        if not signature:
+            found[shard] = "came from a stream, of which no place is known"
+        elif is_local(shard) and (why := _why_gone(local_path(shard), signature)):
+            found[shard] = why
+    return found
+
+
+def _why_gone(path: Path, signature: str) -> str | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return "is gone"  # what lies behind a folder that must not be entered is as good as gone
+    if not stat.S_ISREG(status.st_mode):
+        return "is no file any more"
+    # Another time alone is no other contents: files are copied and touched. Each member is compared when it is read.
+    return None if str(status.st_size) == signature.partition("-")[0] else "was changed"
 
 
 def _card_info(fingerprint: str, name: str, text: str) -> CardInfo:

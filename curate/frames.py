@@ -17,6 +17,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+MOST_FRAMES = 4096
+
+_FRAMES = 8
+
 
 class Frames(BaseModel):
     """A card's `frames`: part of what decides its numbers for videos."""
@@ -24,8 +28,8 @@ class Frames(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     policy: Literal["uniform", "segment_centre", "segment_random", "rate", "all"] = "uniform"
-    count: int = Field(default=8, ge=1, le=4096)
-    """Frames, or segments; the most there are for `rate` and `all`."""
+    count: int | None = Field(default=None, ge=1, le=MOST_FRAMES)
+    """Frames, or segments: 8 where it is not said. For `rate` and `all` the most there may be: all that are allowed."""
     fps: float | None = Field(default=None, gt=0)
     """Frames a second, for `rate`."""
     seed: int = 0
@@ -52,13 +56,16 @@ class Frames(BaseModel):
         A video with fewer frames than are asked for gives all it has. `key` names the video.
         """
         if self.policy == "all":
-            return list(range(min(len(times), self.count)))
+            return list(range(min(len(times), self._most)))
         start, length = times[0], times[-1] - times[0]
         shown = {max(bisect_right(times, moment + 1e-9) - 1, 0) for moment in self._moments(start, length, key)}
         return sorted(shown)
 
     def combine(self, values: Sequence[float], positions: Sequence[int], total: int) -> float:
-        """One value of those of the frames at `positions` in a video of `total` frames."""
+        """One value of those of the frames at `positions` in a video of `total` frames; values are larger-is-better.
+
+        Attenuated values are summed by their weights and divided by the number of frames, not by the weights, as in the paper.
+        """
         if self.reduce == "min":
             return min(values)
         if self.reduce == "percentile":
@@ -70,15 +77,21 @@ class Frames(BaseModel):
         """What each frame counts when attenuated with its distance from the middle of the video."""
         return [math.exp(-self.attenuation * abs(position - total / 2)) for position in positions]
 
+    @property
+    def _most(self) -> int:
+        if self.count is not None:
+            return self.count
+        return MOST_FRAMES if self.policy in ("rate", "all") else _FRAMES
+
     def _moments(self, start: float, length: float, key: str) -> list[float]:
         if self.policy == "rate":
             assert self.fps is not None, "checked when read"
-            return [start + step / self.fps for step in range(min(self.count, int(length * self.fps) + 1))]
+            return [start + step / self.fps for step in range(min(self._most, int(length * self.fps) + 1))]
         if self.policy == "uniform":
-            return [start + length * (step / (self.count - 1) if self.count > 1 else 0.5) for step in range(self.count)]
+            return [start + length * (step / (self._most - 1) if self._most > 1 else 0.5) for step in range(self._most)]
         chance = random.Random(hashlib.sha256(f"{self.seed}:{key}".encode()).digest())
-        within = (chance.random() if self.policy == "segment_random" else 0.5 for _ in range(self.count))
-        return [start + length * (segment + part) / self.count for segment, part in enumerate(within)]
+        within = (chance.random() if self.policy == "segment_random" else 0.5 for _ in range(self._most))
+        return [start + length * (segment + part) / self._most for segment, part in enumerate(within)]
 
 
 def _percentile(values: Sequence[float], percent: float) -> float:

@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, cast, runtime_checkable
 
@@ -65,8 +65,8 @@ class Item:
     """For each sample, by role: decoded RGB (height, width, 3). Only for raters that live in decode workers."""
     data: Sequence[Mapping[str, bytes]] = ()
     """For each sample, by role: the original bytes. Only where the rater says `wants_bytes`."""
-    frame: int | None = None
-    """Where the sample is a video and the rater judges pictures: which frame of it this item is about."""
+    frames: Mapping[str, int] = field(default_factory=dict)
+    """Where the sample is a video and the rater judges pictures: which frame of each role's video this item is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

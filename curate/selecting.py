@@ -16,7 +16,7 @@ from curate.reports import ExportReport
 MEMORY = "2GB"
 """What selecting may take where nothing is said."""
 
-GONE = "shard is gone"
+GONE = "shard is gone or changed"
 """Why samples take no part in what copies their media."""
 
 
@@ -35,7 +35,7 @@ class Selecting:
 
         self.memory = memory or MEMORY
         self.store = Store.open(store)
-        self._gone: list[str] | None = None
+        self._gone: dict[str, str] | None = None
         refuse_inside(self.store.path, out)
         if format_name is not None:
             refuse_finished(Path(out))
@@ -110,9 +110,12 @@ class Selecting:
         gone = self.view.left_out
         if not gone:
             return []
-        told = f"the shard {min(gone)} is gone" if len(gone) == 1 else f"{len(gone)} shards are gone ({min(gone)} …)"
+        why = (self._gone or {}).get(min(gone), "is gone")
+        told = (
+            f"the shard {min(gone)} {why}" if len(gone) == 1 else f"{len(gone)} shards are gone or changed ({min(gone)} {why} …)"
+        )
         told += f", so the media of {sum(gone.values()):,} samples cannot be copied"
-        return [f"{told}; what was moved, rate where it lies now, which computes nothing again"]
+        return [f"{told}; rate the shards as and where they are now, which computes again only what is new"]
 
 
 def _command(verb: str, store: Path, recipe: Mapping[str, Any], format_name: str, out: str | Path) -> str:

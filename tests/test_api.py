@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import subprocess
 import sys
 import tarfile
@@ -178,7 +179,7 @@ def test_shards_that_are_gone_are_said_and_found_again_by_rating(shards: list[Pa
     rate(shards, tmp_path / "store", hash_card)
     moved = tmp_path / "moved"
     (tmp_path / "shards").rename(moved)
-    sentence = r"of 48 samples 0 left \(48 shard is gone\).*3 shards are gone.*48 samples.*where it lies now"
+    sentence = r"of 48 samples 0 left \(48 shard is gone or changed\).*3 shards are gone.*48 samples.*where they are now"
     with pytest.raises(curate.CurateError, match=sentence):
         curate.pair(tmp_path / "store", by="hash", out=tmp_path / "lost")
     rate(sorted(moved.glob("*.tar")), tmp_path / "store", hash_card)
@@ -214,14 +215,39 @@ def test_an_export_is_what_it_would_be_had_shards_that_are_gone_never_been_rated
     mixed[0].unlink()
     report = verb(tmp_path / "store", **options, out=tmp_path / "out")
     found, following = report.funnels[:2]
-    assert (found.taken, found.kept, found.dropped) == (48, 32, {"shard is gone": 16})
+    assert (found.taken, found.kept, found.dropped) == (48, 32, {"shard is gone or changed": 16})
     assert following.taken == 32
     assert all(funnel.adds_up for funnel in report.funnels)
     assert not any("media cannot be read" in funnel.dropped for funnel in report.funnels)
     (warning,) = report.warnings
-    assert warning.startswith(f"the shard {mixed[0]} is gone, so the media of 16 samples cannot be copied; what was moved")
+    assert warning.startswith(f"the shard {mixed[0]} is gone, so the media of 16 samples cannot be copied; rate the shards")
     assert verb(tmp_path / "rest", **options, out=tmp_path / "expected").warnings == []
     assert data_files(tmp_path / "out") == data_files(tmp_path / "expected")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda shard: shard.write_bytes(shard.read_bytes()[:-2048]), "was changed"),
+        (lambda shard: (shard.unlink(), shard.mkdir()), "is no file any more"),
+        (lambda shard: (shard.unlink(), os.mkfifo(shard)), "is no file any more"),
+    ],
+    ids=["cut", "a folder", "a pipe"],
+)
+def test_a_shard_that_was_changed_counts_as_gone(
+    mixed: list[Path], hash_card: str, tmp_path: Path, spoil: Callable[[Path], object], why: str
+) -> None:
+    rate(mixed, tmp_path / "store", hash_card)
+    spoil(mixed[0])
+    report = curate.pair(tmp_path / "store", by="hash", out=tmp_path / "out")
+    assert report.funnels[0].dropped == {"shard is gone or changed": 16}
+    assert report.warnings[0].startswith(f"the shard {mixed[0]} {why}, so the media of 16 samples")
+
+
+def test_a_shard_with_another_time_alone_is_the_same(mixed: list[Path], hash_card: str, tmp_path: Path) -> None:
+    rate(mixed, tmp_path / "store", hash_card)
+    os.utime(mixed[0], (1, 1))
+    assert curate.pair(tmp_path / "store", by="hash", out=tmp_path / "out").warnings == []
 
 
 def test_what_copies_no_media_takes_samples_of_gone_shards(mixed: list[Path], hash_card: str, tmp_path: Path) -> None:
@@ -260,7 +286,7 @@ def test_nobody_asks_a_server_whether_its_shards_are_there(shards: list[Path], h
     memory.rm("/bucket", recursive=True)
     shards[1].unlink()
     with Store.open(tmp_path / "store") as store:
-        assert gone_shards(store) == [str(shards[1])]
+        assert gone_shards(store) == {str(shards[1]): "is gone"}
 
 
 def test_a_finished_export_is_refused_before_any_work(shards: list[Path], hash_card: str, tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ def manifest(folder: Path) -> dict[str, Any] | None:
 
 def guess_format(folder: Path) -> tuple[str, str]:
     """The format that a folder's files look like, and the reason as a clause. Raises `CurateError` where they look like none."""
+    if (folder / "store.json").is_file():
+        raise CurateError(f"{folder} is a store, not a dataset made from one: look at it with `curate show {folder}`")
     if (folder / "win").is_dir() and (folder / "lose").is_dir():
         return "win-lose-folders", "it has the folders win and lose"
     if found := _by_columns(folder) or _by_fields(folder):

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from curate.errors import CurateError
-from curate.frames import Frames
 from curate.raters import Item, Value, failure
 from curate.rating.admission import Seat, bytes_of, media_for, task_for, unfit
 from curate.rating.answers import complete, overall, ratings_of
@@ -35,7 +34,6 @@ class Asked:
     """A video that is put to a rater frame by frame."""
 
     entry: Entry
-    frames: Frames
     watched: Watched
     answers: dict[int, Mapping[str, Value]] = field(default_factory=dict)
     """By place among the frames asked about."""
@@ -219,15 +217,19 @@ class Desk:
         if not frames or not watched:
             self.answer(seat, entry.number, _failure(seat, Status.UNSUPPORTED_MEDIA, f"{seat.card.name} does not look at frames"))
             return []
-        asked = Asked(entry=entry, frames=frames, watched=watched)
+        asked = Asked(entry=entry, watched=watched)
         items = []
-        for place, position in enumerate(watched.positions):
+        of_roles = {role: seen.positions for (role, wanted), seen in outcome.watched.items() if wanted == frames.sampling}
+        for place in range(len(watched.positions)):
+            # A source with fewer frames than the response begins again.
+            shown = {role: positions[place % len(positions)] for role, positions in of_roles.items()}
             prepared = {
-                name: array[place % len(array)] if array.ndim == 4 else array for name, array in whole.prepared[0].items()
+                (role, name): array[place % len(array)] if role in shown else array
+                for (role, name), array in whole.prepared[0].items()
             }
             number = next(self._numbers)
             self._frames[number] = (asked, place)
-            items.append(replace(whole, number=number, prepared=(prepared,), frame=position))
+            items.append(replace(whole, number=number, prepared=(prepared,), frames=shown))
         return items
 
     def _answer_frame(self, seat: Seat, number: int, values: Mapping[str, Value]) -> None:
@@ -235,7 +237,7 @@ class Desk:
         asked.answers[place] = complete(seat.card, values)
         if len(asked.answers) == len(asked.watched.positions):
             answers = [asked.answers[each] for each in range(len(asked.answers))]
-            self.answer(seat, asked.entry.number, combined(asked.frames, answers, asked.watched))
+            self.answer(seat, asked.entry.number, combined(seat.card, answers, asked.watched))
 
     def _resolve(self, entry: Entry, fingerprint: str, status: Status) -> None:
         entry.waiting.discard(fingerprint)

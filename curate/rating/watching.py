@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from curate.cards import Card
 from curate.frames import Frames
 from curate.raters import Value
 from curate.rating.tasks import Watched
@@ -58,19 +59,24 @@ def stacked(seen: Sequence[Pixels]) -> Pixels:
     return np.stack(seen)
 
 
-def combined(frames: Frames, answers: Sequence[Mapping[str, Value]], watched: Watched) -> dict[str, Value]:
-    """One answer of those to the frames, in order, dimension by dimension.
+def combined(card: Card, answers: Sequence[Mapping[str, Value]], watched: Watched) -> dict[str, Value]:
+    """One answer of those to the frames, in order, dimension by dimension, in the rater's own direction as they are.
 
     A frame without a value leaves the video without one: what is left would be another measure. The spread of a combined value is
     not known, and the frames are named beside it.
     """
-    return {name: _combined(frames, [answer[name] for answer in answers], watched) for name in answers[0]}
+    return {name: _combined(card, [answer[name] for answer in answers], watched) for name in answers[0]}
 
 
-def _combined(frames: Frames, values: Sequence[Value], watched: Watched) -> Value:
+def _combined(card: Card, values: Sequence[Value], watched: Watched) -> Value:
     for position, value in zip(watched.positions, values, strict=True):
         if value.status is not Status.OK or value.value is None:
             return Value(status=value.status, detail=f"frame {position} of {watched.total}: {value.detail or value.status}")
-    one = frames.combine([value.value for value in values if value.value is not None], watched.positions, watched.total)
+    assert card.frames is not None, "only cards that look at frames are asked about them"
+    # Combined as they will be stored: the least of the frames is the worst one, whatever the rater's direction.
+    sign = 1.0 if card.higher_is_better else -1.0
+    one = card.frames.combine(
+        [sign * value.value for value in values if value.value is not None], watched.positions, watched.total
+    )
     said = dict.fromkeys(value.detail for value in values if value.detail)
-    return Value(value=one, detail="; ".join([str(watched), *said]))
+    return Value(value=sign * one, detail="; ".join([str(watched), *said]))

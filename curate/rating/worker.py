@@ -39,7 +39,7 @@ class Worker:
         self.preparations: tuple[Preparation, ...] = config.preparations
         self.raters: list[Rater] = [load_rater(file, config.settings) for file in config.raters]
         self.dimensions = [tuple(file.card.dimensions) for file in config.raters]
-        self.frames = [file.card.frames for file in config.raters]
+        self.cards = [file.card for file in config.raters]
         self.roles = [("response", *file.card.takes.conditions) for file in config.raters]
 
     def do(self, task: Task, media: dict[str, bytes]) -> tuple[Outcome, dict[int, Pixels]]:
@@ -87,12 +87,14 @@ class Worker:
                 # A preparation that fails is this sample's trouble; it must not look like a crash of the decoder.
                 outcome.failures[role] = (Status.ERROR, f"{type(problem).__name__}: {problem}")
             if role not in outcome.failures:
-                judged.update((position, combined(one.frames, one.seen, one.watched)) for position, one in judging.items())
+                judged.update(
+                    (position, combined(self.cards[position], one.seen, one.watched)) for position, one in judging.items()
+                )
         return judged
 
     def _viewer(self, position: int, task: Task, pixels: dict[str, Pixels], outcome: Outcome) -> Viewer[Mapping[str, Value]]:
         """A rater that judges the response's frames one by one."""
-        frames = self.frames[position]
+        frames = self.cards[position].frames
         assert frames is not None, "only such raters are asked about videos"
         return Viewer(frames=frames, see=lambda frame: self._judge(position, task, {**pixels, "response": frame}, outcome))
 

@@ -201,4 +201,4 @@ class NetworkRater(BatchRater):
 def _digest(item: Item, role: str) -> str:
     sample = item.samples[0]
     digest = sample.response[0].digest if role == "response" else sample.conditions[role].digest
-    return digest if item.frame is None else f"{digest}, frame {item.frame}"
+    return f"{digest}, frame {item.frames[role]}" if role in item.frames else digest

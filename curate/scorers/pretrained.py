@@ -25,19 +25,29 @@ MODEL_FILES = (SAFETENSORS, PICKLED)
 """For `weights_folder`: the preferred format first."""
 
 
-def load_pretrained(model: Any, folder: Path, *, where: str, model_type: str, spare: Sequence[str] = (), **settings: Any) -> Any:
-    """The network of a folder in float32, in evaluation mode, without gradients of its weights.
+def load_pretrained(
+    model: Any,
+    folder: Path,
+    *,
+    where: str,
+    model_type: str,
+    spare: Sequence[str] = (),
+    dtype: torch.dtype = torch.float32,
+    **settings: Any,
+) -> Any:
+    """The network of a folder, in evaluation mode, without gradients of its weights.
 
-    `model` is a class of transformers, `model_type` what the config has to say, `settings` go to `from_pretrained`. `spare` are
-    patterns of weights that the file may hold and the network does not use. Raises `WeightsError`, which names `where`, where
-    the folder holds another kind of network, or weights that do not fit the architecture of its config.
+    `model` is a class of transformers, `model_type` what the config has to say, `settings` go to `from_pretrained`. `dtype` is
+    what the weights are read as: billions of them are read in the precision they run in. `spare` are patterns of weights that the
+    file may hold and the network does not use. Raises `WeightsError`, which names `where`, where the folder holds another kind of
+    network, or weights that do not fit the architecture of its config.
     """
     kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     if kind != model_type:
         raise WeightsError(f"{where}: {folder} holds a model of the type '{kind}', not '{model_type}'")
     try:
         loaded, report = model.from_pretrained(
-            str(folder), local_files_only=True, output_loading_info=True, dtype=torch.float32, **settings
+            str(folder), local_files_only=True, output_loading_info=True, dtype=dtype, **settings
         )
     except (OSError, RuntimeError, ValueError, SafetensorError) as problem:
         raise WeightsError(f"{where}: cannot load the weights in {folder}: {first_line(problem)}") from problem

@@ -108,7 +108,8 @@ def _open_place(shard: str) -> _Place:
 
 class _LocalFile:
     def __init__(self, shard: str) -> None:
-        self._descriptor = os.open(local_path(shard), os.O_RDONLY | os.O_CLOEXEC)
+        # Without O_NONBLOCK, opening a pipe that took the shard's place would wait for ever.
+        self._descriptor = os.open(local_path(shard), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
     def read(self, offset: int, length: int) -> bytes:
         parts = []

@@ -8,7 +8,7 @@ from the packets, not from what the header says of rate and length. Needs PyAV (
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +47,9 @@ class Video:
             width, height = stream.codec_context.width, stream.codec_context.height
             self._check_size(width, height)
             self.width, self.height = int(width), int(height)
-            self._shown = self._timestamps(container, stream)
+            shown = self._announced(container, stream)
             base = float(stream.time_base) if stream.time_base else 1.0
+        self._shown = self._from_the_first(shown) if shown else self._decoded()
         self.times: list[float] = [stamp * base for stamp in self._shown]
         """Seconds, ascending: when each frame is shown."""
 
@@ -58,15 +59,52 @@ class Video:
         Raises `MediaError` where one of them cannot be decoded; those before it have come by then.
         """
         wanted = {self._shown[position]: position for position in positions}
+        for frame in self._decode():
+            position = wanted.pop(frame.pts, None)
+            if position is not None:
+                yield position, _upright(frame)
+            if not wanted:
+                return
+        raise MediaError(Status.DECODE_ERROR, f"{len(wanted)} of the frames it announces cannot be decoded")
+
+    def _decode(self) -> Iterator[Any]:
         with self._open() as (container, stream):
             for frame in container.decode(stream):
-                position = wanted.pop(frame.pts, None)
-                if position is not None:
-                    self._check_size(frame.width, frame.height)
-                    yield position, _upright(frame)
-                if not wanted:
-                    return
-        raise MediaError(Status.DECODE_ERROR, f"{len(wanted)} of the frames it announces cannot be decoded")
+                self._check_size(frame.width, frame.height)
+                yield frame
+
+    def _announced(self, container: Any, stream: Any) -> list[int]:
+        """When every frame is shown, in order; read from the packets, which are not decoded. Empty where not all of them say."""
+        shown: set[int] = set()
+        for packet in container.demux(stream):
+            if not packet.size or packet.is_discard:  # an edit list may leave out what the stream holds
+                continue
+            if packet.pts is None:
+                return []
+            shown.add(int(packet.pts))
+            self._check_count(len(shown))
+        if not shown:
+            raise MediaError(Status.DECODE_ERROR, "it holds no frame")
+        return sorted(shown)
+
+    def _from_the_first(self, shown: Sequence[int]) -> list[int]:
+        """Those that can be decoded: a stream cut out of a longer one begins with frames that lean on what is not there."""
+        first = next(self._decode(), None)
+        if first is None or first.pts is None:
+            raise MediaError(Status.DECODE_ERROR, "none of its frames can be decoded")
+        return [stamp for stamp in shown if stamp >= first.pts]
+
+    def _decoded(self) -> list[int]:
+        """When every frame is shown, found by decoding all of them, for containers that do not say."""
+        shown: list[int] = []
+        for frame in self._decode():
+            if frame.pts is None:
+                raise MediaError(Status.UNSUPPORTED_MEDIA, "not all of its frames say when they are shown")
+            shown.append(int(frame.pts))
+            self._check_count(len(shown))
+        if not shown:
+            raise MediaError(Status.DECODE_ERROR, "none of its frames can be decoded")
+        return sorted(set(shown))
 
     @contextmanager
     def _open(self) -> Iterator[tuple[Any, Any]]:
@@ -92,17 +130,9 @@ class Video:
             said = getattr(problem, "strerror", None) or str(problem)
             raise MediaError(Status.DECODE_ERROR, f"{type(problem).__name__}: {said}") from problem
 
-    def _timestamps(self, container: Any, stream: Any) -> list[int]:
-        """Of every frame, in the order of presentation; read from the packets, which are not decoded."""
-        shown: set[int] = set()
-        for packet in container.demux(stream):
-            if packet.pts is not None and packet.size:
-                shown.add(int(packet.pts))
-                if len(shown) > self._limits.video_frames:
-                    raise MediaError(Status.TOO_LARGE, f"more than {self._limits.video_frames} frames")
-        if not shown:
-            raise MediaError(Status.DECODE_ERROR, "no frame of it says when it is shown")
-        return sorted(shown)
+    def _check_count(self, frames: int) -> None:
+        if frames > self._limits.video_frames:
+            raise MediaError(Status.TOO_LARGE, f"more than {self._limits.video_frames} frames")
 
     def _check_size(self, width: int, height: int) -> None:
         if width < 1 or height < 1:

@@ -272,6 +272,11 @@ class Manifest:
             rows = self._db.execute("SELECT shard, present FROM units WHERE signature <> ''")
             return {shard: bool(there) for shard, there in rows}
 
+    def signatures(self) -> dict[str, str]:
+        """What each shard was when it was read; empty for the pieces of streams."""
+        with self.transaction(write=False):
+            return dict(self._db.execute("SELECT shard, signature FROM units"))
+
     def parts(self, kind: Kind, card: str | None = None) -> list[Part]:
         """The parts of files of a kind, of one card or of all, in order of their commits."""
         with self.transaction(write=False):

@@ -152,6 +152,10 @@ class Store:
         """For each shard whether it was where it had been, when `set_present` was last told."""
         return self._manifest.presence()
 
+    def signatures(self) -> dict[str, str]:
+        """For each shard what it was when it was read (`curate.shards.sources.signature`); empty for the pieces of streams."""
+        return self._manifest.signatures()
+
     def set_present(self, present: Mapping[str, bool]) -> None:
         """Say of shards whether they are still where they were; of a sample in several places, one that is there counts."""
         self._check_writing()

@@ -112,3 +112,11 @@ def test_pictures_and_videos_in_one_shard(tmp_path: Path) -> None:
     found = ratings(tmp_path / "store", "mean")
     assert found["a"][0] == pytest.approx(200 / 255, abs=0.02)
     assert found["b"] == (0.2, Status.OK, None)
+
+
+def test_the_least_of_a_rater_that_likes_little_is_its_worst_frame(shard: str, tmp_path: Path) -> None:
+    dark = card(tmp_path, "dark", higher_is_better=False, frames={"policy": "all", "reduce": "min"})
+    curate.rate([shard], raters=[dark], store=tmp_path / "store", workers=0)
+    value, _, said = ratings(tmp_path / "store", "dark")["a"]
+    assert value == pytest.approx(-240 / 255, abs=0.02)
+    assert said == "frames 0, 1, 2, 3, 4, 5, 6 of 7"

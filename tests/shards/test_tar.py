@@ -37,6 +37,13 @@ def only(data: bytes, limits: ShardLimits = DEFAULT_LIMITS) -> Entry:
     return entries[0]
 
 
+def test_a_size_of_twelve_digits_is_read_to_its_last() -> None:
+    """Some writers fill the whole field and leave no room for an end."""
+    contents = bytes(range(104))
+    member = raw_member(b"a.txt", contents, size=b"%012o" % len(contents))
+    assert only(member + END).data == contents
+
+
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60)
 
 

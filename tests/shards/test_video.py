@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 
 import numpy as np
@@ -44,6 +45,37 @@ def test_times_are_those_of_the_packets() -> None:
     stamps = [0, 100, 200, 1000, 1050, 4000]
     found = Video(video(GREYS[:6], stamps=stamps, container="matroska"))
     assert found.times == pytest.approx([stamp / 1000 for stamp in stamps], abs=1e-3)
+
+
+def test_a_clip_cut_out_without_encoding_it_again_is_read_from_its_first_whole_frame() -> None:
+    whole = video([5 * number for number in range(40)], container="mpegts", gop=10)
+    packets = whole[len(whole) // 3 // 188 * 188 :]  # in the middle of a group of pictures
+    found = Video(packets)
+    frames = dict(found.frames(range(len(found.times))))
+    assert 10 < len(frames) == len(found.times) < 40
+
+
+def test_what_an_edit_list_leaves_out_is_not_announced() -> None:
+    found = Video(cut_by_an_edit_list(video([5 * number for number in range(40)], gop=10), seconds=1.6))
+    frames = dict(found.frames(range(len(found.times))))
+    assert len(frames) == len(found.times) < 40
+    assert frames[0].mean() >= 5 * 10
+
+
+def cut_by_an_edit_list(data: bytes, *, seconds: float) -> bytes:
+    """The end of a video from a moment on, its packets copied: what lies between the last key frame and the moment is hidden."""
+    out = io.BytesIO()
+    with av.open(io.BytesIO(data)) as reading, av.open(out, "w", format="mp4") as writing:
+        source = reading.streams.video[0]
+        copied = writing.add_stream_from_template(source)
+        start = int(seconds / source.time_base)
+        reading.seek(start, stream=source)
+        for packet in reading.demux(source):
+            if packet.size:
+                packet.pts, packet.dts = packet.pts - start, packet.dts - start
+                packet.stream = copied
+                writing.mux(packet)
+    return out.getvalue()
 
 
 def test_limits() -> None:

@@ -18,8 +18,12 @@ def video(
     codec: str = "libx264",
     container: str = "mp4",
     stamps: Sequence[int] | None = None,
+    gop: int | None = None,
 ) -> bytes:
-    """A video (width, height) of plain grey frames; `stamps` are their times in 1/1000 s where they are not at equal steps."""
+    """A video (width, height) of plain grey frames, every `gop`th of them a key frame.
+
+    `stamps` are the frames' times in 1/1000 s where they are not at equal steps.
+    """
     out = io.BytesIO()
     with av.open(out, "w", format=container) as writing:
         stream = writing.add_stream(codec, rate=rate)
@@ -27,6 +31,8 @@ def video(
         stream.pix_fmt = "yuv420p"
         if codec == "libx264":
             stream.options = {"crf": "10", "preset": "ultrafast"}
+        if gop is not None:
+            stream.codec_context.gop_size = gop
         if stamps is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         for number, grey in enumerate(greys):

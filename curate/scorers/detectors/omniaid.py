@@ -28,9 +28,9 @@ from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.detectors.omniaid_network import build_network
 from curate.scorers.devices import DTYPES, Precision
 from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.picture_arguments import CLIP_MEAN, CLIP_STD
 from curate.scorers.pixels import Normalise
 from curate.scorers.states import load_state
-from curate.scorers.towers.clip import CLIP_MEAN, CLIP_STD
 from curate.shards.resize import resize
 
 if TYPE_CHECKING:

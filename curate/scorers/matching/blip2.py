@@ -30,8 +30,8 @@ from curate.scorers.arguments import arguments
 from curate.scorers.devices import DTYPES
 from curate.scorers.libraries import import_transformers
 from curate.scorers.matching.bert_text import WordPieces, Words, load_words
-from curate.scorers.matching.picture_arguments import PictureArguments
 from curate.scorers.network import Inputs, NetworkRater, Pixels, Scores
+from curate.scorers.picture_arguments import PictureArguments
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.pretrained import MODEL_FILES, load_pretrained
 from curate.scorers.sharing import Memo, loaded_once, weights_key

@@ -34,8 +34,8 @@ from curate.scorers.devices import DTYPES
 from curate.scorers.fixed_text import FixedText, load_text
 from curate.scorers.libraries import import_transformers
 from curate.scorers.matching.mps_network import CrossNetwork, CrossSizes, cross_name
-from curate.scorers.matching.picture_arguments import PictureArguments
 from curate.scorers.network import Inputs, NetworkRater, Pixels, Scores
+from curate.scorers.picture_arguments import PictureArguments
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.sharing import Memo, loaded_once, weights_key
 from curate.scorers.states import fit, load_state

@@ -26,6 +26,7 @@ from curate.errors import CardError, WeightsError
 from curate.raters import Settings
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.network import Pixels
+from curate.scorers.picture_arguments import CLIP_MEAN, CLIP_STD
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.references.base import Several
 from curate.scorers.references.encoders import IMAGENET_MEAN, IMAGENET_STD, Encoder
@@ -33,7 +34,6 @@ from curate.scorers.references.image_similarity import EmbeddingSimilarity
 from curate.scorers.references.vit import VisionTransformer, build_vit
 from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.states import load_state
-from curate.scorers.towers.clip import CLIP_MEAN, CLIP_STD
 from curate.scorers.weights import first_line, weights_file
 
 _UPDATE = re.compile(r"(?:base_model\.model\.)?extractor_list\.(\d+)\.model\.(.+)\.lora_([AB])\.weight")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from jaxtyping import Float
@@ -91,7 +91,7 @@ def load_tokens(
     def load() -> Tokens:
         transformers = import_transformers()
         folder = weights_folder(file, "model", *MODEL_FILES, offline=offline)
-        settings = {"add_pooling_layer": False} if architecture == "vit" else {}
+        settings: dict[str, Any] = {"add_pooling_layer": False} if architecture == "vit" else {}
         kind = transformers.ViTModel if architecture == "vit" else transformers.Dinov2Model
         unused = _UNUSED[architecture]
         model = load_pretrained(kind, folder, where=file.where, model_type=architecture, spare=unused, **settings)

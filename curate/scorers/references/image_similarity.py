@@ -23,6 +23,7 @@ from curate.raters import Settings
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import Precision
 from curate.scorers.network import Pixels
+from curate.scorers.picture_arguments import Channels
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.references.base import ReferenceRater, Several
 from curate.scorers.references.encoders import (
@@ -34,7 +35,7 @@ from curate.scorers.references.encoders import (
     Pooling,
     load_tokens,
 )
-from curate.scorers.towers.clip import Channels, TowerArguments, load_towers
+from curate.scorers.towers.clip import TowerArguments, load_towers
 
 
 class EmbeddingSimilarity(ReferenceRater[Tensor]):

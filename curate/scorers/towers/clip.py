@@ -16,18 +16,17 @@ A prompt longer than the text tower takes is cut, as it was in the originals. It
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import model_validator
 
 from curate.cards import CardFile
-from curate.errors import CardError
 from curate.raters import Settings
-from curate.scorers.arguments import Arguments, arguments
-from curate.scorers.devices import DTYPES, Precision
+from curate.scorers.arguments import arguments
+from curate.scorers.devices import DTYPES
 from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.picture_arguments import PictureArguments
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.towers.openclip import load_openclip_towers
@@ -35,16 +34,11 @@ from curate.scorers.towers.siglip import Wording, load_siglip_towers
 from curate.scorers.towers.transformers_clip import load_transformers_towers
 from curate.scorers.towers.two_towers import Library, Towers
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-
 TOWER_ROLES = ("model", "tokenizer")
 """Under `weights`; what else a card names there (a head …) is not the towers'."""
 
-Channels = tuple[float, float, float]
 
-
-class TowerArguments(Arguments):
+class TowerArguments(PictureArguments):
     """What a card's `args` say of the towers and of the pixels they take."""
 
     library: Literal["transformers", "open_clip"]
@@ -56,17 +50,6 @@ class TowerArguments(Arguments):
     """Whether the weights were trained with QuickGELU; for OpenCLIP only."""
     wording: Wording = "as_is"
     """What is done to a prompt before its tokens; for SigLIP only, CLIP's tokenizer does what is to be done."""
-    preprocess: Mapping[str, Any] = Field(default_factory=lambda: {"size": 224})
-    """Fields of `curate.shards.resize.Geometry`, and `backend`."""
-    mean: Channels = CLIP_MEAN
-    std: Channels = CLIP_STD
-    dtype: Precision = "float32"
-    """Of the towers; normalising and multiplying are float32 always."""
-
-    @field_validator("mean", "std", mode="before")
-    @classmethod
-    def _channels(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _architecture(self) -> TowerArguments:
@@ -128,9 +111,7 @@ def load_towers(file: CardFile, args: TowerArguments, device: torch.device, *, o
     settings = tuple((name, getattr(args, name)) for name in TowerArguments.model_fields if name != "preprocess")
     key = ("towers", weights_key(file), settings, str(device))
     towers = loaded_once(key, lambda: Towers(_load_library(file, args, device, offline=offline)))
-    side = args.preprocess.get("crop") or args.preprocess.get("size")
-    if side != towers.image_side:
-        raise CardError(f"{file.where}: preprocess makes squares of {side} pixels, but the network takes {towers.image_side}")
+    args.check_side(file, towers.image_side)
     return towers
 
 

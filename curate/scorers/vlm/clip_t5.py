@@ -98,5 +98,5 @@ def load_clip_t5(file: CardFile, *, dtype: torch.dtype, device: torch.device, of
     folder = weights_folder(file, "model", *MODEL_FILES, offline=offline)
     clip = weights_folder(file, "vision", ("config.json",), offline=offline)
     vision = _transformers.CLIPVisionConfig.from_pretrained(str(clip), local_files_only=True)
-    t5 = load_pretrained(SeeingT5, folder, where=file.where, model_type="clip_t5", vision_config=vision)
-    return ClipT5(t5.to(device, dtype))
+    t5 = load_pretrained(SeeingT5, folder, where=file.where, model_type="clip_t5", dtype=dtype, vision_config=vision)
+    return ClipT5(t5.to(device))

@@ -35,9 +35,9 @@ from curate.scorers.devices import DTYPES
 from curate.scorers.fixed_text import FixedText, load_text
 from curate.scorers.libraries import import_transformers
 from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.picture_arguments import CLIP_MEAN, CLIP_STD
 from curate.scorers.pixels import Normalise, fit_tensor
 from curate.scorers.sharing import loaded_once, weights_key
-from curate.scorers.towers.clip import CLIP_MEAN, CLIP_STD
 from curate.scorers.vlm.clip_t5 import load_clip_t5
 from curate.scorers.vlm.qwen import control_tokens
 from curate.scorers.vlm.templates import NEUTRALISED, SLOT, fill

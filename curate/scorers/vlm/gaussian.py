@@ -25,13 +25,13 @@ from curate.errors import CardError
 from curate.raters import Preparation, Settings
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import DTYPES, Precision
+from curate.scorers.fixed_text import FixedText
 from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.states import load_state
 from curate.scorers.vlm.heads import fitted_head, gaussian, rank_head, taken
 from curate.scorers.vlm.images import AreaResize
 from curate.scorers.vlm.qwen import load_qwen
-from curate.scorers.vlm.templates import Template
 from curate.scorers.vlm.tokens import UNFIT, Eyes, Network, all_failed, ask, load_question
 
 
@@ -40,7 +40,7 @@ class Pass(Arguments):
 
     dimension: str
     """The dimension of the card that it gives."""
-    template: Template
+    template: FixedText
     head: str
     """Prefix of the head's tensors in the checkpoint."""
 

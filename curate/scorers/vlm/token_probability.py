@@ -248,7 +248,7 @@ def load_vision_language(file: CardFile, args: TokenArguments, device: torch.dev
     transformers = import_transformers()
     folder = weights_folder(file, "model", *_FILES, offline=offline)
     auto = transformers.AutoModelForImageTextToText
-    model = load_pretrained(auto, folder, where=file.where, model_type=args.model_type)
+    model = load_pretrained(auto, folder, where=file.where, model_type=args.model_type, dtype=DTYPES[args.dtype])
     settings = {"local_files_only": True, "trust_remote_code": False}
     processor = transformers.AutoProcessor.from_pretrained(str(folder), **settings)
     # Asked of the whole processor, Pillow is refused where a part of it (for videos) has no such form.
@@ -256,7 +256,7 @@ def load_vision_language(file: CardFile, args: TokenArguments, device: torch.dev
     processor.tokenizer.padding_side = "left"
     if processor.tokenizer.pad_token is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
-    return VisionLanguage(model.to(device, DTYPES[args.dtype]), processor)
+    return VisionLanguage(model.to(device), processor)
 
 
 def _check_dimensions(file: CardFile) -> None:

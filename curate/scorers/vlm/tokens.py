@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from curate.cards import CardFile
 from curate.errors import CardError
 from curate.records import Status
+from curate.scorers.fixed_text import FixedText
 from curate.scorers.network import Inputs, Scores
 from curate.scorers.sharing import Memo
 from curate.scorers.vlm.images import is_unfit, visual_tokens
 from curate.scorers.vlm.qwen import QwenReader
-from curate.scorers.vlm.templates import NEUTRALISED, SLOT, Template, fill, load_template
+from curate.scorers.vlm.templates import NEUTRALISED, SLOT, fill, load_template
 
 REMEMBERED_PICTURES = 64
 """Visual tokens of so many pictures are kept: the source of an edit is looked at once for all its candidates."""
@@ -46,7 +47,7 @@ class Question:
         return filled + self.tail, defused
 
 
-def load_question(file: CardFile, template: Template, *, tail: str, tokens: Sequence[str], offline: bool) -> Question:
+def load_question(file: CardFile, template: FixedText, *, tail: str, tokens: Sequence[str], offline: bool) -> Question:
     """The question of a card. Raises `CardError` where it does not hold each reward token once, else as `load_template`."""
     question = Question(template=load_template(file, template, offline=offline), tail=tail, tokens=tuple(tokens))
     whole = question.template.replace(SLOT, "") + tail

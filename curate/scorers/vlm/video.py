@@ -27,13 +27,13 @@ from curate.raters import Preparation, Settings
 from curate.records import Status
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import DTYPES, Precision
+from curate.scorers.fixed_text import FixedText
 from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.states import load_state
 from curate.scorers.vlm.heads import fitted_head, taken
 from curate.scorers.vlm.images import AreaResize
 from curate.scorers.vlm.qwen import load_qwen, merge_lora
-from curate.scorers.vlm.templates import Template
 from curate.scorers.vlm.tokens import UNFIT, Eyes, Network, all_failed, ask, load_question
 
 TOO_SHORT = (Status.NOT_APPLICABLE, "the video has one frame, and the network takes at least two")
@@ -56,7 +56,7 @@ class Quality(Arguments):
 class VideoArguments(Arguments):
     """The `args` of a card for `VideoReward`."""
 
-    template: Template
+    template: FixedText
     qualities: tuple[Quality, ...] = Field(min_length=1)
     """Their tokens are added to the tokenizer in this order. The main dimension is their sum."""
     min_pixels: int = Field(ge=28 * 28)

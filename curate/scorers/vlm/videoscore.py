@@ -26,6 +26,7 @@ from curate.raters import Preparation, Settings
 from curate.records import Status
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import DTYPES, Precision
+from curate.scorers.fixed_text import FixedText
 from curate.scorers.libraries import import_transformers
 from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.pixels import Normalise
@@ -34,7 +35,7 @@ from curate.scorers.vlm.heads import fitted_head, taken
 from curate.scorers.vlm.images import resize_tensor
 from curate.scorers.vlm.loading import empty, filled, read_config, sharded_state
 from curate.scorers.vlm.qwen import control_tokens
-from curate.scorers.vlm.templates import NEUTRALISED, Template, fill, load_template
+from curate.scorers.vlm.templates import NEUTRALISED, fill, load_template
 from curate.scorers.weights import weights_folder
 from curate.shards.resize import resize
 
@@ -49,7 +50,7 @@ _FILES = ("config.json", "model*.safetensors", "tokenizer.json")
 class VideoScoreArguments(Arguments):
     """The `args` of a card for `VideoScore`."""
 
-    template: Template
+    template: FixedText
     shortest: int = Field(default=378, ge=14)
     longest: int = Field(default=980, ge=14)
     dtype: Precision = "float32"

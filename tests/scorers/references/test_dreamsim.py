@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from curate.cards import load_card  # noqa: E402
 from curate.errors import CardError, WeightsError  # noqa: E402
 from curate.raters import load_rater  # noqa: E402
+from curate.scorers.picture_arguments import CLIP_MEAN, CLIP_STD  # noqa: E402
 from curate.scorers.references.dreamsim import DreamSim  # noqa: E402
 from curate.scorers.references.encoders import IMAGENET_MEAN, IMAGENET_STD  # noqa: E402
-from curate.scorers.towers.clip import CLIP_MEAN, CLIP_STD  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402
 from tests.scorers.tiny.reference import ALPHA, RANK, VIT_DEPTH, VIT_SIDE, low_rank_updates  # noqa: E402
 from tests.scorers.vit_formula import State, attention, layer_norm, linear, patches  # noqa: E402

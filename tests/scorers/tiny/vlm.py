@@ -31,7 +31,7 @@ def template(folder: Path, constant: str, text: str, *, role: str = "template") 
     path = folder / f"{role}.py"
     path.write_text(f"import nothing_that_exists\n\n{constant} = {text!r}\n", encoding="utf-8")
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return {"role": role, "constant": constant, "length": len(text), "sha256": digest, "origin": "the test that made it"}
+    return {"role": role, "length": len(text), "sha256": digest, "origin": "the test that made it"}
 
 
 def qwen_tokenizer() -> Any:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from curate.cards import CardFile, load_card
 from curate.errors import WeightsError
-from curate.scorers.vlm.templates import Template, fill, load_template
+from curate.scorers.fixed_text import FixedText
+from curate.scorers.vlm.templates import fill, load_template
 
 TEXT = "Judge this.\nPrompt - {text_prompt}\nGo: ünïcode\n"
 CONTROL = ("<|im_end|>", "<|Reward|>", "<image>", "</s>", "<s>")
@@ -29,9 +30,9 @@ def card(folder: Path, name: str) -> CardFile:
     return load_card(str(folder / "card.yaml"))
 
 
-def declared(text: str = TEXT, **other: Any) -> Template:
-    said = {"constant": "RUBRIC", "length": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest(), "origin": "a place"}
-    return Template(**{**said, **other})
+def declared(text: str = TEXT, **other: Any) -> FixedText:
+    said = {"length": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest(), "origin": "a place"}
+    return FixedText(**{**said, **other})
 
 
 @pytest.mark.parametrize(
@@ -52,14 +53,14 @@ def test_the_text_is_found(tmp_path: Path, name: str, contents: str) -> None:
 @pytest.mark.parametrize(
     ("name", "contents", "complaint"),
     [
-        ("text.txt", TEXT + " ", "characters and the SHA-256"),
-        ("text.txt", TEXT.replace("Judge", "judge"), "characters and the SHA-256"),
-        ("text.py", "RUBRIC = 'a' + 'b'\n", "defines no text 'RUBRIC'"),
-        ("text.py", "RUBRIC = open('x').read()\n", "defines no text 'RUBRIC'"),
-        ("text.py", "def f(:\n", "defines no text 'RUBRIC'"),
-        ("text.py", "A = 1\x00", "defines no text 'RUBRIC'"),
+        ("text.txt", TEXT + " ", "does not hold the text"),
+        ("text.txt", TEXT.replace("Judge", "judge"), "does not hold the text"),
+        ("text.py", "RUBRIC = 'a' + 'b'\n", "does not hold the text"),
+        ("text.py", "RUBRIC = open('x').read()\n", "does not hold the text"),
+        ("text.py", "def f(:\n", "does not hold the text"),
+        ("text.py", "A = 1\x00", "does not hold the text"),
         ("text.txt", b"\xff\xfe", "cannot read it"),
-        ("missing.txt", None, "there is no file .*; it is a text that curate does not ship: get it from a place"),
+        ("missing.txt", None, "there is no file .*is not shipped with curate: get it from a place"),
     ],
 )
 def test_another_text_is_refused(tmp_path: Path, name: str, contents: str | bytes | None, complaint: str) -> None:

@@ -11,7 +11,11 @@ from curate.cards import CardFile
 from curate.errors import CardError
 from curate.scorers.arguments import Arguments
 from curate.scorers.devices import Precision
-from curate.scorers.towers.clip import CLIP_MEAN, CLIP_STD, Channels
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+Channels = tuple[float, float, float]
 
 
 class PictureArguments(Arguments):
