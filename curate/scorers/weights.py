@@ -41,7 +41,10 @@ def weights_file(file: CardFile, role: str, *, offline: bool = False) -> Path:
     if weights.path and not weights.file:
         found = _own_path(file, weights.path)
         if not found.is_file():
-            raise WeightsError(f"{file.where}, field 'weights.{role}.path': there is no file {found}")
+            whence = (
+                f": get it from {file.card.source} (licence: {file.card.licence})" if file.shipped and file.card.source else ""
+            )
+            raise WeightsError(f"{file.where}, field 'weights.{role}.path': there is no file {found}{whence}")
     elif not weights.file:
         raise CardError(f"{file.where}, field 'weights.{role}.file': say which file holds the weights")
     else:

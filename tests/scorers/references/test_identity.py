@@ -155,7 +155,7 @@ def test_a_face_is_laid_on_the_template_as_opencv_does(astronaut: np.ndarray, de
     warped = cv2.warpAffine(astronaut, np.array([(a, -b, s), (b, a, t)]), (SIDE, SIDE))
     difference = np.abs(aligned(astronaut, face).astype(int) - warped)
     assert difference.max() <= 2
-    assert difference.mean() < 0.05
+    assert difference.mean() < 0.2, "OpenCV 4 rounds places to 1/32 of a pixel, OpenCV 5 does not"
 
 
 def test_a_face_over_the_border_and_one_of_a_single_point(astronaut: np.ndarray) -> None:
