@@ -14,6 +14,7 @@ from curate.exporting.source import CardInfo, SampleInfo
 from curate.records import Member, Rating, View
 from curate.shards.fetch import MemberReader
 from curate.shards.sources import is_local, local_path
+from curate.store.unit import UNFINISHED
 
 if TYPE_CHECKING:
     from curate.store import Store
@@ -80,6 +81,8 @@ def _why_gone(path: Path, signature: str) -> str | None:
         return "is gone"  # what lies behind a folder that must not be entered is as good as gone
     if not stat.S_ISREG(status.st_mode):
         return "is no file any more"
+    if signature == UNFINISHED:
+        return None
     # Another time alone is no other contents: files are copied and touched. Each member is compared when it is read.
     return None if str(status.st_size) == signature.partition("-")[0] else "was changed"
 

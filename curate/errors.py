@@ -41,6 +41,10 @@ class WeightsError(CurateError):
     """Weights that are not on this machine and cannot be fetched, or are not what their card says."""
 
 
+class MissingWeights(WeightsError):
+    """Weights that are not on this machine."""
+
+
 class ExpressionError(CurateError):
     """An expression that is not in the language of `--where` and `--by`."""
 

@@ -155,6 +155,10 @@ class BatchRater(ABC):
     def close(self) -> None:
         return None
 
+    def free_memory(self) -> None:
+        """Called before the halves of a batch that did not fit are tried; engines add what they can do without."""
+        gc.collect()
+
     def is_out_of_memory(self, problem: BaseException) -> bool:
         """Whether an exception means that a smaller batch may succeed; engines add their device's own."""
         return isinstance(problem, self.out_of_memory)
@@ -182,7 +186,7 @@ class BatchRater(ABC):
             if len(part) == 1:
                 yield failed(part[0], self.dimensions, Status.OOM, problem)
                 continue
-            gc.collect()  # what the failed batch held is wanted for the halves
+            self.free_memory()
             half = (len(part) + 1) // 2
             self.batch_size = min(self.batch_size, half)
             waiting.extend([part[half:], part[:half]])

@@ -62,7 +62,7 @@ def rate(
             )
         _say(report, here)
         here.finish(report.as_dict(), [status_table(report.statuses), funnel_table(report.funnels)])
-        if report.unreadable:
+        if not report.ok:
             raise typer.Exit(1)
 
 

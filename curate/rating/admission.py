@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from curate.cards import Card, CardFile
+from curate.errors import MissingExtra
 from curate.frames import Frames
 from curate.raters import Preparation, Rater
 from curate.rating.tasks import Outcome, Task
@@ -80,13 +82,16 @@ def unfit(sample: Sample, card: Card) -> tuple[Status, str] | None:
 def task_for(number: int, sample: Sample, seats: Sequence[Seat], *, probe: bool = True) -> Task:
     """What the decode workers do for a sample, given who will be asked about it; `probe` asks for its size as well."""
     seen = {role for seat in seats for role in seat.decodes if _kind(sample, role) in _SEEN}
+    videos = _videos(sample, {*seen, "response"})
+    if seen & videos.keys():
+        need_video_extra()
     workers = tuple(seat.worker for seat in seats if seat.worker is not None)
     return Task(
         number=number,
         probe="response" if probe and _kind(sample, "response") in _SEEN else None,
         media={},
         decode=frozenset(seen),
-        videos=_videos(sample, {*seen, "response"}),
+        videos=videos,
         prepare=tuple(sorted({position for seat in seats for position in seat.preparations})),
         raters=workers,
         sample=sample if workers else None,
@@ -128,6 +133,12 @@ def distinct_preparations(
             own[positions[key]] = preparation
         of_each.append(own)
     return tuple(distinct), of_each
+
+
+def need_video_extra() -> None:
+    """Raise `MissingExtra` where videos cannot be decoded: every one of them would fail, and stay failed."""
+    if importlib.util.find_spec("av") is None:
+        raise MissingExtra("decoding videos", "video", ModuleNotFoundError("av"))
 
 
 def _videos(sample: Sample, roles: Iterable[str]) -> dict[str, str]:

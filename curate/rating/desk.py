@@ -7,6 +7,7 @@ workers and items for the raters come out, answers go in, and finished units com
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,7 +19,7 @@ from curate.rating.pool import Chunk, Decoded
 from curate.rating.reader import Block
 from curate.rating.tasks import Outcome, Watched
 from curate.rating.units import Entry, OpenUnit, UnitSource
-from curate.rating.watching import combined
+from curate.rating.watching import FRAMES, combined
 from curate.records import Member, Sample, Status
 from curate.shards.grouping import Record, ShardEnd
 
@@ -58,6 +59,10 @@ class Desk:
         """Questions answered in this run: one for each sample and rater."""
         self.failures: dict[str, int] = {}
         """Of those, the failed ones by status."""
+        self.notes: dict[str, Counter[str]] = {}
+        """By rater, what it said beside values that stand, and of how many samples."""
+        self.examples: dict[tuple[str, Status], str] = {}
+        """By rater and status, the first sample that failed so."""
         self._new_settled = 0
         self._new_failures: dict[str, int] = {}
 
@@ -129,6 +134,7 @@ class Desk:
         status = overall(values)
         rows = [] if status is Status.PENDING else ratings_of(entry.sample.id, seat.card, values)
         self.answered += 1
+        self._note(seat, entry.sample, values)
         if status not in HEALTHY:
             for counts in (self.failures, self._new_failures):
                 counts[str(status)] = counts.get(str(status), 0) + 1
@@ -138,6 +144,17 @@ class Desk:
                 told.add(each.unit.number)
                 each.unit.ratings.extend(rows)
             self._resolve(each, fingerprint, status)
+
+    def _note(self, seat: Seat, sample: Sample, values: Mapping[str, Value]) -> None:
+        """Count what was said beside values, and keep an example of each way to fail."""
+        for value in values.values():
+            if value.status is Status.OK:
+                if value.detail and not value.detail.startswith(FRAMES):
+                    self.notes.setdefault(seat.card.name, Counter())[value.detail] += 1
+                    return
+            elif value.status not in HEALTHY:
+                self.examples.setdefault((seat.card.name, value.status), f"{sample.key} in {sample.shard}: {value.detail}")
+                return
 
     def unanswered(self, seat: Seat) -> None:
         """The rater has ended: what it was still asked has no answer."""
@@ -151,6 +168,10 @@ class Desk:
         settled, failures = self._new_settled, self._new_failures
         self._new_settled, self._new_failures = 0, {}
         return settled, failures
+
+    def unfinished(self) -> list[OpenUnit]:
+        """The units under way that hold answers which are not committed yet."""
+        return [unit for unit in self._units.values() if len(unit.ratings) > unit.kept and unit not in self._finished]
 
     def finished(self) -> list[OpenUnit]:
         """The units that became complete since the last call."""

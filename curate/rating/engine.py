@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from curate.cards import CardFile
@@ -27,6 +28,9 @@ from curate.rating.units import OpenUnit, UnitSource
 from curate.shards.layouts import Layout
 
 TICK_SECONDS = 0.5
+
+KEEP_SECONDS = 30.0
+"""What was answered of units under way is committed this often: no more than that is lost by a kill."""
 
 
 @contextlib.contextmanager
@@ -83,7 +87,9 @@ class Engine:
         """Units that could not be read, with the reason."""
 
     def run(self, sources: Iterable[UnitSource]) -> Iterator[OpenUnit]:
-        """Give each unit once it is read and every question about it is answered.
+        """Give each unit once it is read and every question about it is answered, and now and then those that are not yet.
+
+        The latter, told by `settled`, are what has to be kept so that a long shard is not rated twice.
 
         Raises `TooManyFailures` when the limit is passed, and whatever ended a rater; units given before that stand.
         """
@@ -102,9 +108,13 @@ class Engine:
             stack.callback(reader.join)
             stack.callback(self._stop.set)
             stack.enter_context(ticking(self._meter, self._options.on_progress))
+            kept = time.monotonic()
             while not (self._all_read and not self.desk.open and self._lanes_open == 0):
                 self._handle(self._next_event(), pool)
                 yield from self.desk.finished()
+                if time.monotonic() - kept > KEEP_SECONDS:
+                    yield from self.desk.unfinished()
+                    kept = time.monotonic()
         self._options.max_failures.check(self.desk.failures, self.desk.answered, last=True)
 
     def _open_lanes(self, stack: contextlib.ExitStack) -> None:

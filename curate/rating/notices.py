@@ -1,12 +1,17 @@
-"""What a run says of its raters, once: licences that forbid commercial use, and weights that may change."""
+"""What a run says of its raters, once: licences, weights that may change, what they said beside values, and how they failed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from curate.cards import CardFile
+from curate.records import Status
 
 UNPINNED = "unpinned"
+
+MOST_NOTES = 5
+"""Of one rater."""
 
 
 def notices_of(files: Sequence[CardFile]) -> list[str]:
@@ -20,3 +25,15 @@ def notices_of(files: Sequence[CardFile]) -> list[str]:
     if loose:
         notices.append(f"the weights are unpinned, so another day may bring other ratings: {', '.join(loose)}")
     return notices
+
+
+def said_beside(notes: Mapping[str, Counter[str]]) -> list[str]:
+    """A sentence for each thing that a rater said beside values that stand, with the number of samples."""
+    return [
+        f"{name}, of {count:,} samples: {note}" for name, said in notes.items() for note, count in said.most_common(MOST_NOTES)
+    ]
+
+
+def examples_of(examples: Mapping[tuple[str, Status], str]) -> list[str]:
+    """A sentence for each way in which a rater failed, with the first sample that did."""
+    return [f"{name} {status}, for example {example}" for (name, status), example in examples.items()]

@@ -70,6 +70,13 @@ class RateReport:
                 self.statuses.setdefault(names[fingerprint], Counter()).update(statuses)
 
     @property
+    def ok(self) -> bool:
+        """False where shards are unreadable or cut, nothing became a sample, or a rater failed on every sample."""
+        harmless = {str(status) for status in (Status.OK, Status.NOT_APPLICABLE, Status.PENDING)}
+        useless = any(counts and not harmless & counts.keys() for counts in self.statuses.values())
+        return not (self.unreadable or self.cut or useless or self.samples == 0)
+
+    @property
     def funnels(self) -> list[Funnel]:
         """Reading, then each rater: what came in, what is ok, what is not and why."""
         read = Funnel(step="read", unit="samples", taken=self.samples + self.rejects.total(), kept=self.samples)

@@ -16,7 +16,7 @@ from curate.progress import Meter
 from curate.rating.admission import Seat
 from curate.rating.comparing import compare_into
 from curate.rating.engine import Engine, loaded
-from curate.rating.notices import notices_of
+from curate.rating.notices import examples_of, notices_of, said_beside
 from curate.rating.options import RateOptions
 from curate.rating.report import RateReport, UnitCounts
 from curate.rating.sources import ShardUnit, stream_units
@@ -25,7 +25,7 @@ from curate.records import Rating, Status
 from curate.shards.grouping import Record
 from curate.shards.layouts import Layout, guess_layout, known_layouts, load_layout
 from curate.shards.sources import expand, is_local, local_path
-from curate.store import SampleRow, Store, Unit
+from curate.store import UNFINISHED, SampleRow, Store, Unit
 
 GUESS_RECORDS = 16
 """Records looked at to guess a layout."""
@@ -78,7 +78,8 @@ def rate_stream(samples: Stream, raters: Sequence[str], options: RateOptions) ->
     with loaded(files, options.settings) as ready:
         engine = Engine(files, ready, layout=layout, stored=lambda _, ids: [None] * len(ids), options=options, meter=Meter())
         for unit in engine.run(chain([first], units)):
-            yield from unit.ratings
+            if unit.settled:
+                yield from unit.ratings
 
 
 def _add_cards(store: Store, files: Sequence[CardFile]) -> None:
@@ -183,15 +184,48 @@ def _rate_units(store: Store, plan: _Plan, files: list[CardFile], options: RateO
     with loaded(files, options.settings) as raters:
         _add_cards(store, files)
         engine = Engine(files, raters, layout=plan.layout, stored=stored, options=options, meter=meter)
-        for unit in engine.run(plan.units):
-            started = time.perf_counter()
-            _commit(store, unit, plan.layout, cards, bool(options.retry), report)
-            meter.busy("commit", time.perf_counter() - started)
-            meter.add(shards=1)
+        try:
+            for unit in engine.run(plan.units):
+                started = time.perf_counter()
+                if unit.settled:
+                    _commit(store, unit, plan.layout, cards, bool(options.retry), report)
+                    meter.add(shards=1)
+                else:
+                    _keep(store, unit, plan.layout, replacing=bool(options.retry))
+                meter.busy("commit", time.perf_counter() - started)
+        except BaseException:
+            # Ctrl-C, too many failures, a rater that gave up: what is answered is answered.
+            for unit in engine.desk.unfinished():
+                _keep(store, unit, plan.layout, replacing=bool(options.retry))
+            raise
     report.computed = engine.desk.answered
+    report.notices += [*said_beside(engine.desk.notes), *examples_of(engine.desk.examples)]
     report.unreadable = engine.unreadable
     if len(report.unreadable) == report.shards > 0:
         raise ShardError(next(iter(report.unreadable.values())))
+
+
+def _keep(store: Store, unit: OpenUnit, layout: Layout, *, replacing: bool) -> None:
+    """Commit what is answered of a unit that is not finished; the next run reads the shard again and asks only the rest."""
+    state = store.unit_state(unit.source.name)
+    new = state is None or state.signature == UNFINISHED
+    same = state is not None and state.signature == unit.source.signature and state.layout == layout_identity(layout)
+    if not (new or same):
+        return  # The shard is another one than the store knows; it replaces that as a whole.
+    ratings = unit.ratings[unit.kept :]
+    store.commit(
+        Unit(
+            shard=unit.source.name,
+            signature=UNFINISHED if new or state is None else state.signature,
+            layout=layout_identity(layout),
+            complete=True if new or state is None else state.complete,
+            samples=[_row(entry) for entry in unit.entries if entry.decoded] if new else None,
+            ratings=ratings,
+            replaces={(rating.sample, rating.card) for rating in ratings} if replacing else (),
+            counts={} if state is None else state.counts,
+        )
+    )
+    unit.kept = len(unit.ratings)
 
 
 def _commit(store: Store, unit: OpenUnit, layout: Layout, cards: frozenset[str], replacing: bool, report: RateReport) -> None:

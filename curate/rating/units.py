@@ -67,6 +67,8 @@ class OpenUnit:
     """Cards with answers still to come: the unit is not done for them."""
     end: ShardEnd | None = None
     open_entries: int = 0
+    kept: int = 0
+    """Ratings of it that were committed before it was finished."""
 
     @property
     def settled(self) -> bool:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+FRAMES = "frames "
+"""What the words about frames begin with that stand beside a value."""
+
 NOTHING = Watched(positions=(), total=0)
 
 

@@ -21,8 +21,10 @@ def pick_device(name: str) -> torch.device:
     cuda = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     if name == "auto":
         return torch.device(cuda[0] if cuda else "cpu")
-    if name in {"cpu", *cuda} or (name == "cuda" and cuda):
+    if name in {"cpu", *cuda}:
         return torch.device(name)
+    if name == "cuda" and cuda:
+        return torch.device(cuda[0])  # by the one name, so that networks are shared
     raise CurateError(f"there is no device '{name}' here: use {' or '.join(['auto', 'cpu', *cuda])}")
 
 

@@ -65,7 +65,8 @@ def noise_prior(noise: Float[Tensor, "batch ..."], weight: float = 0.01) -> PerS
     It is the negative logarithm of the density of such a vector's length, but for a constant.
     """
     flat = noise.flatten(start_dim=1)
-    square = flat.square().sum(dim=1)
+    # Noise of length zero has no logarithm and no direction; it is pulled nowhere.
+    square = flat.square().sum(dim=1).clamp(min=torch.finfo(flat.dtype).tiny)
     return weight * (square / 2 - (flat.shape[1] - 1) * square.log() / 2)
 
 

@@ -13,7 +13,9 @@ Both doors give larger-is-better numbers, whatever the direction of the network'
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -28,8 +30,13 @@ from curate.errors import CurateError
 from curate.raters import BatchRater, Item, Judgement, Preparation, Settings, Value, failed, failure, measured
 from curate.records import Sample, Status
 from curate.scorers.devices import is_out_of_memory, pick_device
-from curate.scorers.pictures import Picture, items_of
+from curate.scorers.pictures import Picture, check_beside, items_of
 from curate.scorers.pixels import fit_tensor
+
+logger = logging.getLogger(__name__)
+
+_MOST_LEVEL = 2.0
+"""Further from 0, pixels are on another scale (0 to 255)."""
 
 Pixels = Float[Tensor, "batch 3 height width"]
 """RGB in [0, 1]."""
@@ -96,6 +103,7 @@ class NetworkRater(BatchRater):
         """
         items = items_of(self.card, self.preparations, images, prompts, conditions)
         judged = {judgement.item: judgement.values for judgement in self.judge(items)}
+        self._tell([said for values in judged.values() if (said := values[self.card.main].detail)], len(images))
         scores = torch.empty(len(images), len(self.dimensions))
         for number in range(len(images)):
             for column, dimension in enumerate(self.dimensions):
@@ -124,17 +132,18 @@ class NetworkRater(BatchRater):
         if chosen not in self.dimensions:
             raise CurateError(f"{self.card.name} has no dimension '{chosen}', but {', '.join(self.dimensions)}")
         given = {"response": pixels, **conditions}
-        fitted = {}
-        for preparation in self.preparations:
-            if preparation.role not in given:
-                raise CurateError(f"{self.card.name} needs the condition '{preparation.role}'")
-            fitted[preparation.role] = fit_tensor(preparation.make, given[preparation.role].to(self.device))
-        if self.card.takes.prompt == "required" and prompts is None:
-            raise CurateError(f"{self.card.name} needs a prompt for each picture")
+        for role, one in given.items():
+            _check_pixels(role, one)
+        check_beside(self.card, len(pixels), prompts, conditions)
+        fitted = {one.role: fit_tensor(one.make, given[one.role].to(self.device)) for one in self.preparations}
         scores = self.forward(Inputs(pixels=fitted, prompts=list(prompts or [""] * len(pixels))))
         for number, (status, detail) in scores.failures.items():
             raise CurateError(f"{self.card.name} could not judge picture {number}: {status}, {detail}")
-        return self._sign * scores.values[:, self.dimensions.index(chosen)]
+        values = scores.values[:, self.dimensions.index(chosen)]
+        if not values.isfinite().all():
+            raise CurateError(f"{self.card.name} gave a number that is not finite: {values.tolist()}")
+        self._tell(list(scores.notes.values()), len(pixels))
+        return self._sign * values
 
     def is_out_of_memory(self, problem: BaseException) -> bool:
         return is_out_of_memory(problem)
@@ -143,13 +152,25 @@ class NetworkRater(BatchRater):
         judged: dict[int, Judgement] = {}
         ready = []
         for item in batch:
-            if self.card.takes.prompt == "required" and not item.samples[0].prompt:
+            if self.card.takes.prompt == "required" and not (item.samples[0].prompt or "").strip():
                 judged[item.number] = failed(item, self.dimensions, Status.MISSING_PROMPT, "there is no prompt to compare with")
             else:
                 ready.append(item)
         for items in self._alike(ready):
             judged.update((item.number, judgement) for item, judgement in zip(items, self._judge_alike(items), strict=True))
         return [judged[item.number] for item in batch]
+
+    def free_memory(self) -> None:
+        """What is remembered of pictures and texts is given up before a smaller batch is tried."""
+        self.close()
+        super().free_memory()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _tell(self, notes: Sequence[str], pictures: int) -> None:
+        """Say what is to be said beside numbers that stand, once for each thing."""
+        for note, count in Counter(notes).items():
+            logger.warning("%s, of %d of %d pictures: %s", self.card.name, count, pictures, note)
 
     @property
     def _sign(self) -> float:
@@ -196,6 +217,16 @@ class NetworkRater(BatchRater):
         if self.device.type == "cuda":
             batch = batch.pin_memory()
         return batch.to(self.device, non_blocking=True).movedim(-1, -3).float() / 255
+
+
+def _check_pixels(role: str, pixels: Tensor) -> None:
+    """Raise `CurateError` for what is not RGB in [0, 1]; a little over is what an optimiser's step leaves."""
+    if pixels.ndim < 4 or pixels.shape[-3] != 3 or pixels.dtype not in (torch.float32, torch.float64):
+        raise CurateError(
+            f"{role}: pixels are (batch, 3, height, width) in float32, not {tuple(pixels.shape)} in {str(pixels.dtype)[6:]}"
+        )
+    if (most := float(pixels.detach().abs().amax())) > _MOST_LEVEL:
+        raise CurateError(f"{role}: pixels are RGB in [0, 1], and here is {most:g}")
 
 
 def _digest(item: Item, role: str) -> str:

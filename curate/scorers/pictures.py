@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from curate.cards import Card
-from curate.errors import CurateError
+from curate.errors import CurateError, nearest
 from curate.raters import Item, Preparation
 from curate.records import Media, Sample, group_id, sample_id
 from curate.shards.media import MediaError, decode_image
@@ -43,6 +43,23 @@ def pixels_of(picture: Picture) -> NDArray[np.uint8]:
         raise CurateError(f"cannot read the picture {picture if isinstance(picture, str | Path) else ''}: {problem}") from problem
 
 
+def check_beside(card: Card, pictures: int, prompts: Sequence[str] | None, conditions: Mapping[str, Sized]) -> None:
+    """Raise `CurateError` where what is given beside some pictures is not what the card takes, one for each of them."""
+    if isinstance(prompts, str):
+        raise CurateError("prompts are a list, one text for each picture, not one text")
+    if card.takes.prompt == "required" and (prompts is None or not all(prompt.strip() for prompt in prompts)):
+        raise CurateError(f"{card.name} needs a prompt for each picture")
+    for role in card.takes.conditions:
+        if role not in conditions:
+            raise CurateError(f"{card.name} needs the condition '{role}': pass {role}=[…]")
+    for role in conditions:
+        if role not in card.takes.conditions:
+            raise CurateError(f"{card.name} takes no condition '{role}'. {nearest(role, card.takes.conditions)}")
+    for name, several in {"prompts": prompts, **conditions}.items():
+        if several is not None and len(several) != pictures:
+            raise CurateError(f"there are {pictures} pictures and {len(several)} {name}")
+
+
 def items_of(
     card: Card,
     preparations: Sequence[Preparation],
@@ -51,14 +68,7 @@ def items_of(
     conditions: Mapping[str, Sequence[Picture]],
 ) -> Iterator[Item]:
     """An item for each picture, numbered from 0, prepared as a decode worker would; raises `CurateError` for what is missing."""
-    if card.takes.prompt == "required" and prompts is None:
-        raise CurateError(f"{card.name} needs a prompt for each picture")
-    for role in card.takes.conditions:
-        if role not in conditions:
-            raise CurateError(f"{card.name} needs the condition '{role}': pass {role}=[…]")
-    for name, several in {"prompts": prompts, **conditions}.items():
-        if several is not None and len(several) != len(images):
-            raise CurateError(f"there are {len(images)} pictures and {len(several)} {name}")
+    check_beside(card, len(images), prompts, conditions)
     return (
         _item(
             number,
@@ -71,11 +81,16 @@ def items_of(
     )
 
 
+def _digest(pixels: NDArray[np.uint8]) -> str:
+    """Names pixels by their size as well, since pictures of two sizes may have the same bytes."""
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+
+
 def _item(
     number: int, preparations: Sequence[Preparation], prompt: str | None, conditions: Mapping[str, Picture], image: Picture
 ) -> Item:
     pixels = {role: pixels_of(picture) for role, picture in {"response": image, **conditions}.items()}
-    media = {role: Media(kind="image", digest=hashlib.sha256(array.tobytes()).hexdigest()) for role, array in pixels.items()}
+    media = {role: Media(kind="image", digest=_digest(array)) for role, array in pixels.items()}
     response = (media.pop("response"),)
     sample = Sample(
         id=sample_id(prompt, media, response),

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from curate.errors import WeightsError
 from curate.scorers.weights import first_line
@@ -42,19 +41,29 @@ def load_pretrained(
     file may hold and the network does not use. Raises `WeightsError`, which names `where`, where the folder holds another kind of
     network, or weights that do not fit the architecture of its config.
     """
-    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    if kind != model_type:
-        raise WeightsError(f"{where}: {folder} holds a model of the type '{kind}', not '{model_type}'")
+    read_config(folder, model_type, where=where)
     try:
         loaded, report = model.from_pretrained(
             str(folder), local_files_only=True, output_loading_info=True, dtype=dtype, **settings
         )
-    except (OSError, RuntimeError, ValueError, SafetensorError) as problem:
+    except Exception as problem:  # configs and weights of others: a library may raise anything at all on them
         raise WeightsError(f"{where}: cannot load the weights in {folder}: {first_line(problem)}") from problem
     # Old files carry a table of positions, which is no weight.
     strange = [name for name in report["unexpected_keys"] if not any(fnmatch(name, one) for one in ("*position_ids", *spare))]
     complain_of(sorted(report["missing_keys"]), [*map(str, report["mismatched_keys"]), *sorted(strange)], folder, where)
     return loaded.eval().requires_grad_(False)
+
+
+def read_config(folder: Path, *kinds: str, where: str) -> dict[str, Any]:
+    """The `config.json` of a folder; raises `WeightsError` where it cannot be read or is of none of these kinds."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as problem:
+        raise WeightsError(f"{where}: cannot read {folder / 'config.json'}: {first_line(problem)}") from problem
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    if kind not in kinds:
+        raise WeightsError(f"{where}: {folder} holds a model of the type '{kind}', not '{' or '.join(kinds)}'")
+    return dict(config)
 
 
 def complain_of(missing: Sequence[str], strange: Sequence[str], place: Path, where: str) -> None:

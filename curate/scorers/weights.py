@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import logging
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from glob import escape
 from pathlib import Path, PurePath
 
 from curate.cards import CardFile, Weights
-from curate.errors import CardError, MissingExtra, WeightsError
+from curate.errors import CardError, MissingExtra, MissingWeights, WeightsError
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ def weights_file(file: CardFile, role: str, *, offline: bool = False) -> Path:
             whence = (
                 f": get it from {file.card.source} (licence: {file.card.licence})" if file.shipped and file.card.source else ""
             )
-            raise WeightsError(f"{file.where}, field 'weights.{role}.path': there is no file {found}{whence}")
+            raise MissingWeights(f"{file.where}, field 'weights.{role}.path': there is no file {found}{whence}")
     elif not weights.file:
         raise CardError(f"{file.where}, field 'weights.{role}.file': say which file holds the weights")
     else:
@@ -89,7 +91,20 @@ def _holds(folder: Path, patterns: Sequence[str]) -> bool:
         and ".." not in PurePath(pattern).parts
         and any(found.is_file() for found in folder.glob(pattern))
         for pattern in patterns
-    )
+    ) and not _missing_parts(folder, patterns)
+
+
+def _missing_parts(folder: Path, patterns: Sequence[str]) -> set[str]:
+    """Of weights in several files, those that an index names and that are not there: a download that was broken off."""
+    missing: set[str] = set()
+    for index in folder.glob("*.index.json"):
+        try:
+            parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            continue  # whoever loads the weights says what is wrong with it
+        wanted = {str(part) for part in parts if any(fnmatch(str(part), pattern) for pattern in patterns)}
+        missing |= {part for part in wanted if not (folder / part).is_file()}
+    return missing
 
 
 def _from_hub(file: CardFile, role: str, weights: Weights, choices: Sequence[Sequence[str]], *, offline: bool) -> Path:
@@ -132,9 +147,9 @@ def first_line(problem: BaseException) -> str:
     return f"{type(problem).__name__}: {lines[0]}" if lines else type(problem).__name__
 
 
-def _not_here(file: CardFile, role: str, weights: Weights, why: str) -> WeightsError:
+def _not_here(file: CardFile, role: str, weights: Weights, why: str) -> MissingWeights:
     pinned = "" if weights.revision == UNPINNED else f" --revision {weights.revision}"
-    return WeightsError(
+    return MissingWeights(
         f"the weights of '{file.card.name}' are not on this machine ({why}): get {weights.hub} (licence: {file.card.licence}) "
         f"with `hf download {weights.hub}{pinned}`, or copy the card and set weights.{role}.path to where you have them"
     )

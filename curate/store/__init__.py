@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from curate.store.known import Known
 from curate.store.store import Store
-from curate.store.unit import SampleRow, StoredCard, Unit, UnitState
+from curate.store.unit import UNFINISHED, SampleRow, StoredCard, Unit, UnitState
 
-__all__ = ["Known", "SampleRow", "Store", "StoredCard", "Unit", "UnitState"]
+__all__ = ["UNFINISHED", "Known", "SampleRow", "Store", "StoredCard", "Unit", "UnitState"]

@@ -9,6 +9,9 @@ from typing import Any
 
 from curate.records import Comparison, Rating, Reject, Sample, Status
 
+UNFINISHED = "unfinished"
+"""Signature of a unit of which only a part was rated: the next run reads it again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleRow:

@@ -41,7 +41,7 @@ class Library(Protocol):
         ...
 
     def embed_texts(self, texts: Sequence[str]) -> tuple[Float[Tensor, "batch dim"], list[bool]]:
-        """Embeddings, not normalised, and for each text whether it was cut to `context` tokens."""
+        """Embeddings, not normalised, and for each text whether not all of it was read: it was cut, or ends within."""
         ...
 
 
@@ -62,9 +62,8 @@ class Towers:
         """L2-normalised embeddings in float32 of normalised pixels; `keys` name the pixels, None remembers nothing."""
         if keys is None:
             return _normalised(self._library.embed_images(pixels))
-        return torch.stack(
-            self._pictures.many(keys, lambda new: list(_normalised(self._library.embed_images(pixels[list(new)]))))
-        )
+        found = self._pictures.many(keys, lambda new: _rows(_normalised(self._library.embed_images(pixels[list(new)]))))
+        return torch.stack(found)
 
     def texts(self, texts: Sequence[str]) -> tuple[Float[Tensor, "batch dim"], list[bool]]:
         """L2-normalised embeddings in float32, and for each text whether it was cut. A text goes through the tower once."""
@@ -79,7 +78,12 @@ class Towers:
     @torch.no_grad()
     def _embed(self, texts: Sequence[str]) -> list[tuple[Tensor, bool]]:
         embeddings, cut = self._library.embed_texts(texts)
-        return list(zip(_normalised(embeddings), cut, strict=True))
+        return list(zip(_rows(_normalised(embeddings)), cut, strict=True))
+
+
+def _rows(embeddings: Tensor) -> list[Tensor]:
+    """Each row in memory of its own, so that one that is remembered does not hold its batch."""
+    return [row.clone() for row in embeddings]
 
 
 def _normalised(embeddings: Tensor) -> Tensor:

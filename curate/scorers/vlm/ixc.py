@@ -28,11 +28,12 @@ from curate.records import Status
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import DTYPES, Precision
 from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.pretrained import read_config
 from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.vlm.heads import fitted_head, taken
 from curate.scorers.vlm.images import is_unfit
 from curate.scorers.vlm.internlm import PartialLlama, load_partial_llama
-from curate.scorers.vlm.loading import read_config, sharded_state
+from curate.scorers.vlm.loading import sharded_state
 from curate.scorers.vlm.templates import NEUTRALISED, defused
 from curate.scorers.vlm.tiles import TiledEye, Tiles, VisionArguments, load_tiled_eye
 from curate.scorers.vlm.tokens import all_failed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,6 @@ from torch import Tensor
 from curate.errors import WeightsError
 from curate.scorers.pretrained import complain_of
 from curate.scorers.weights import first_line
-
-
-def read_config(folder: Path, *kinds: str, where: str) -> dict[str, Any]:
-    """The `config.json` of a folder; `WeightsError` where it is of none of these kinds."""
-    config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if (kind := config.get("model_type")) not in kinds:
-        raise WeightsError(f"{where}: {folder} holds a model of the type '{kind}', not {' or '.join(kinds)}")
-    return config
 
 
 def sharded_state(folder: Path, *, where: str) -> dict[str, Tensor]:

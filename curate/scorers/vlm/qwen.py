@@ -25,8 +25,9 @@ from torch import Tensor
 from curate.cards import CardFile
 from curate.scorers.libraries import import_transformers
 from curate.scorers.pixels import Normalise
+from curate.scorers.pretrained import read_config
 from curate.scorers.vlm.images import patches
-from curate.scorers.vlm.loading import empty, filled, read_config
+from curate.scorers.vlm.loading import empty, filled
 from curate.scorers.weights import weights_folder
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)

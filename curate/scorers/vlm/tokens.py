@@ -74,7 +74,8 @@ class Eyes:
         self._reader = reader
         self._roles = tuple(roles)
         self._kind = kind
-        self._seen: Memo[Tensor] = Memo(REMEMBERED_PICTURES)
+        # A video is 150 MB of visual tokens, and nothing of it comes again.
+        self._seen: Memo[Tensor] = Memo(0 if kind == "video" else REMEMBERED_PICTURES)
 
     def unfit(self, inputs: Inputs) -> bool:
         """Whether a medium of this batch is of a shape that the network does not take."""

@@ -30,10 +30,11 @@ from curate.scorers.fixed_text import FixedText
 from curate.scorers.libraries import import_transformers
 from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.pixels import Normalise
+from curate.scorers.pretrained import read_config
 from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.vlm.heads import fitted_head, taken
 from curate.scorers.vlm.images import resize_tensor
-from curate.scorers.vlm.loading import empty, filled, read_config, sharded_state
+from curate.scorers.vlm.loading import empty, filled, sharded_state
 from curate.scorers.vlm.qwen import control_tokens
 from curate.scorers.vlm.templates import NEUTRALISED, fill, load_template
 from curate.scorers.weights import weights_folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 
 from curate.scorers.libraries import import_open_clip, import_transformers
-from tests.scorers.tiny.cards import Made
+from tests.scorers.tiny.cards import Made, Maker
 
 SIDE, WIDTH, SHARED, HEADS, LAYERS = 32, 32, 16, 4, 2
 ARCHITECTURE = "curate-tiny"
@@ -98,18 +99,17 @@ def openclip(folder: Path, *, quick_gelu: bool = False) -> Made:
     return Made(weights=weights, args={"model": name, "preprocess": {"size": SIDE}})
 
 
+def twin_of(args: Mapping[str, Any]) -> Maker:
+    """What makes the weights of a card of two CLIP towers, whichever."""
+    if args["library"] == "transformers":
+        return transformers_clip
+    return partial(openclip, quick_gelu=bool(args.get("quick_gelu")))
+
+
+DEFAULTS = {"curate.scorers.towers.clip:Similarity": twin_of}
+
 TINY = {
-    "clip-l14": transformers_clip,
     # Of this seed the cosines of the pictures that tests push uphill lie above zero, below which there is no gradient.
     "clipscore": partial(transformers_clip, seed=6),
-    "clipscore-torchmetrics": transformers_clip,
-    "clipscore-imagereward": transformers_clip,
     "long-clip": partial(transformers_clip, context=248),
-    "pickscore": transformers_clip,
-    "clip-h14": openclip,
-    "clip-bigg14": openclip,
-    "dfn5b-h14": partial(openclip, quick_gelu=True),
-    "hpsv2": openclip,
-    "hpsv2-1": openclip,
-    "social-reward": partial(openclip, quick_gelu=True),
 }

@@ -1,0 +1,96 @@
+"""Long shards: what is answered of one is kept before it is finished."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+import curate
+from curate.rating import engine
+from curate.store import Store
+from curate.testing import write_shard
+from tests.rating.conftest import png
+
+SAMPLES = 60
+
+
+@pytest.fixture
+def shard(tmp_path: Path) -> str:
+    write_shard(tmp_path / "long.tar", [(f"{number:03d}", {"png": png(number), "txt": b"a"}) for number in range(SAMPLES)])
+    return str(tmp_path / "long.tar")
+
+
+def card(folder: Path, target: str, **args: object) -> str:
+    fields = {"name": "kept", "version": 1, "about": "a number", "target": f"curate.testing:{target}", "args": args}
+    path = folder / "kept.yaml"
+    path.write_text(yaml.safe_dump({**fields, "dimensions": {"overall": {}}, "main": "overall"}))
+    return str(path)
+
+
+def rows(store: Path) -> list[tuple[str, float | None]]:
+    return sorted((row["sample"], row["value"]) for row in Store.open(store).export_rows("ratings").to_pylist())
+
+
+@pytest.mark.parametrize("problem", [KeyboardInterrupt, curate.CurateError])
+def test_a_run_that_is_stopped_inside_a_shard_keeps_what_is_answered(
+    problem: type[BaseException], shard: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rater = card(tmp_path, "BrightnessRater")
+    curate.rate([shard], raters=[rater], store=tmp_path / "undisturbed", workers=0)
+    answer = engine.Desk.answer
+    answered = iter(range(SAMPLES * 2))
+
+    def stopping(*args: object, **more: object) -> None:
+        if next(answered) == SAMPLES // 2:
+            raise problem("stopped")
+        answer(*args, **more)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as stop:
+        stop.setattr(engine.Desk, "answer", stopping)
+        with pytest.raises(problem):
+            curate.rate([shard], raters=[rater], store=tmp_path / "store", workers=0)
+    assert len(rows(tmp_path / "store")) == SAMPLES // 2
+    report = curate.rate([shard], raters=[rater], store=tmp_path / "store", workers=0)
+    assert report.computed == SAMPLES - SAMPLES // 2
+    assert rows(tmp_path / "store") == rows(tmp_path / "undisturbed")
+    assert curate.rate([shard], raters=[rater], store=tmp_path / "store", workers=0).computed == 0
+
+
+def test_now_and_then_what_is_answered_is_kept(shard: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "KEEP_SECONDS", 0.0)
+    seen: list[int] = []
+    finished = engine.Desk.unfinished
+
+    def watching(desk: engine.Desk) -> list[object]:
+        units = finished(desk)
+        seen.extend(len(unit.ratings) for unit in units)
+        return list(units)
+
+    monkeypatch.setattr(engine.Desk, "unfinished", watching)
+    rater = card(tmp_path, "ServerRater", slots=2, seconds=0.005)
+    curate.rate([shard], raters=[rater], store=tmp_path / "store", workers=0)
+    assert len(seen) > 3
+    assert seen == sorted(seen)
+    assert len(rows(tmp_path / "store")) == SAMPLES
+    assert Store.open(tmp_path / "store").export_rows("samples").num_rows == SAMPLES
+
+
+def test_a_second_rater_that_is_stopped_takes_no_sample_away(shard: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    curate.rate([shard], raters=["signal"], store=tmp_path / "store", workers=0)
+    before = Store.open(tmp_path / "store").export_rows("samples")
+    answer = engine.Desk.answer
+
+    def stopping(*args: object, **more: object) -> None:
+        if next(count) == 10:
+            raise KeyboardInterrupt
+        answer(*args, **more)  # type: ignore[arg-type]
+
+    count: Iterator[int] = iter(range(SAMPLES))
+    monkeypatch.setattr(engine.Desk, "answer", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        curate.rate([shard], raters=[card(tmp_path, "BrightnessRater")], store=tmp_path / "store", workers=0)
+    assert Store.open(tmp_path / "store").export_rows("samples") == before
+    assert curate.pair(tmp_path / "store", by="signal", out=tmp_path / "pairs").warnings == []
