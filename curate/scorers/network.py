@@ -135,6 +135,8 @@ class NetworkRater(BatchRater):
         for role, one in given.items():
             _check_pixels(role, one)
         check_beside(self.card, len(pixels), prompts, conditions)
+        if self.card.takes.prompt == "required" and not all(prompt.strip() for prompt in prompts or ()):
+            raise CurateError(f"{self.card.name} needs a prompt for each picture, and one is blank")
         fitted = {one.role: fit_tensor(one.make, given[one.role].to(self.device)) for one in self.preparations}
         scores = self.forward(Inputs(pixels=fitted, prompts=list(prompts or [""] * len(pixels))))
         for number, (status, detail) in scores.failures.items():

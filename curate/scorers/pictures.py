@@ -47,7 +47,7 @@ def check_beside(card: Card, pictures: int, prompts: Sequence[str] | None, condi
     """Raise `CurateError` where what is given beside some pictures is not what the card takes, one for each of them."""
     if isinstance(prompts, str):
         raise CurateError("prompts are a list, one text for each picture, not one text")
-    if card.takes.prompt == "required" and (prompts is None or not all(prompt.strip() for prompt in prompts)):
+    if card.takes.prompt == "required" and prompts is None:
         raise CurateError(f"{card.name} needs a prompt for each picture")
     for role in card.takes.conditions:
         if role not in conditions:

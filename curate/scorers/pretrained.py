@@ -62,7 +62,7 @@ def read_config(folder: Path, *kinds: str, where: str) -> dict[str, Any]:
         raise WeightsError(f"{where}: cannot read {folder / 'config.json'}: {first_line(problem)}") from problem
     kind = config.get("model_type") if isinstance(config, dict) else None
     if kind not in kinds:
-        raise WeightsError(f"{where}: {folder} holds a model of the type '{kind}', not '{' or '.join(kinds)}'")
+        raise WeightsError(f"{where}: {folder} holds a model of the type '{kind}', not {' or '.join(map(repr, kinds))}")
     return dict(config)
 
 

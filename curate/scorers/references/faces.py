@@ -84,9 +84,15 @@ def open_detector(path: Path, min_confidence: float) -> Any:
     return cv2.FaceDetectorYN.create(str(path), "", (LONGEST, LONGEST), min_confidence, _OVERLAP, _MOST)
 
 
+SMALLEST = 10
+"""Pixels of a side below which a picture shows no face; the detector was trained on faces of 10 pixels and more."""
+
+
 def find_faces(pixels: Pixels, detector: Any) -> list[Face]:
     """The faces in RGB pixels (height, width, 3), the surest first."""
     height, width = pixels.shape[:2]
+    if min(height, width) < SMALLEST:
+        return []  # OpenCV 4 finds a face in a single pixel
     scale = min(1.0, LONGEST / max(height, width))
     tall, wide = max(1, round(height * scale)), max(1, round(width * scale))
     small = resize(pixels, tall, wide, "bilinear")

@@ -400,7 +400,7 @@ def test_a_card_that_does_not_hold_together_is_a_sentence(
 def test_a_base_of_another_kind_is_refused(tmp_path: Path) -> None:
     file = tiny_card("hpsv3", tmp_path)
     (tmp_path / "base" / "config.json").write_text('{"model_type": "llava"}')
-    with pytest.raises(WeightsError, match="type 'llava', not qwen2_vl or qwen2_5_vl"):
+    with pytest.raises(WeightsError, match="type 'llava', not 'qwen2_vl' or 'qwen2_5_vl'"):
         load_rater(load_card(file.where))
 
 

@@ -149,7 +149,7 @@ def test_other_weights_are_refused(change: str, tmp_path: Path) -> None:
         state.pop(min(state))
     else:
         (tmp_path / "model" / "config.json").write_text('{"model_type": "qwen2_vl"}')
-        complaint = "type 'qwen2_vl', not idefics2"
+        complaint = "type 'qwen2_vl', not 'idefics2'"
     save_file(state, path)
     with pytest.raises(WeightsError, match=complaint):
         load_rater(load_card(file.where))
