@@ -149,8 +149,10 @@ class Desk:
         """Count what was said beside values, and keep an example of each way to fail."""
         for value in values.values():
             if value.status is Status.OK:
-                if value.detail and not value.detail.startswith(FRAMES):
-                    self.notes.setdefault(seat.card.name, Counter())[value.detail] += 1
+                # Which frames were seen differs from video to video; what else is said of them is worth counting.
+                said = (value.detail or "").partition("; ")[2] if (value.detail or "").startswith(FRAMES) else value.detail
+                if said:
+                    self.notes.setdefault(seat.card.name, Counter())[said] += 1
                     return
             elif value.status not in HEALTHY:
                 self.examples.setdefault((seat.card.name, value.status), f"{sample.key} in {sample.shard}: {value.detail}")
