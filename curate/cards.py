@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -26,6 +26,9 @@ NAME = r"^[a-z][a-z0-9_]*(?:-[a-z0-9_]+)*$"
 TARGET = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
 _SHA256 = r"^[0-9a-f]{64}$"
+
+_COMPARED = r"(?P<card>[^/:]+|.+\.ya?ml):(?P<role>[a-z][a-z0-9_]*)"
+"""A card, and the condition that it compares with in place of its own."""
 
 _SHAPES = {
     NAME: "a name of small letters, digits, '_' and dashes that begins with a letter",
@@ -83,12 +86,39 @@ class Takes(_Strict):
     response: Literal["image", "video", "text", "any"] = "image"
     prompt: Literal["required", "optional", "unused"] = "unused"
     conditions: tuple[str, ...] = ()
-    """Roles that must be there: source, mask, reference …"""
+    """Roles that must be there: source, mask, reference … Where further ones are optional, a numbered one of them (reference_0)
+    stands for the role itself."""
+    optional: tuple[str, ...] = ()
+    """Roles that are judged with where they are there, such as further references."""
 
-    @field_validator("conditions", mode="before")
+    @field_validator("conditions", "optional", mode="before")
     @classmethod
     def _tuple(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _once(self) -> Takes:
+        if twice := sorted(set(self.conditions) & set(self.optional)):
+            raise ValueError(f"'{twice[0]}' is among the conditions and optional as well")
+        return self
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """All media that are judged, or judged with: the response first, the optional ones last."""
+        return ("response", *self.conditions, *self.optional)
+
+    @property
+    def decides(self) -> dict[str, Any]:
+        """What of it decides a number; `optional` only where there is any, so that older fingerprints stay what they were."""
+        return self.model_dump(mode="json", exclude=None if self.optional else {"optional"})
+
+    def missing(self, there: Collection[str]) -> str | None:
+        """The first condition that is not among the roles that are there; None where nothing is missing."""
+        for role in self.conditions:
+            stand_ins = (one for one in self.optional if re.fullmatch(rf"{re.escape(role)}_\d+", one))
+            if role not in there and not any(one in there for one in stand_ins):
+                return role
+        return None
 
 
 class Card(_Strict):
@@ -104,6 +134,11 @@ class Card(_Strict):
     args: Mapping[str, Any] = Field(default_factory=dict)
     """Settings of the engine; they are part of the fingerprint."""
     judges: Literal["samples", "pairs"] = "samples"
+    pairing: Literal["all", "tournament"] = "all"
+    """For raters of pairs: every two of a group, or rounds between neighbours by wins so far (`curate.rating.pairing`).
+
+    No part of the fingerprint: it says which pairs are asked about, and nothing of the answers.
+    """
     takes: Takes = Takes()
     frames: Frames | None = Frames()
     """How a rater of pictures looks at videos, or which frames a rater of videos is given; null where it takes no video."""
@@ -150,6 +185,12 @@ class Card(_Strict):
             raise ValueError(f"it holds what is neither text nor number nor list nor mapping of them ({problem})") from problem
         return self
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields changed, which has a fingerprint of its own: pydantic would copy the old one with the rest."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("fingerprint", None)
+        return copy
+
     @cached_property
     def fingerprint(self) -> str:
         """16 hex characters over all that decides a number. Weights count by repository, revision and hash, not by path."""
@@ -164,7 +205,7 @@ class Card(_Strict):
             "target": self.target,
             "args": dict(self.args),
             "judges": self.judges,
-            "takes": self.takes.model_dump(mode="json"),
+            "takes": self.takes.decides,
             "frames": self.frames and self.frames.model_dump(mode="json"),
             "dimensions": sorted(self.dimensions),
             "higher_is_better": self.higher_is_better,
@@ -204,8 +245,31 @@ def shipped_cards() -> dict[str, CardFile]:
     return cards
 
 
-def load_card(name_or_path: str) -> CardFile:
-    """A card by name, or one of your own by the path of its file."""
+def shipped_names() -> frozenset[str]:
+    """The names of the cards that come with the package: each lies in a file of its name."""
+    return frozenset(entry.name.removesuffix(".yaml") for entry in content_files("annotators", "", ".yaml"))
+
+
+def load_card(spec: str) -> CardFile:
+    """A card by name, or one of your own by the path of its file; `NAME=CARD` is that card under another name.
+
+    `CARD:ROLE` is the card comparing with the condition ROLE in place of its own; `ssim:source` is named `ssim-source`.
+    The name is part of the fingerprint, so the same card under two names is two raters. A path that holds '=' is a path where
+    such a file exists. Raises `CardError`.
+    """
+    name, equals, card = spec.partition("=")
+    if equals and not Path(spec).exists():
+        if not re.fullmatch(NAME, name):
+            raise CardError(f"'{spec}' is no file, and '{name}' cannot name a rater; write NAME=CARD, with {_SHAPES[NAME]}")
+        file = _card_at(card)
+        return file.model_copy(update={"card": file.card.model_copy(update={"name": name})})
+    return _card_at(spec)
+
+
+def _card_at(name_or_path: str) -> CardFile:
+    """The card of a name or in a file, as it calls itself; `CARD:ROLE` is that card comparing with another condition."""
+    if compared := re.fullmatch(_COMPARED, name_or_path):
+        return _compared_with(_card_at(compared["card"]), compared["role"])
     if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path:
         path = Path(name_or_path)
         try:
@@ -220,6 +284,25 @@ def load_card(name_or_path: str) -> CardFile:
             f"no card is named '{name_or_path}'. {nearest(name_or_path, cards)} To use your own, pass the path of a YAML card."
         )
     return cards[name_or_path]
+
+
+def _compared_with(file: CardFile, role: str) -> CardFile:
+    """The card that compares with the condition `role` in place of its own, with the role behind its name: ssim-source.
+
+    Numbers of the original were measured with the card's own condition, so there are none. Raises `CardError` for a card that
+    does not compare with exactly one condition.
+    """
+    card = file.card
+    if len(card.takes.conditions) != 1:
+        several = f"takes {', '.join(card.takes.conditions)}" if card.takes.conditions else "compares with nothing"
+        raise CardError(f"{file.where}: '{card.name}' {several}, so ':{role}' is no one condition that it could take instead")
+    changed = {
+        "name": f"{card.name}-{role}",
+        "about": f"{card.about} Compared with the condition '{role}'.",
+        "takes": card.takes.model_copy(update={"conditions": (role,), "optional": ()}),
+        "parity": None,
+    }
+    return file.model_copy(update={"card": card.model_copy(update=changed)})
 
 
 def _with_contents(card: Card, folder: Path) -> Card:

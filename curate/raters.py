@@ -15,22 +15,30 @@ from __future__ import annotations
 import gc
 import importlib
 import math
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, cast, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeVar, cast, runtime_checkable
 
 from curate.cards import CardFile
 from curate.errors import CardError, MissingExtra
 from curate.frames import Frames
+from curate.halving import in_halves
 from curate.records import Sample, Status
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from curate.serving import Serving
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +87,9 @@ class Value:
     detail: str | None = None
     rationale: str | None = None
     orders_agree: bool | None = None
-    """For raters of pairs."""
+    """For raters of pairs: whether asking in both orders named the same winner."""
+    position_bias: float | None = None
+    """For raters of pairs that asked in both orders: see `curate.records.Comparison`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +143,15 @@ class Rater(Protocol):
         ...
 
 
+@runtime_checkable
+class Reporting(Protocol):
+    """A rater that has something to say of its own work: requests, tokens."""
+
+    def told(self) -> Mapping[str, float]:
+        """Numbers by name, of this run so far."""
+        ...
+
+
 class BatchRater(ABC):
     """A rater that scores batches; halves a batch that does not fit in memory, and keeps the smaller size."""
 
@@ -164,32 +183,17 @@ class BatchRater(ABC):
         return isinstance(problem, self.out_of_memory)
 
     def _within_memory(self, batch: list[Item]) -> Iterator[Judgement]:
-        waiting = [batch]
-        while waiting:
-            part = waiting.pop()
-            problem: str | None = None
-            try:
-                judgements = list(self.judge_batch(part))
-            except Exception as raised:
-                if self.is_out_of_memory(raised):
-                    problem = str(raised) or "out of memory"
-                elif len(part) == 1:
-                    yield failed(part[0], self.dimensions, Status.ERROR, f"{type(raised).__name__}: {raised}")
-                    continue
-                else:
-                    # One bad item must not cost its batch: ask one by one, and only the bad one fails.
-                    waiting.extend([one] for one in reversed(part))
-                    continue
-            if problem is None:
-                yield from judgements
-                continue
-            if len(part) == 1:
-                yield failed(part[0], self.dimensions, Status.OOM, problem)
-                continue
-            self.free_memory()
-            half = (len(part) + 1) // 2
-            self.batch_size = min(self.batch_size, half)
-            waiting.extend([part[half:], part[:half]])
+        return in_halves(
+            batch,
+            self.judge_batch,
+            failed=lambda item, status, detail: failed(item, self.dimensions, status, detail),
+            is_out_of_memory=self.is_out_of_memory,
+            shrink=self._shrink,
+        )
+
+    def _shrink(self, size: int) -> None:
+        self.free_memory()
+        self.batch_size = min(self.batch_size, size)
 
 
 class Replicas:
@@ -233,6 +237,31 @@ def _judged(replica: BatchRater, batch: list[Item]) -> list[Judgement]:
     return list(replica.judge(batch))
 
 
+class Shared:
+    """What the raters of one run have together, such as a server and its limits: made once, closed at the end."""
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, Any] = {}
+        self._stack = ExitStack()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], T], close: Callable[[T], None]) -> T:
+        """What is shared under a key; `make` makes it for the first who asks, `close` ends it with the run."""
+        with self._lock:
+            if key not in self._made:
+                made = make()
+                self._made[key] = made
+                self._stack.callback(close, made)
+            found: T = self._made[key]
+            return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What a run decides for its raters, whatever the card; nothing here may change a value."""
@@ -244,6 +273,30 @@ class Settings:
     offline: bool = False
     trust: bool = False
     """Allow targets outside `curate.` and code from model repositories."""
+    serving: Serving | None = None
+    """The server that judges with rubrics ask; None has them run on this machine."""
+    replies: Path | None = None
+    """The file in which the replies of judges are remembered; None remembers none."""
+    forget: bool = False
+    """Ask again for what is remembered."""
+    estimate: bool = False
+    """Judges with rubrics ask nothing, and count what they would ask."""
+    shared: Shared | None = None
+    """What the raters of one run have together."""
+
+
+def resolved_card(file: CardFile, settings: Settings) -> CardFile:
+    """The card with what only a run can say filled in, before its fingerprint is looked at: the model that a server serves.
+
+    An engine that needs this has a class method `resolved(file, settings) -> CardFile`; most do not. Raises as `load_rater` does.
+    """
+    if file.card.target.startswith("curate.scorers."):
+        return file  # Networks never need it, and importing theirs takes seconds that a finished run should not cost.
+    resolve = getattr(_engine(file, settings), "resolved", None)
+    if resolve is None:
+        return file
+    complete: CardFile = resolve(file, settings)
+    return complete
 
 
 def load_rater(file: CardFile, settings: Settings | None = None) -> Rater:
@@ -272,6 +325,24 @@ def load_rater(file: CardFile, settings: Settings | None = None) -> Rater:
 def _load_one(file: CardFile, settings: Settings) -> Rater:
     """The rater on one device."""
     card = file.card
+    factory = _engine(file, settings)
+    try:
+        rater = factory(file, settings)
+    except ModuleNotFoundError as problem:
+        raise MissingExtra(f"the rater '{card.name}'", card.extra or "all", problem) from problem
+    except (TypeError, ValueError, LookupError) as problem:
+        raise CardError(f"{file.where}: {card.target} does not take this card ({type(problem).__name__}: {problem})") from problem
+    if not isinstance(rater, Rater):
+        raise CardError(f"{file.where}: {card.target} did not make a rater (see curate.raters.Rater)")
+    missing = set(card.dimensions) - set(rater.dimensions)
+    if missing:
+        raise CardError(f"{file.where}: the engine gives {', '.join(rater.dimensions)}, not {', '.join(sorted(missing))}")
+    return rater
+
+
+def _engine(file: CardFile, settings: Settings) -> Callable[[CardFile, Settings], object]:
+    """What makes the raters of a card; raises `CardError` and `MissingExtra` as `load_rater` does."""
+    card = file.card
     module_name, factory_name = card.target.split(":")
     if not file.shipped and not settings.trust and not _is_ours(module_name):
         raise CardError(
@@ -288,20 +359,9 @@ def _load_one(file: CardFile, settings: Settings) -> Rater:
     borrowed = _is_ours(module_name) and not _is_ours(str(getattr(factory, "__module__", "")))
     if not callable(factory) or borrowed:
         raise CardError(f"{file.where}: {module_name} has no engine '{factory_name}'")
-    try:
-        rater = factory(file, settings)
-    except ModuleNotFoundError as problem:
-        raise MissingExtra(f"the rater '{card.name}'", card.extra or "all", problem) from problem
-    except (TypeError, ValueError, LookupError) as problem:
-        raise CardError(f"{file.where}: {card.target} does not take this card ({type(problem).__name__}: {problem})") from problem
-    if not isinstance(rater, Rater):
-        raise CardError(f"{file.where}: {card.target} did not make a rater (see curate.raters.Rater)")
-    missing = set(card.dimensions) - set(rater.dimensions)
-    if missing:
-        raise CardError(f"{file.where}: the engine gives {', '.join(rater.dimensions)}, not {', '.join(sorted(missing))}")
-    return rater
+    return cast("Callable[[CardFile, Settings], object]", factory)
 
 
 def _is_ours(module: str) -> bool:
-    """Whether a module is one that cards may name freely: curate's engines, and its raters for tests."""
-    return module == "curate.testing" or module.startswith("curate.scorers.")
+    """Whether a module is one that cards may name freely: curate's engines and judges, and its raters for tests."""
+    return module == "curate.testing" or module.startswith(("curate.scorers.", "curate.judges.", "curate.testing."))

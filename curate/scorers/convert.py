@@ -1,14 +1,16 @@
 """`curate raters convert`: pickled weights of a card become safetensors, in a process of its own.
 
 A pickle is a program. It is opened by `torch.load(weights_only=True)`, which runs none of it and knows tensors, numbers, texts
-and their containers; and that in a process with bounded memory and time, which may neither start another one nor open a
-connection (`curate.scorers.convert_process`). What comes out lies under the SHA-256 of the original, where
+and their containers, or, where it holds arrays of numpy, by `curate.scorers.array_pickles`; and that in a process with bounded
+memory and time, which may neither start another one nor open a connection (`curate.scorers.convert_process`). What comes out lies
+under the SHA-256 of the original, where
 `curate.scorers.states.load_state` looks for it, and beside it a record says what became of what.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -18,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from curate.cards import CardFile, Weights
-from curate.errors import WeightsError
+from curate.errors import MissingExtra, WeightsError
 from curate.files import atomic_file
-from curate.scorers.states import PICKLES, converted_path
-from curate.scorers.weights import weights_file
+from curate.scorers.pickles import PICKLES, converted_path
+from curate.weights import weights_file
 
 MEMORY_BYTES = 2 << 30
 """What the process may take beside three times the size of the file: as read, as written, and once more."""
@@ -56,11 +58,13 @@ def convert(file: CardFile, *, offline: bool = False) -> list[Conversion]:
     """Convert every pickled file of weights that a card names; what was converted before is left as it is.
 
     Raises `WeightsError` where the card names none, and for a file that is not to be had, that holds more than tensors, or that
-    takes more memory or time than its size explains.
+    takes more memory or time than its size explains; `MissingExtra` where there is one and torch is not installed.
     """
     roles = [role for role, weights in file.card.weights.items() if _file_name(weights).suffix in PICKLES]
     if not roles:
         raise WeightsError(f"{file.where}: '{file.card.name}' names no pickled file of weights, so there is nothing to convert")
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtra("converting weights", "rewards", ModuleNotFoundError("No module named 'torch'"))
     return [_converted(role, weights_file(file, role, offline=offline), file.where) for role in roles]
 
 

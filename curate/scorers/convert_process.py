@@ -12,6 +12,8 @@ import pickle  # for its exceptions alone; nothing here loads by it
 import re
 import resource
 import sys
+import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+
+from curate.scorers.array_pickles import arrays_of
 
 INSIDE = ("state_dict", "model_state_dict", "model", "module")
 """Where training scripts put the weights among other things."""
@@ -70,10 +74,30 @@ def tensors_of(loaded: object) -> tuple[dict[str, torch.Tensor], list[str]]:
     return found, left_out
 
 
+def read(original: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """The tensors of a file, by name, and the names of what is none.
+
+    What torch refuses may still hold arrays of numpy, unless it is an archive, which only torch writes.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the protocols of pickles that are not torch's
+            return tensors_of(torch.load(original, map_location="cpu", weights_only=True))
+    except pickle.UnpicklingError as problem:
+        if zipfile.is_zipfile(original):
+            raise
+        refused = problem
+    with original.open("rb") as file:
+        arrays, left_out = arrays_of(file)
+    if not arrays:
+        raise refused
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}, left_out
+
+
 def convert(original: Path, target: Path) -> dict[str, Any]:
     """Read the one, write the other, and say what was done or why not."""
     try:
-        tensors, left_out = tensors_of(torch.load(original, map_location="cpu", weights_only=True))
+        tensors, left_out = read(original)
         # Copies: safetensors refuses tensors that share memory, and a slice would bring all it was cut from.
         save_file({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}, target)
     except (MemoryError, RuntimeError) as problem:
@@ -98,7 +122,7 @@ def _why(problem: Exception) -> str:
         return f"it holds no tensors that can be read ({_words(problem)})"
     named = re.search(r"GLOBAL ([\w.]+)", str(problem))
     found = f" ({named[1]})" if named else ""
-    return f"it is no file of torch, or holds other things than tensors{found}, and these are never loaded"
+    return f"it is no file of torch or numpy, or holds other things than numbers{found}, and these are never loaded"
 
 
 def _words(problem: Exception) -> str:

@@ -13,9 +13,7 @@ Both doors give larger-is-better numbers, whatever the direction of the network'
 
 from __future__ import annotations
 
-import logging
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -26,14 +24,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from curate.cards import CardFile
-from curate.errors import CurateError
+from curate.errors import CardError, CurateError
 from curate.raters import BatchRater, Item, Judgement, Preparation, Settings, Value, failed, failure, measured
 from curate.records import Sample, Status
 from curate.scorers.devices import is_out_of_memory, pick_device
-from curate.scorers.pictures import Picture, check_beside, items_of
+from curate.scorers.pictures import Picture, check_beside
 from curate.scorers.pixels import fit_tensor
-
-logger = logging.getLogger(__name__)
+from curate.scorers.scoring import scores_of, tell
 
 _MOST_LEVEL = 2.0
 """Further from 0, pixels are on another scale (0 to 255)."""
@@ -47,7 +44,8 @@ class Inputs:
     """What a network is given: a batch, on its device."""
 
     pixels: Mapping[str, Pixels]
-    """By role; RGB in [0, 1], in the geometry that the preparation of the role makes, not normalised."""
+    """By role, of optional ones those that are there; RGB in [0, 1], in the geometry that the role's preparation makes, not
+    normalised."""
     prompts: Sequence[str] = ()
     """One for each sample; empty strings where there is none and the card can do without."""
     samples: Sequence[Sample] = ()
@@ -82,6 +80,11 @@ class NetworkRater(BatchRater):
     """Whether gradients of the scores reach the pixels."""
 
     def __init__(self, file: CardFile, settings: Settings, *, preparations: Sequence[Preparation]) -> None:
+        for one in preparations:
+            if one.role not in file.card.takes.roles:
+                raise CardError(
+                    f"{file.where}, field 'takes.conditions': the engine looks at the {one.role}, which is not named there"
+                )
         self.card = file.card
         self.dimensions = tuple(file.card.dimensions)
         self.batch_size = settings.batch_size or self.batch_size
@@ -93,7 +96,7 @@ class NetworkRater(BatchRater):
         """The scores of a batch. Differentiable with respect to the pixels, unless the engine says that it is not."""
 
     def score(
-        self, images: Sequence[Picture], prompts: Sequence[str] | None = None, **conditions: Sequence[Picture]
+        self, images: Sequence[Picture], prompts: Sequence[str] | None = None, **conditions: Sequence[Picture | None]
     ) -> Float[Tensor, "batch dimensions"]:
         """Scores of pictures, larger is better, columns in the order of the card's dimensions; float32, on the CPU.
 
@@ -101,17 +104,7 @@ class NetworkRater(BatchRater):
         pictures by role (`source=…`, `reference=…`). Raises `CurateError` for what the card needs and was not given, and where
         a picture could not be judged: a failure is no number.
         """
-        items = items_of(self.card, self.preparations, images, prompts, conditions)
-        judged = {judgement.item: judgement.values for judgement in self.judge(items)}
-        self._tell([said for values in judged.values() if (said := values[self.card.main].detail)], len(images))
-        scores = torch.empty(len(images), len(self.dimensions))
-        for number in range(len(images)):
-            for column, dimension in enumerate(self.dimensions):
-                value = judged[number][dimension]
-                if value.value is None:
-                    raise CurateError(f"{self.card.name} could not judge picture {number}: {value.status}, {value.detail}")
-                scores[number, column] = value.value
-        return self._sign * scores
+        return torch.from_numpy(scores_of(self.card, self, images, prompts, conditions))
 
     def score_tensor(
         self,
@@ -137,15 +130,21 @@ class NetworkRater(BatchRater):
         check_beside(self.card, len(pixels), prompts, conditions)
         if self.card.takes.prompt == "required" and not all(prompt.strip() for prompt in prompts or ()):
             raise CurateError(f"{self.card.name} needs a prompt for each picture, and one is blank")
-        fitted = {one.role: fit_tensor(one.make, given[one.role].to(self.device)) for one in self.preparations}
+        fitted = {
+            one.role: fit_tensor(one.make, given[one.role].to(self.device)) for one in self.preparations if one.role in given
+        }
         scores = self.forward(Inputs(pixels=fitted, prompts=list(prompts or [""] * len(pixels))))
+        tell(self.card, list(scores.notes.values()), len(pixels))
+        return self.column(scores, chosen)
+
+    def column(self, scores: Scores, dimension: str) -> Float[Tensor, " batch"]:
+        """One dimension of some scores, larger is better, with gradients; `CurateError` where a picture has no number."""
         for number, (status, detail) in scores.failures.items():
             raise CurateError(f"{self.card.name} could not judge picture {number}: {status}, {detail}")
-        values = scores.values[:, self.dimensions.index(chosen)]
+        values = scores.values[:, self.dimensions.index(dimension)]
         if not values.isfinite().all():
             raise CurateError(f"{self.card.name} gave a number that is not finite: {values.tolist()}")
-        self._tell(list(scores.notes.values()), len(pixels))
-        return self._sign * values
+        return values if self.card.higher_is_better else -values
 
     def is_out_of_memory(self, problem: BaseException) -> bool:
         return is_out_of_memory(problem)
@@ -154,13 +153,23 @@ class NetworkRater(BatchRater):
         judged: dict[int, Judgement] = {}
         ready = []
         for item in batch:
-            if self.card.takes.prompt == "required" and not (item.samples[0].prompt or "").strip():
-                judged[item.number] = failed(item, self.dimensions, Status.MISSING_PROMPT, "there is no prompt to compare with")
-            else:
+            why_not = self._unfit(item)
+            if why_not is None:
                 ready.append(item)
+            else:
+                judged[item.number] = failed(item, self.dimensions, *why_not)
         for items in self._alike(ready):
             judged.update((item.number, judgement) for item, judgement in zip(items, self._judge_alike(items), strict=True))
         return [judged[item.number] for item in batch]
+
+    def _unfit(self, item: Item) -> tuple[Status, str] | None:
+        """Why an item cannot go to the network; None where it can."""
+        takes = self.card.takes
+        if takes.prompt == "required" and not (item.samples[0].prompt or "").strip():
+            return Status.MISSING_PROMPT, "there is no prompt to compare with"
+        seen = {role for role, _ in item.prepared[0]}
+        role = takes.missing(seen) if "response" in seen else "response"
+        return None if role is None else (Status.UNSUPPORTED_MEDIA, f"the {role} is no picture")
 
     def free_memory(self) -> None:
         """What is remembered of pictures and texts is given up before a smaller batch is tried."""
@@ -169,20 +178,13 @@ class NetworkRater(BatchRater):
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _tell(self, notes: Sequence[str], pictures: int) -> None:
-        """Say what is to be said beside numbers that stand, once for each thing."""
-        for note, count in Counter(notes).items():
-            logger.warning("%s, of %d of %d pictures: %s", self.card.name, count, pictures, note)
-
-    @property
-    def _sign(self) -> float:
-        return 1.0 if self.card.higher_is_better else -1.0
-
     def _alike(self, batch: Sequence[Item]) -> list[list[Item]]:
-        """The items of a batch in groups whose pictures have the same sizes, so that each can be one tensor."""
+        """The items of a batch in groups with the same roles, of the same sizes, so that each can be one tensor."""
         groups: dict[tuple[tuple[int, ...], ...], list[Item]] = {}
         for item in batch:
-            shapes = tuple(item.prepared[0][(one.role, one.name)].shape for one in self.preparations)
+            prepared = item.prepared[0]
+            keys = ((one.role, one.name) for one in self.preparations)
+            shapes = tuple(prepared[key].shape if key in prepared else () for key in keys)
             groups.setdefault(shapes, []).append(item)
         return list(groups.values())
 
@@ -191,6 +193,8 @@ class NetworkRater(BatchRater):
     def _judge_alike(self, items: Sequence[Item]) -> list[Judgement]:
         pixels, keys = {}, {}
         for one in self.preparations:
+            if (one.role, one.name) not in items[0].prepared[0]:
+                continue  # optional, and none of these has it
             pixels[one.role] = self._on_device([item.prepared[0][(one.role, one.name)] for item in items])
             keys[one.role] = [f"{one.name}:{_digest(item, one.role)}" for item in items]
         prompts = [item.samples[0].prompt or "" for item in items]

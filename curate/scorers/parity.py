@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from curate.cards import CardFile
-from curate.errors import CurateError
+from curate.errors import CurateError, MissingExtra
 from curate.raters import Item, Preparation, Rater, Settings, load_rater
 from curate.records import Media, Sample, group_id, sample_id
-from curate.scorers.arguments import arguments
 from curate.scorers.golden import Case, Golden, Head, Inputs, Medium, load_golden
 from curate.scorers.pictures import items_of
 from curate.scorers.shelf import Shelf
-from curate.scorers.states import load_state
-from curate.scorers.towers.heads import Chain, HeadArguments, PromptArguments, Prompts
 from curate.shards.media import MediaError
 from curate.shards.video import Video
 
@@ -74,7 +70,7 @@ def parity(
         raise CurateError(f"the original of '{file.card.name}' has no number that can be tried here: {golden.unverified or ''}")
     shelf = Shelf(images)
     shelf.check(file.card.name, [medium for case in ready for medium in _media(case)])
-    trials = _try_head(file, golden, offline=offline) if isinstance(golden.head, Head) else []
+    trials = _try_head(file, golden, golden.head, offline=offline) if isinstance(golden.head, Head) else []
     if ready:
         rater = load_rater(file, Settings(device=device, offline=offline, trust=trust))
         try:
@@ -171,34 +167,13 @@ def _video_item(file: CardFile, preparations: Sequence[Preparation], path: Path,
     return Item(number=0, samples=(sample,), prepared=(prepared,))
 
 
-PROBES: Mapping[str, Callable[[int], torch.Tensor]] = {
-    "zero": torch.zeros,
-    "constant": lambda width: torch.full((width,), width**-0.5),
-    "first": lambda width: torch.eye(1, width)[0],
-}
-"""Embeddings that anybody can write down, by their width."""
-
-
-def _try_head(file: CardFile, golden: Golden, *, offline: bool) -> list[Trial]:
+def _try_head(file: CardFile, golden: Golden, head: Head, *, offline: bool) -> list[Trial]:
     """The head alone: needs its own small file of weights, and no encoder."""
-    assert isinstance(golden.head, Head), "the others have no head"
-    head, width = _load_head(file, offline=offline)
-    trials = []
-    for probe in golden.head.probes:
-        got = float(head(PROBES[probe.embedding](width)[None])[0, 0])
-        name = f"head of the embedding '{probe.embedding}'"
-        trials.append(_trial(name, file.card.main, probe.expected, got, golden.within, golden.head.about))
-    return trials
-
-
-def _load_head(file: CardFile, *, offline: bool) -> tuple[Any, int]:
-    """The head of a card over an encoder, and the width of the embeddings that it takes."""
-    state = load_state(file, "head", offline=offline)
-    if file.card.target.endswith(":PromptHead"):
-        chosen = arguments(file, PromptArguments)
-        width = max(array.shape[-1] for array in state.values())
-        return Prompts(state, column=chosen.column, scale=chosen.scale, width=width, where=file.where), width
-    shape = arguments(file, HeadArguments).head
-    first = f"{shape.layers[0]}.weight".removeprefix(".")
-    width = state[first].shape[1] if first in state else 0
-    return Chain(state, shape, width=width, where=file.where, place="weights.head"), width
+    try:
+        from curate.scorers.parity_heads import probed
+    except ModuleNotFoundError as problem:
+        raise MissingExtra("comparing a head with its original", "rewards", problem) from problem
+    return [
+        _trial(f"head of the embedding '{name}'", file.card.main, expected, got, golden.within, head.about)
+        for name, expected, got in probed(file, head, offline=offline)
+    ]

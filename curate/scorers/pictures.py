@@ -49,12 +49,12 @@ def check_beside(card: Card, pictures: int, prompts: Sequence[str] | None, condi
         raise CurateError("prompts are a list, one text for each picture, not one text")
     if card.takes.prompt == "required" and prompts is None:
         raise CurateError(f"{card.name} needs a prompt for each picture")
-    for role in card.takes.conditions:
-        if role not in conditions:
-            raise CurateError(f"{card.name} needs the condition '{role}': pass {role}=[…]")
+    if role := card.takes.missing(conditions):
+        raise CurateError(f"{card.name} needs the condition '{role}': pass {role}=[…]")
+    taken = card.takes.roles[1:]
     for role in conditions:
-        if role not in card.takes.conditions:
-            raise CurateError(f"{card.name} takes no condition '{role}'. {nearest(role, card.takes.conditions)}")
+        if role not in taken:
+            raise CurateError(f"{card.name} takes no condition '{role}'. {nearest(role, taken)}")
     for name, several in {"prompts": prompts, **conditions}.items():
         if several is not None and len(several) != pictures:
             raise CurateError(f"there are {pictures} pictures and {len(several)} {name}")
@@ -65,16 +65,19 @@ def items_of(
     preparations: Sequence[Preparation],
     images: Sequence[Picture],
     prompts: Sequence[str] | None,
-    conditions: Mapping[str, Sequence[Picture]],
+    conditions: Mapping[str, Sequence[Picture | None]],
 ) -> Iterator[Item]:
-    """An item for each picture, numbered from 0, prepared as a decode worker would; raises `CurateError` for what is missing."""
+    """An item for each picture, numbered from 0, prepared as a decode worker would; raises `CurateError` for what is missing.
+
+    A condition that a card can do without may be None for some of the pictures.
+    """
     check_beside(card, len(images), prompts, conditions)
     return (
         _item(
             number,
             preparations,
             prompts[number] if prompts else None,
-            {role: conditions[role][number] for role in conditions},
+            {role: shown for role, several in conditions.items() if (shown := several[number]) is not None},
             one,
         )
         for number, one in enumerate(images)
@@ -102,5 +105,5 @@ def _item(
         response=response,
         conditions=media,
     )
-    prepared = {(one.role, one.name): one.make(pixels[one.role]) for one in preparations}
+    prepared = {(one.role, one.name): one.make(pixels[one.role]) for one in preparations if one.role in pixels}
     return Item(number=number, samples=(sample,), prepared=(prepared,), pixels=(pixels,))

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from curate.errors import WeightsError
-from curate.scorers.weights import first_line
+from curate.weights import first_line
 
 SAFETENSORS = ("config.json", "model*.safetensors")
 PICKLED = ("config.json", "pytorch_model*.bin")

@@ -6,8 +6,6 @@ in a process of its own; nothing else of curate opens a pickle. What was convert
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,18 +15,9 @@ from safetensors.torch import load_file
 
 from curate.cards import CardFile
 from curate.errors import WeightsError
+from curate.scorers.pickles import PICKLES, converted_path
 from curate.scorers.pretrained import complain_of
-from curate.scorers.weights import first_line, weights_file
-
-PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".p", ".pkl", ".tar")
-
-
-def converted_path(original: Path) -> Path:
-    """Where the safetensors form of a pickled original lies, or will."""
-    root = os.environ.get("CURATE_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    with original.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Path(root) / "curate" / "converted" / f"{digest}.safetensors"
+from curate.weights import first_line, weights_file
 
 
 def load_state(file: CardFile, role: str, *, offline: bool = False) -> dict[str, torch.Tensor]:

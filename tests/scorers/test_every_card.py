@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,9 @@ from curate.errors import CurateError  # noqa: E402
 from curate.raters import Settings, load_rater  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.network import NetworkRater  # noqa: E402
+from curate.scorers.pictures import items_of  # noqa: E402
 from curate.testing import write_shard  # noqa: E402
+from tests.scorers import tensor_door  # noqa: E402
 from tests.scorers.tiny.cards import makers, tiny_card  # noqa: E402
 
 WITHOUT_WEIGHTS = {
@@ -72,7 +76,8 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def test_every_shipped_card_has_a_tiny_twin() -> None:
-    assert set(shipped_cards()) == set(MAKERS) | WITHOUT_WEIGHTS
+    of_scorers = {name for name, file in shipped_cards().items() if file.card.target.startswith("curate.scorers.")}
+    assert of_scorers == set(MAKERS) | WITHOUT_WEIGHTS
 
 
 def test_it_rates_a_shard(card: CardFile, pictures: list[np.ndarray], tmp_path: Path) -> None:
@@ -101,6 +106,65 @@ def test_one_by_one_and_together_are_the_same(card: CardFile, pictures: list[np.
     assert np.ptp(scores[0][:, 0]) > 0, "the pictures are told apart"
     scale = max(1.0, float(np.abs(scores[0]).max()))
     np.testing.assert_allclose(scores[0] / scale, scores[1] / scale, atol=1e-5)
+
+
+@contextmanager
+def every_layer(does: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[list[str]]:
+    """Of all networks, what each layer gives goes through `does` first; the names of the layers that were asked are gathered."""
+    asked: list[str] = []
+
+    def hook(layer: torch.nn.Module, _: object, given: object) -> object:
+        if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d | torch.nn.Conv3d) and isinstance(given, torch.Tensor):
+            asked.append(type(layer).__name__)
+            return does(given)
+        return given
+
+    handle = torch.nn.modules.module.register_module_forward_hook(hook)
+    try:
+        yield asked
+    finally:
+        handle.remove()
+
+
+def out_of_order(given: torch.Tensor) -> torch.Tensor:
+    raise RuntimeError("the device is out of order")
+
+
+def out_of_memory(given: torch.Tensor) -> torch.Tensor:
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+FAILURES = {
+    Status.NAN: lambda given: given * float("nan"),
+    Status.ERROR: out_of_order,
+    Status.OOM: out_of_memory,
+}
+"""What a network does that fails, by the status that is the answer."""
+
+
+@pytest.mark.parametrize("status", FAILURES, ids=str)
+def test_a_network_that_fails_gives_no_number(
+    rater: NetworkRater, pictures: list[np.ndarray], status: Status, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Originals give 0, 1, -1, the midpoint or a random number."""
+    monkeypatch.setattr(rater, "batch_size", 2)  # and afterwards what it was, since a lack of memory halves it
+    conditions = {role: [picture[::-1] for picture in pictures[:2]] for role in rater.card.takes.conditions}
+    items = [
+        replace(item, samples=(replace(item.samples[0], meta=WANTED),))
+        for item in items_of(rater.card, rater.preparations, pictures[:2], ["a cat"] * 2, conditions)
+    ]
+    rater.close()  # forgets what it knows of these pictures, and then what it was told falsely
+    with every_layer(FAILURES[status]) as asked:
+        judged = [judgement.values for judgement in rater.judge(items)]
+    rater.close()
+    if not asked:
+        pytest.skip("it has no layers that could fail")
+    found = [value for values in judged for value in values.values()]
+    assert len(judged) == 2
+    assert {value.value for value in found} == {None}
+    # GenEval counts what it finds and has no number to pass on, so a search among numbers that are none is an error.
+    expected = Status.ERROR if (rater.card.name, status) == ("geneval-hf", Status.NAN) else status
+    assert {value.status for value in found} == {expected}
 
 
 def tensor_score(rater: NetworkRater, pixels: torch.Tensor, beside: torch.Tensor) -> torch.Tensor:
@@ -139,6 +203,15 @@ def test_twenty_steps_of_ascent_raise_the_score(rater: NetworkRater, generated: 
         tensor_score(rater, pixels.clamp(0, 1), generated).sum().backward()
         optimiser.step()
     assert (tensor_score(rater, pixels.clamp(0, 1), generated).detach() > before).all()
+
+
+def test_the_doors_lie_no_further_apart_than_is_written(rater: NetworkRater) -> None:
+    """In docs/raters.md; `python -m tests.scorers.tensor_door` measures all of them again."""
+    doors = tensor_door.written()
+    assert (rater.card.name in doors) == rater.differentiable
+    if rater.differentiable:
+        door = doors[rater.card.name]
+        assert tensor_door.measured(rater)["difference"] <= door["difference"] + 1e-6 * max(1.0, door["span"])
 
 
 def test_a_network_without_gradients_refuses_the_tensor_door(rater: NetworkRater, generated: torch.Tensor) -> None:

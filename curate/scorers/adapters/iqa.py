@@ -31,7 +31,7 @@ from curate.scorers.libraries import import_transformers
 from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.pixels import declared_preparation
 from curate.scorers.references.base import AsItIs
-from curate.scorers.weights import first_line, weights_file
+from curate.weights import first_line, weights_file
 
 logger = logging.getLogger(__name__)
 

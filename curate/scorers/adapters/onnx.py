@@ -23,8 +23,8 @@ from curate.errors import CardError, CurateError, WeightsError
 from curate.raters import BatchRater, Item, Judgement, Preparation, Settings, measured
 from curate.scorers.adapters.onnx_file import has_external_data
 from curate.scorers.arguments import Arguments, arguments
-from curate.scorers.weights import first_line, weights_file
 from curate.shards.resize import Geometry, Interpolation, Mode, Rounding, resize
+from curate.weights import first_line, weights_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

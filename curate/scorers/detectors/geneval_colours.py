@@ -42,11 +42,17 @@ class Colours:
         self._background = np.array(background, dtype=np.uint8)
 
     def of(self, name: str, objects: Sequence[Found[Tensor]], picture: UInt8[np.ndarray, "height width 3"]) -> list[str]:
-        """The colour of each of a picture's objects, all of the class `name`; their masks have the size of the picture."""
+        """The colour of each of a picture's objects, all of the class `name`; their masks have the size of the picture.
+
+        Raises `FloatingPointError` where there is no telling, since the network's numbers are not finite.
+        """
         crops = np.stack([self._fit(self._cut_out(picture, one)) for one in objects])
         batch = torch.from_numpy(crops).to(self._device).movedim(-1, 1).float() / 255
         pictures = self._towers.images(self._normalise(batch), None)
-        return [self._names[column] for column in (pictures @ self._classifier(name).T).argmax(dim=-1).tolist()]
+        cosines = pictures @ self._classifier(name).T
+        if not cosines.isfinite().all():
+            raise FloatingPointError("the numbers of the network that tells colours are not finite")
+        return [self._names[column] for column in cosines.argmax(dim=-1).tolist()]
 
     def _cut_out(self, picture: NDArray[np.uint8], one: Found[Tensor]) -> NDArray[np.uint8]:
         left, top, right, bottom = map(int, one.box)

@@ -25,7 +25,7 @@ from pydantic import Field, field_validator
 from torch import Tensor
 
 from curate.cards import CardFile
-from curate.errors import CardError, CurateError, WeightsError
+from curate.errors import CardError, WeightsError
 from curate.raters import Preparation, Settings
 from curate.records import Status
 from curate.scorers.arguments import Arguments, arguments
@@ -36,8 +36,8 @@ from curate.scorers.pixels import Normalise, declared_preparation, fit_tensor
 from curate.scorers.pretrained import MODEL_FILES, load_pretrained
 from curate.scorers.references.encoders import IMAGENET_MEAN, IMAGENET_STD
 from curate.scorers.sharing import loaded_once, weights_key
-from curate.scorers.weights import weights_folder
 from curate.shards.resize import resize
+from curate.weights import weights_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -203,9 +203,7 @@ class GroundingRater(NetworkRater):
         """`score_tensor` with the wanted objects of each picture; gradients reach `pixels`. Raises `CurateError` likewise."""
         fitted = fit_tensor(self.preparations[0].make, pixels.to(self.device))
         scores = self._score([read_objects(one) for one in objects], fitted)
-        for number, (status, detail) in scores.failures.items():
-            raise CurateError(f"{self.card.name} could not judge picture {number}: {status}, {detail}")
-        return self._sign * scores.values[:, self.dimensions.index(dimension or self.card.main)]
+        return self.column(scores, dimension or self.card.main)
 
     def _score(self, wanted: Sequence[dict[str, int] | Refusal], pixels: Pixels) -> Scores:
         failures: dict[int, tuple[Status, str]] = {}

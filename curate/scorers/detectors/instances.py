@@ -24,7 +24,7 @@ from curate.scorers.pixels import Normalise
 from curate.scorers.pretrained import MODEL_FILES, load_pretrained
 from curate.scorers.references.encoders import IMAGENET_MEAN, IMAGENET_STD
 from curate.scorers.sharing import loaded_once, weights_key
-from curate.scorers.weights import weights_folder
+from curate.weights import weights_folder
 
 _MULTIPLE = 32
 
@@ -51,12 +51,17 @@ class Segmenter:
         self._normalise = Normalise(IMAGENET_MEAN, IMAGENET_STD)
 
     def find(self, pixels: Pixels, *, at_least: float) -> list[list[Instance]]:
-        """The objects of each picture surer than `at_least`, the surest first."""
+        """The objects of each picture surer than `at_least`, the surest first.
+
+        Raises `FloatingPointError` where the network's numbers are not finite: they are above nothing, and would show no object.
+        """
         height, width = pixels.shape[-2:]
         tall, wide = self.resized(height, width)
         inside = self._normalise(interpolate(pixels, (tall, wide), mode="bilinear"))
         padded = pad(inside, (0, -wide % _MULTIPLE, 0, -tall % _MULTIPLE))
         outputs = self._model(pixel_values=padded)
+        if not outputs.class_queries_logits.isfinite().all() or outputs.masks_queries_logits.isnan().any():
+            raise FloatingPointError("the numbers of the detector are not finite")
         found = []
         for classes, masks in zip(outputs.class_queries_logits, outputs.masks_queries_logits, strict=True):
             scores = classes.softmax(dim=-1)[:, :-1].flatten()

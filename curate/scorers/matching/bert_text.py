@@ -17,8 +17,9 @@ from torch import Tensor
 from curate.cards import CardFile
 from curate.errors import WeightsError
 from curate.scorers.libraries import import_transformers
+from curate.scorers.reading import control_tokens, notes_on, said_of
 from curate.scorers.sharing import Memo
-from curate.scorers.weights import weights_folder
+from curate.weights import weights_folder
 
 _VOCABULARY = ("tokenizer*.json",)
 _VOCABULARY_OF_OLD = ("vocab.txt",)
@@ -33,8 +34,8 @@ class WordPieces:
     ids: Int[Tensor, "batch length"]
     mask: Int[Tensor, "batch length"]
     """1 where there is a token, 0 where there is padding."""
-    cut: Sequence[bool]
-    """For each prompt, whether it was longer than the network takes."""
+    said: Sequence[str]
+    """What is to be said of each prompt, empty where nothing is: that it was cut, that it holds control tokens."""
 
 
 class Words:
@@ -43,7 +44,8 @@ class Words:
     def __init__(self, tokenizer: Any, *, length: int) -> None:
         self.length = length
         self._tokenizer = tokenizer
-        self._known: Memo[tuple[Tensor, Tensor, bool]] = Memo(REMEMBERED_PROMPTS)
+        self._control = control_tokens(tokenizer)
+        self._known: Memo[tuple[Tensor, Tensor, str]] = Memo(REMEMBERED_PROMPTS)
 
     def __call__(self, prompts: Sequence[str], device: torch.device) -> WordPieces:
         """The word pieces of the prompts; one that is too long loses its last words and keeps its end mark."""
@@ -51,26 +53,26 @@ class Words:
         return WordPieces(
             ids=torch.stack([ids for ids, _, _ in found]).to(device),
             mask=torch.stack([mask for _, mask, _ in found]).to(device),
-            cut=[cut for _, _, cut in found],
+            said=[said for _, _, said in found],
         )
 
     def notes(self, pieces: WordPieces) -> dict[int, str]:
-        """By position in the batch: what is to be said of prompts that were cut."""
-        return {number: f"the prompt was cut to {self.length} tokens" for number, cut in enumerate(pieces.cut) if cut}
+        """By position in the batch: what is to be said of prompts."""
+        return notes_on("the prompt", pieces.said)
 
     def forget(self) -> None:
         """Give back the memory of what was split."""
         self._known.clear()
 
-    def _split(self, prompts: Sequence[str]) -> list[tuple[Tensor, Tensor, bool]]:
+    def _split(self, prompts: Sequence[str]) -> list[tuple[Tensor, Tensor, str]]:
         return [self._padded(ids) for ids in self._tokenizer(list(prompts), truncation=False, verbose=False)["input_ids"]]
 
-    def _padded(self, ids: list[int]) -> tuple[Tensor, Tensor, bool]:
-        cut = len(ids) > self.length
-        kept = [*ids[: self.length - 1], ids[-1]] if cut else ids
+    def _padded(self, ids: list[int]) -> tuple[Tensor, Tensor, str]:
+        said = said_of(ids[1:-1], context=self.length, marks=2, control=self._control)
+        kept = [*ids[: self.length - 1], ids[-1]] if len(ids) > self.length else ids
         padding = self.length - len(kept)
         mask = torch.tensor([1] * len(kept) + [0] * padding)
-        return torch.tensor(kept + [self._tokenizer.pad_token_id] * padding), mask, cut
+        return torch.tensor(kept + [self._tokenizer.pad_token_id] * padding), mask, said
 
 
 def load_words(file: CardFile, *, length: int, vocabulary_size: int, marks: Sequence[str], offline: bool) -> Words:

@@ -35,7 +35,7 @@ from curate.scorers.picture_arguments import PictureArguments
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.pretrained import MODEL_FILES, load_pretrained
 from curate.scorers.sharing import Memo, loaded_once, weights_key
-from curate.scorers.weights import weights_folder
+from curate.weights import weights_folder
 
 _MARKS = ("[DEC]",)
 _LAST_EPSILON = 1e-5

@@ -29,7 +29,7 @@ from curate.scorers.picture_arguments import PictureArguments
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.states import fit, load_state
-from curate.scorers.weights import weights_file
+from curate.weights import weights_file
 
 _HEAD_WIDTHS = (1024, 128, 64, 16, 1)
 _HEAD_LAYERS = (0, 2, 4, 6, 7)

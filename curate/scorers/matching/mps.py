@@ -28,18 +28,19 @@ from torch import Tensor, nn
 
 from curate.cards import CardFile
 from curate.errors import WeightsError
+from curate.fixed_text import FixedText, load_text
 from curate.raters import Settings
 from curate.scorers.arguments import arguments
 from curate.scorers.devices import DTYPES
-from curate.scorers.fixed_text import FixedText, load_text
 from curate.scorers.libraries import import_transformers
 from curate.scorers.matching.mps_network import CrossNetwork, CrossSizes, cross_name
 from curate.scorers.network import Inputs, NetworkRater, Pixels, Scores
 from curate.scorers.picture_arguments import PictureArguments
 from curate.scorers.pixels import Normalise, declared_preparation
+from curate.scorers.reading import notes_on, said_of
 from curate.scorers.sharing import Memo, loaded_once, weights_key
 from curate.scorers.states import fit, load_state
-from curate.scorers.weights import weights_folder
+from curate.weights import weights_folder
 
 _BASE = (("config.json", "tokenizer*.json"), ("config.json", "vocab.json", "merges.txt"))
 _SPARE = re.compile(r"position_ids$")
@@ -67,7 +68,8 @@ class Prompt:
     """Which tokens the picture may read."""
     end: Float[Tensor, " width"]
     """The token that stands for the whole text."""
-    cut: bool
+    said: str
+    """Of a text that was cut or holds control tokens; else empty."""
 
 
 class MpsNetwork(nn.Module):
@@ -126,31 +128,32 @@ class Mps(NetworkRater):
         tokens = torch.stack([prompt.tokens for prompt in prompts])
         seen = self._network.cross(picture, tokens.to(dtype), torch.stack([prompt.read for prompt in prompts]))[:, 0]
         cosine = torch.cosine_similarity(seen.float(), torch.stack([prompt.end for prompt in prompts]), dim=-1)
-        note = f"the prompt was cut to {self._tokenizer.model_max_length} tokens"
         return Scores(
-            values=self._network.scale * cosine[:, None],
-            notes={number: note for number, prompt in enumerate(prompts) if prompt.cut},
+            values=self._network.scale * cosine[:, None], notes=notes_on("the prompt", [prompt.said for prompt in prompts])
         )
 
     @torch.no_grad()
     def _know(self, prompts: Sequence[str]) -> list[Prompt]:
-        tokens, ids, cut = self._embed(prompts)
+        tokens, ids, said = self._embed(prompts)
         best = (tokens @ self._condition.T).amax(dim=-1)
         read = best / best.amax(dim=-1, keepdim=True) > self._threshold
         # The end token has the largest id; padding repeats it, and the first one counts.
         ends = tokens[torch.arange(len(ids)), ids.argmax(dim=-1)]
-        return [
-            Prompt(tokens=tokens[number], read=read[number], end=ends[number], cut=was_cut) for number, was_cut in enumerate(cut)
-        ]
+        return [Prompt(tokens=tokens[number], read=read[number], end=ends[number], said=one) for number, one in enumerate(said)]
 
     @torch.no_grad()
-    def _embed(self, texts: Sequence[str]) -> tuple[Float[Tensor, "batch tokens width"], Tensor, list[bool]]:
-        """Tokens in the shared space in float32, their ids, and for each text whether it was cut."""
+    def _embed(self, texts: Sequence[str]) -> tuple[Float[Tensor, "batch tokens width"], Tensor, list[str]]:
+        """Tokens in the shared space in float32, their ids, and what is to be said of each text."""
         room = self._tokenizer.model_max_length
         fitted = self._tokenizer(list(texts), padding="max_length", truncation=True, max_length=room, return_tensors="pt")
         ids = fitted["input_ids"].to(self.device)
-        whole = self._tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
-        return self._network.text_tokens(ids).float(), ids, [len(one) > room for one in whole]
+        whole = self._tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+        control = {
+            self._tokenizer.bos_token_id: self._tokenizer.bos_token,
+            self._tokenizer.eos_token_id: self._tokenizer.eos_token,
+        }
+        said = [said_of(one, context=room, marks=2, control=control) for one in whole]
+        return self._network.text_tokens(ids).float(), ids, said
 
 
 def load_network(file: CardFile, args: MpsArguments, base: Path, device: torch.device, *, offline: bool) -> MpsNetwork:

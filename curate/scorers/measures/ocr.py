@@ -20,8 +20,8 @@ from curate.raters import BatchRater, Item, Judgement, Preparation, Settings, fa
 from curate.records import Status
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.measures.quoted import agreement, quoted_texts
-from curate.scorers.weights import weights_file
 from curate.shards.resize import longest_size, resize
+from curate.weights import weights_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,7 +97,12 @@ class QuotedText(BatchRater):
         """Lines of text in the picture, from top to bottom."""
         # The reader takes arrays in OpenCV's order of colours.
         found = self._reader(np.ascontiguousarray(pixels[..., ::-1]))
-        return list(found.txts or ())
+        lines, scores = found.txts, found.scores
+        if lines is None:
+            return []
+        if isinstance(lines, str) or not all(isinstance(line, str) for line in lines) or len(lines) != len(scores):
+            raise ValueError(f"the reader gave {lines!r:.80}, which are no lines of text")
+        return list(lines)
 
 
 def _reader(file: CardFile, args: OcrArguments, *, offline: bool) -> Any:
@@ -106,4 +111,26 @@ def _reader(file: CardFile, args: OcrArguments, *, offline: bool) -> Any:
 
     parts = {"Det": "detector", "Cls": "turner", "Rec": "reader"}
     models = {f"{part}.model_path": str(weights_file(file, role, offline=offline)) for part, role in parts.items()}
-    return RapidOCR(params={**models, "Global.text_score": args.min_confidence, "Global.log_level": "critical"})
+    reader = RapidOCR(params={**models, "Global.text_score": args.min_confidence, "Global.log_level": "critical"})
+    # Loaded now, not at the first picture: a model that cannot be run is said before the run.
+    for name in ("det", "cls", "rec"):
+        load = getattr(reader, f"_load_{name}_model", None)  # older ones load by themselves
+        part = load() if load is not None else getattr(reader, f"text_{name}")
+        part.session = _Checked(part.session)
+    return reader
+
+
+class _Checked:
+    """A session of RapidOCR whose numbers are looked at: of numbers that are not finite it makes "no text", and says nothing."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = self._session(pixels)
+        if not np.isfinite(found).all():
+            raise ValueError("the numbers of the reader's network are not finite")
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)

@@ -1,7 +1,8 @@
 """Raters that compare a picture with others: with its source, or with one reference or several.
 
-A card says which conditions it compares with (`takes.conditions`); all of them have to be there. Of several, the mean is
-taken, or the largest where the card says `several: max`. What is computed of the picture is computed once for all of them.
+A card says which conditions it compares with: all of `takes.conditions` have to be there, of `takes.optional` those count that
+are there. Of several, the mean is taken, or the largest where the card says `several: max`. What is computed of the picture is
+computed once for all of them.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class ReferenceRater(NetworkRater, Generic[F]):
     def __init__(
         self, file: CardFile, settings: Settings, *, prepare: Callable[[str], Preparation], several: Several = "mean"
     ) -> None:
-        self.references = file.card.takes.conditions
-        if not self.references:
+        self.references = file.card.takes.roles[1:]
+        if not file.card.takes.conditions:
             raise CardError(f"{file.where}, field 'takes.conditions': say what pictures are compared with, such as [reference]")
         super().__init__(file, settings, preparations=[prepare(role) for role in ("response", *self.references)])
         self._several = several
@@ -63,9 +64,8 @@ class ReferenceRater(NetworkRater, Generic[F]):
             nothing = torch.zeros(batch, len(self.dimensions))
             return Scores(values=nothing, failures=dict.fromkeys(range(batch), (Status.NOT_APPLICABLE, why_not)))
         response = self.describe(inputs.pixels["response"], inputs.keys_of("response"))
-        found = torch.stack(
-            [self.compare(response, self.describe(inputs.pixels[role], inputs.keys_of(role))) for role in self.references]
-        )
+        there = [role for role in self.references if role in inputs.pixels]
+        found = torch.stack([self.compare(response, self.describe(inputs.pixels[role], inputs.keys_of(role))) for role in there])
         return Scores(values=found.mean(dim=0) if self._several == "mean" else found.amax(dim=0))
 
     def _why_not(self, inputs: Inputs) -> str | None:
@@ -74,6 +74,8 @@ class ReferenceRater(NetworkRater, Generic[F]):
         if min(tall, wide) < self.smallest:
             return f"{wide} x {tall} pixels are too few: {self.card.name} needs {self.smallest} on each side"
         for role in () if self.any_size else self.references:
+            if role not in inputs.pixels:
+                continue
             height, width = inputs.pixels[role].shape[-2:]
             if (height, width) != (tall, wide):
                 return (

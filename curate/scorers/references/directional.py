@@ -27,6 +27,7 @@ from curate.records import Sample, Status
 from curate.scorers.arguments import arguments
 from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.pixels import Normalise, declared_preparation
+from curate.scorers.reading import notes_on
 from curate.scorers.towers.clip import TowerArguments, load_towers
 
 _NO_CHANGE = 1e-6
@@ -113,12 +114,11 @@ class Directional(NetworkRater):
         return _carried(inputs.samples[number]) if inputs.samples else None
 
     def _texts(self, captions: Sequence[Captions]) -> tuple[Tensor, Tensor, dict[int, str]]:
-        """Embeddings of the captions before and after, and notes on those that were cut."""
-        before, cut_before = self._towers.texts([one.before for one in captions])
-        after, cut_after = self._towers.texts([one.after for one in captions])
-        note = f"a caption was cut to {self._towers.context} tokens"
-        either = zip(cut_before, cut_after, strict=True)
-        return before, after, {number: note for number, cut in enumerate(either) if any(cut)}
+        """Embeddings of the captions before and after, and notes on those that were cut or hold control tokens."""
+        before, said_before = self._towers.texts([one.before for one in captions])
+        after, said_after = self._towers.texts([one.after for one in captions])
+        either = (dict.fromkeys(filter(None, both)) for both in zip(said_before, said_after, strict=True))
+        return before, after, notes_on("a caption", [" and ".join(said) for said in either])
 
 
 def _carried(sample: Sample) -> Captions | None:

@@ -34,7 +34,7 @@ from curate.scorers.references.image_similarity import EmbeddingSimilarity
 from curate.scorers.references.vit import VisionTransformer, build_vit
 from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.states import load_state
-from curate.scorers.weights import first_line, weights_file
+from curate.weights import first_line, weights_file
 
 _UPDATE = re.compile(r"(?:base_model\.model\.)?extractor_list\.(\d+)\.model\.(.+)\.lora_([AB])\.weight")
 

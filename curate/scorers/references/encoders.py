@@ -16,7 +16,7 @@ from curate.scorers.libraries import import_transformers
 from curate.scorers.pretrained import MODEL_FILES, load_pretrained
 from curate.scorers.sharing import Memo, loaded_once, weights_key
 from curate.scorers.towers.two_towers import REMEMBERED_PICTURES
-from curate.scorers.weights import weights_folder
+from curate.weights import weights_folder
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -2,6 +2,7 @@
 
     value = the largest, over the faces of the picture, of cos(embedding, mean embedding of the references' largest faces)
 
+The references that a sample has are averaged, however many they are (`takes.optional`); one without a face leaves no value.
 The identity reward of ID-Aligner (Chen et al., 2024) is the model, with a detector and a recogniser whose weights come inside a
 package: Zhong et al., SFace, TIP 2021, by OpenCV's zoo. Not comparable with numbers of ArcFace or FaceNet; OpenCV takes 0.363 and
 more as the same person. Where no face is found there is no value: neither a 0 nor the lowest of the group.
@@ -12,6 +13,8 @@ Faces are found and aligned where pictures are decoded, so that only squares of 
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,14 +26,14 @@ from torch import Tensor
 from curate.cards import CardFile
 from curate.errors import CardError
 from curate.raters import Preparation, Settings
-from curate.records import Status
+from curate.records import Sample, Status
 from curate.scorers.adapters.onnx import open_session
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.references.faces import SIDE, FaceCrops, open_detector
 from curate.scorers.sharing import Memo
 from curate.scorers.towers.two_towers import REMEMBERED_PICTURES
-from curate.scorers.weights import weights_file
+from curate.weights import weights_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,8 +57,8 @@ class Identity(NetworkRater):
 
     def __init__(self, file: CardFile, settings: Settings) -> None:
         args = arguments(file, IdentityArguments)
-        self.references = file.card.takes.conditions
-        if not self.references:
+        self.references = file.card.takes.roles[1:]
+        if not file.card.takes.conditions:
             raise CardError(f"{file.where}, field 'takes.conditions': say whose face is looked for, such as [reference]")
         detector = weights_file(file, "detector", offline=settings.offline)
         open_detector(detector, args.min_confidence)  # What cannot be run is said now, not sample by sample.
@@ -73,15 +76,24 @@ class Identity(NetworkRater):
     def forward(self, inputs: Inputs) -> Scores:
         """The values of a batch; here "pixels" are faces, (batch, faces, 3, 112, 112), as many in each item of the batch."""
         count = len(inputs.pixels["response"])
-        for role in ("response", *self.references):
+        there = [role for role in self.references if role in inputs.pixels]
+        for role in ("response", *there):
             if inputs.pixels[role].shape[1] == 0:
                 which = "picture" if role == "response" else role
                 why_not = (Status.NOT_APPLICABLE, f"no face was found in the {which}")
                 return Scores(values=torch.zeros(count, 1), failures=dict.fromkeys(range(count), why_not))
         faces = self._embedded(inputs, "response")
-        references = torch.stack([self._embedded(inputs, role)[:, 0] for role in self.references]).mean(dim=0)
+        references = torch.stack([self._embedded(inputs, role)[:, 0] for role in there]).mean(dim=0)
         alike = torch.nn.functional.cosine_similarity(faces, references[:, None], dim=-1)
-        return Scores(values=alike.amax(dim=1, keepdim=True) if self._faces == "best" else alike[:, :1])
+        values = alike.amax(dim=1, keepdim=True) if self._faces == "best" else alike[:, :1]
+        return Scores(values=values, notes=self._left_out(inputs.samples))
+
+    def _left_out(self, samples: Sequence[Sample]) -> dict[int, str]:
+        """By position in the batch: references of the samples that the card does not name, and which did not count."""
+        numbered = re.compile("|".join(rf"{re.escape(role)}_\d+" for role in self.card.takes.conditions))
+        further = [[role for role in one.conditions if numbered.fullmatch(role)] for one in samples]
+        counts = (len(set(roles) - set(self.references)) for roles in further)
+        return {number: f"{count} further references did not count" for number, count in enumerate(counts) if count}
 
     def _embedded(self, inputs: Inputs, role: str) -> Float[Tensor, "batch faces dim"]:
         pixels, keys = inputs.pixels[role], inputs.keys_of(role)

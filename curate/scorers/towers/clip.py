@@ -11,7 +11,8 @@ Papers: Radford et al., Learning Transferable Visual Models From Natural Languag
 Pillow as the original processors do (`preprocess.backend: fast` trades the last digit for speed), and embeddings are normalised
 and multiplied in float32 whatever the precision of the towers, since good pictures differ in the third digit.
 
-A prompt longer than the text tower takes is cut, as it was in the originals. Its value stands, and says so in its detail.
+A prompt longer than the text tower takes is cut, and one that holds the marks of beginning or end as text is read as if they were
+those, as it was in the originals. Its value stands, and says so in its detail.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from curate.scorers.devices import DTYPES
 from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.picture_arguments import PictureArguments
 from curate.scorers.pixels import Normalise, declared_preparation
+from curate.scorers.reading import notes_on
 from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.towers.openclip import load_openclip_towers
 from curate.scorers.towers.siglip import Wording, load_siglip_towers
@@ -93,12 +95,11 @@ class Similarity(NetworkRater):
 
     def forward(self, inputs: Inputs) -> Scores:
         pictures = self._towers.images(self._normalise(inputs.pixels["response"]), inputs.keys_of("response"))
-        texts, cut = self._towers.texts([f"{self._args.prefix}{prompt}" for prompt in inputs.prompts])
+        texts, said = self._towers.texts([f"{self._args.prefix}{prompt}" for prompt in inputs.prompts])
         values = self._factor * (pictures * texts).sum(dim=-1, keepdim=True) + self._bias
         if self._args.at_least is not None:
             values = values.clamp(min=self._args.at_least)
-        note = f"the prompt was cut to {self._towers.context} tokens"
-        return Scores(values=self._args.times * values, notes={number: note for number, was_cut in enumerate(cut) if was_cut})
+        return Scores(values=self._args.times * values, notes=notes_on("the prompt", said))
 
 
 def load_towers(file: CardFile, args: TowerArguments, device: torch.device, *, offline: bool) -> Towers:

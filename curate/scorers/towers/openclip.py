@@ -15,6 +15,7 @@ import torch
 from curate.cards import CardFile
 from curate.errors import CardError, nearest
 from curate.scorers.libraries import import_open_clip
+from curate.scorers.reading import said_of
 from curate.scorers.states import fit, load_state
 
 
@@ -24,6 +25,7 @@ class OpenClipTowers:
     def __init__(self, model: Any, tokenizer: Any, *, image_side: int, width: int, scale: float) -> None:
         self._model = model
         self._tokenizer = tokenizer
+        self._control = {number: tokenizer.decoder[number] for number in tokenizer.all_special_ids}
         self.image_side = image_side
         self.context = int(model.context_length)
         self.width = width
@@ -35,11 +37,11 @@ class OpenClipTowers:
         features: torch.Tensor = self._model.encode_image(pixels.to(parameter.device, parameter.dtype))
         return features
 
-    def embed_texts(self, texts: Sequence[str]) -> tuple[torch.Tensor, list[bool]]:
+    def embed_texts(self, texts: Sequence[str]) -> tuple[torch.Tensor, list[str]]:
         tokens = self._tokenizer(list(texts), context_length=self.context)
         features: torch.Tensor = self._model.encode_text(tokens.to(self._model.logit_scale.device))
-        # Two more for the marks of beginning and end.
-        return features, [len(self._tokenizer.encode(text)) + 2 > self.context for text in texts]
+        split = (self._tokenizer.encode(text) for text in texts)
+        return features, [said_of(ids, context=self.context, marks=2, control=self._control) for ids in split]
 
 
 def load_openclip_towers(

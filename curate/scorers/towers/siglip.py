@@ -25,7 +25,8 @@ from curate.cards import CardFile
 from curate.errors import WeightsError
 from curate.scorers.libraries import import_transformers
 from curate.scorers.pretrained import MODEL_FILES, load_pretrained
-from curate.scorers.weights import weights_folder
+from curate.scorers.reading import control_tokens, said_of
+from curate.weights import weights_folder
 
 Wording = Literal["as_is", "lower", "canonical"]
 """What is done to a text before it becomes tokens."""
@@ -49,6 +50,7 @@ class SiglipTowers:
         self._model = model
         self._tokenizer = tokenizer
         self._wording: Wording = wording
+        self._control = control_tokens(tokenizer)
         self.image_side = int(model.config.vision_config.image_size)
         self.context = int(model.config.text_config.max_position_embeddings)
         self.width = int(model.config.vision_config.hidden_size)
@@ -67,7 +69,7 @@ class SiglipTowers:
         ).pooler_output
         return features
 
-    def embed_texts(self, texts: Sequence[str]) -> tuple[torch.Tensor, list[bool]]:
+    def embed_texts(self, texts: Sequence[str]) -> tuple[torch.Tensor, list[str]]:
         tokens = self._tokenizer([worded(text, self._wording) for text in texts], add_special_tokens=False, verbose=False)[
             "input_ids"
         ]
@@ -76,7 +78,7 @@ class SiglipTowers:
             kept = [*ids[: self.context - 1], self._tokenizer.eos_token_id]
             row[: len(kept)] = torch.tensor(kept)
         features: torch.Tensor = self._model.get_text_features(input_ids=rows.to(self._model.logit_scale.device)).pooler_output
-        return features, [len(ids) + 1 > self.context for ids in tokens]
+        return features, [said_of(ids, context=self.context, marks=1, control=self._control) for ids in tokens]
 
 
 def load_siglip_towers(

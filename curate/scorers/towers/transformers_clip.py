@@ -19,7 +19,8 @@ from curate.cards import CardFile
 from curate.errors import WeightsError
 from curate.scorers.libraries import import_transformers
 from curate.scorers.pretrained import MODEL_FILES, load_pretrained
-from curate.scorers.weights import weights_folder
+from curate.scorers.reading import said_of
+from curate.weights import weights_folder
 
 _TOKENIZER = ("tokenizer*.json",)
 _TOKENIZER_OF_OLD = ("vocab.json", "merges.txt")
@@ -32,6 +33,8 @@ class TransformersTowers:
     def __init__(self, model: Any, tokenizer: Any, scale: float) -> None:
         self._model = model
         self._tokenizer = tokenizer
+        # Not all that it calls special: its padding may be a plain '!'.
+        self._control = {tokenizer.bos_token_id: tokenizer.bos_token, tokenizer.eos_token_id: tokenizer.eos_token}
         self.image_side = int(model.config.vision_config.image_size)
         self.context = int(model.config.text_config.max_position_embeddings)
         self.width = int(model.config.projection_dim)
@@ -42,12 +45,12 @@ class TransformersTowers:
         parameter = self._model.logit_scale
         return _projected(self._model.get_image_features(pixel_values=pixels.to(parameter.device, parameter.dtype)))
 
-    def embed_texts(self, texts: Sequence[str]) -> tuple[torch.Tensor, list[bool]]:
+    def embed_texts(self, texts: Sequence[str]) -> tuple[torch.Tensor, list[str]]:
         # Attention is causal and pooling ends at the end token, so padding to the longest changes nothing.
         tokens = self._tokenizer(list(texts), padding=True, truncation=True, max_length=self.context, return_tensors="pt")
-        lengths = [len(ids) for ids in self._tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]]
+        whole = self._tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
         features = self._model.get_text_features(**tokens.to(self._model.logit_scale.device))
-        return _projected(features), [length > self.context for length in lengths]
+        return _projected(features), [said_of(ids, context=self.context, marks=2, control=self._control) for ids in whole]
 
 
 def load_transformers_towers(file: CardFile, *, dtype: torch.dtype, device: torch.device, offline: bool) -> TransformersTowers:

@@ -40,8 +40,8 @@ class Library(Protocol):
         """Embeddings, not normalised, of normalised pixels in float32."""
         ...
 
-    def embed_texts(self, texts: Sequence[str]) -> tuple[Float[Tensor, "batch dim"], list[bool]]:
-        """Embeddings, not normalised, and for each text whether not all of it was read: it was cut, or ends within."""
+    def embed_texts(self, texts: Sequence[str]) -> tuple[Float[Tensor, "batch dim"], list[str]]:
+        """Embeddings, not normalised, and what is to be said of each text (`curate.scorers.reading.said_of`)."""
         ...
 
 
@@ -56,7 +56,7 @@ class Towers:
         self.bias = library.bias
         self._library = library
         self._pictures: Memo[Tensor] = Memo(REMEMBERED_PICTURES)
-        self._texts: Memo[tuple[Tensor, bool]] = Memo(REMEMBERED_TEXTS)
+        self._texts: Memo[tuple[Tensor, str]] = Memo(REMEMBERED_TEXTS)
 
     def images(self, pixels: Float[Tensor, "batch 3 side side"], keys: Sequence[str] | None) -> Float[Tensor, "batch dim"]:
         """L2-normalised embeddings in float32 of normalised pixels; `keys` name the pixels, None remembers nothing."""
@@ -65,10 +65,11 @@ class Towers:
         found = self._pictures.many(keys, lambda new: _rows(_normalised(self._library.embed_images(pixels[list(new)]))))
         return torch.stack(found)
 
-    def texts(self, texts: Sequence[str]) -> tuple[Float[Tensor, "batch dim"], list[bool]]:
-        """L2-normalised embeddings in float32, and for each text whether it was cut. A text goes through the tower once."""
+    def texts(self, texts: Sequence[str]) -> tuple[Float[Tensor, "batch dim"], list[str]]:
+        """L2-normalised embeddings in float32, and what is to be said of each text: that it was cut, that it holds control
+        tokens; empty where nothing is. A text goes through the tower once."""
         found = self._texts.many(texts, lambda new: self._embed([texts[position] for position in new]))
-        return torch.stack([embedding for embedding, _ in found]), [cut for _, cut in found]
+        return torch.stack([embedding for embedding, _ in found]), [said for _, said in found]
 
     def forget(self) -> None:
         """Give back the memory of what was embedded."""
@@ -76,9 +77,9 @@ class Towers:
         self._texts.clear()
 
     @torch.no_grad()
-    def _embed(self, texts: Sequence[str]) -> list[tuple[Tensor, bool]]:
-        embeddings, cut = self._library.embed_texts(texts)
-        return list(zip(_rows(_normalised(embeddings)), cut, strict=True))
+    def _embed(self, texts: Sequence[str]) -> list[tuple[Tensor, str]]:
+        embeddings, said = self._library.embed_texts(texts)
+        return list(zip(_rows(_normalised(embeddings)), said, strict=True))
 
 
 def _rows(embeddings: Tensor) -> list[Tensor]:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from curate.cards import CardFile
 from curate.scorers.libraries import import_transformers
 from curate.scorers.pretrained import MODEL_FILES, load_pretrained
-from curate.scorers.weights import weights_folder
+from curate.weights import weights_folder
 
 _transformers = import_transformers()
 _T5Config: Any = _transformers.T5Config

@@ -28,11 +28,11 @@ from torch import Tensor
 
 from curate.cards import CardFile
 from curate.errors import CardError, WeightsError
+from curate.fixed_text import FixedText, load_text
 from curate.raters import Preparation, Settings
 from curate.records import Status
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import DTYPES
-from curate.scorers.fixed_text import FixedText, load_text
 from curate.scorers.libraries import import_transformers
 from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.picture_arguments import CLIP_MEAN, CLIP_STD
@@ -41,8 +41,8 @@ from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.vlm.clip_t5 import load_clip_t5
 from curate.scorers.vlm.qwen import control_tokens
 from curate.scorers.vlm.templates import NEUTRALISED, SLOT, fill
-from curate.scorers.weights import weights_folder
 from curate.shards.resize import Geometry, pad_to_square
+from curate.weights import weights_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

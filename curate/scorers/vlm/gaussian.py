@@ -22,10 +22,10 @@ from pydantic import Field, field_validator
 
 from curate.cards import CardFile
 from curate.errors import CardError
+from curate.fixed_text import FixedText
 from curate.raters import Preparation, Settings
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import DTYPES, Precision
-from curate.scorers.fixed_text import FixedText
 from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.states import load_state

@@ -23,6 +23,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from curate.cards import CardFile
+from curate.control_tokens import defused
 from curate.raters import Preparation, Settings
 from curate.records import Status
 from curate.scorers.arguments import Arguments, arguments
@@ -34,10 +35,10 @@ from curate.scorers.vlm.heads import fitted_head, taken
 from curate.scorers.vlm.images import is_unfit
 from curate.scorers.vlm.internlm import PartialLlama, load_partial_llama
 from curate.scorers.vlm.loading import sharded_state
-from curate.scorers.vlm.templates import NEUTRALISED, defused
+from curate.scorers.vlm.templates import NEUTRALISED
 from curate.scorers.vlm.tiles import TiledEye, Tiles, VisionArguments, load_tiled_eye
 from curate.scorers.vlm.tokens import all_failed
-from curate.scorers.weights import weights_folder
+from curate.weights import weights_folder
 
 BEGIN, END, REWARD = "[UNUSED_TOKEN_146]", "[UNUSED_TOKEN_145]", "[UNUSED_TOKEN_130]"
 """What opens a turn, closes it, and is read for the reward."""

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from pydantic import Field, field_validator
 from torch import Tensor
 
+from curate.asks import Label as AskedLabel
 from curate.errors import CardError
 from curate.scorers.arguments import Arguments
 
@@ -70,19 +71,51 @@ def label_reader(
     Raises `CardError`, which names the label, for a spelling that is not exactly one more token behind that text, and for one
     that two labels or two spellings share.
     """
-    prefix = list(tokenise(before))
     owners: dict[int, str] = {}
     ids = []
     for label in labels:
-        ids.append([_single(spelling, prefix, list(tokenise(before + spelling)), where) for spelling in label.tokens])
+        ids.append([_single(spelling, before, tokenise, where) for spelling in label.tokens])
         for spelling, token in zip(label.tokens, ids[-1], strict=True):
-            if token in owners:
-                raise CardError(f"{where}: the labels '{owners[token]}' and '{spelling}' are the same token {token}")
-            owners[token] = spelling
+            _own(token, spelling, owners, where)
     return LabelReader(ids, [label.value for label in labels], reading)
 
 
-def _single(spelling: str, prefix: list[int], whole: list[int], where: str) -> int:
+def label_tokens(
+    labels: Sequence[AskedLabel], *, tokenise: Callable[[str], Sequence[int]], before: str, where: str
+) -> dict[str, dict[str, int]]:
+    """Which tokens are to be read for some labels behind the text `before`: for each label, ids by spelling.
+
+    A spelling that is not one more token of this model is left out, as is one that is the same token as an earlier one of its
+    label. Raises `CardError` for a label of which nothing is left, and for a token that two labels share.
+    """
+    owners: dict[int, str] = {}
+    found: dict[str, dict[str, int]] = {}
+    for label in labels:
+        ids: dict[str, int] = {}
+        problems = []
+        for spelling in label.spellings:
+            try:
+                token = _single(spelling, before, tokenise, where)
+            except CardError as problem:
+                problems.append(problem)
+                continue
+            if token not in ids.values():
+                _own(token, spelling, owners, where)
+                ids[spelling] = token
+        if not ids:
+            raise problems[0] if problems else CardError(f"{where}: the label '{label.name}' has no spelling")
+        found[label.name] = ids
+    return found
+
+
+def _own(token: int, spelling: str, owners: dict[int, str], where: str) -> None:
+    if token in owners:
+        raise CardError(f"{where}: the labels '{owners[token]}' and '{spelling}' are the same token {token}")
+    owners[token] = spelling
+
+
+def _single(spelling: str, before: str, tokenise: Callable[[str], Sequence[int]], where: str) -> int:
+    prefix, whole = list(tokenise(before)), list(tokenise(before + spelling))
     if whole[: len(prefix)] != prefix:
         raise CardError(f"{where}: the label '{spelling}' melts into the text before it, so its probability cannot be read")
     if len(whole) != len(prefix) + 1:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from curate.errors import WeightsError
 from curate.scorers.pretrained import complain_of
-from curate.scorers.weights import first_line
+from curate.weights import first_line
 
 
 def sharded_state(folder: Path, *, where: str) -> dict[str, Tensor]:

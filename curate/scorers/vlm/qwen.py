@@ -28,7 +28,7 @@ from curate.scorers.pixels import Normalise
 from curate.scorers.pretrained import read_config
 from curate.scorers.vlm.images import patches
 from curate.scorers.vlm.loading import empty, filled
-from curate.scorers.weights import weights_folder
+from curate.weights import weights_folder
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from curate.cards import CardFile
+from curate.control_tokens import defused
 from curate.errors import WeightsError
-from curate.scorers.fixed_text import FixedText, load_text
+from curate.fixed_text import FixedText, load_text
 
 SLOT = "{text_prompt}"
 """Where the caption goes, in all the texts of these originals."""
@@ -29,12 +30,3 @@ def fill(template: str, caption: str, control: Iterable[str]) -> tuple[str, bool
     """
     plain = defused(caption, control)
     return template.replace(SLOT, plain), plain != caption
-
-
-def defused(caption: str, control: Iterable[str]) -> str:
-    """A caption without control tokens: each one gets a space after its first character."""
-    tokens = [token for token in control if len(token) > 1]
-    while found := [token for token in tokens if token in caption]:
-        for token in found:
-            caption = caption.replace(token, f"{token[0]} {token[1:]}")
-    return caption

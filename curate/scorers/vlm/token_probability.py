@@ -10,7 +10,6 @@ operations: resizing is done by decode workers, numbers are those of the process
 
 Facts that this port keeps to:
 
-- texts of a batch are padded on the left, so that the token to read is the last of each;
 - transformers 5 wants `mm_token_type_ids` beside image grids, or it refuses; with them positions are those of the grid, as in
   the originals here, and nothing cached by an earlier call is used;
 - upstream VQAScore reads the scores of `generate`, which have the repetition penalty of the checkpoint's generation config in
@@ -19,7 +18,6 @@ Facts that this port keeps to:
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -31,27 +29,22 @@ from torch import Tensor
 
 from curate.cards import CardFile
 from curate.errors import CardError, CurateError
+from curate.fixed_text import FixedText, load_text
 from curate.raters import Preparation, Settings
 from curate.records import Status
 from curate.scorers.arguments import Arguments, arguments
-from curate.scorers.devices import DTYPES, Precision
-from curate.scorers.fixed_text import FixedText, load_text
-from curate.scorers.libraries import import_transformers
+from curate.scorers.devices import Precision
 from curate.scorers.network import Inputs, NetworkRater, Pixels, Scores
 from curate.scorers.pixels import Normalise
-from curate.scorers.pretrained import load_pretrained
-from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.vlm.chats import Chat
 from curate.scorers.vlm.images import FACTOR, MERGE, PATCH, TEMPORAL, AreaResize, is_unfit, patches
 from curate.scorers.vlm.labels import Label, LabelReader, Reading, label_reader, penalised
 from curate.scorers.vlm.templates import NEUTRALISED, SLOT
 from curate.scorers.vlm.tokens import UNFIT, all_failed
-from curate.scorers.weights import weights_folder
+from curate.scorers.vlm.vision_language import load_vision_language
 
 MASS = "p_mass"
 """The dimension that holds the probability of all labels together."""
-
-_FILES = (("*.json", "*.jinja", "model*.safetensors"), ("*.json", "model*.safetensors"))
 
 
 class TokenArguments(Arguments):
@@ -96,34 +89,6 @@ class QwenArguments(TokenArguments):
     """Areas that pictures are brought between; the defaults are those of the model's own tools."""
 
 
-class VisionLanguage:
-    """A loaded model, its processor, and what both are called with."""
-
-    def __init__(self, model: Any, processor: Any) -> None:
-        self.model = model
-        self.processor = processor
-        # Only the last place is read; the logits of all the others would take more memory than the network.
-        self._last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
-
-    def tokenise(self, text: str) -> list[int]:
-        """Ids of a text with its control tokens."""
-        return list(self.processor.tokenizer(text, add_special_tokens=self.adds_beginning(text))["input_ids"])
-
-    def adds_beginning(self, text: str) -> bool:
-        """Whether the tokenizer is to add its mark of a beginning, which some chat templates already wrote."""
-        beginning = self.processor.tokenizer.bos_token
-        return beginning is None or not text.startswith(beginning)
-
-    def next_logits(self, encoded: Mapping[str, Tensor]) -> Float[Tensor, "batch vocabulary"]:
-        """Logits of the token behind the last, in float32."""
-        given = {name: self._moved(tensor) for name, tensor in encoded.items()}
-        logits: Tensor = self.model(**given, **self._last, use_cache=False).logits[:, -1].float()
-        return logits
-
-    def _moved(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self.model.device, self.model.dtype if tensor.is_floating_point() else None)
-
-
 class TokenProbability(NetworkRater):
     """Judges pictures by what any image-text-to-text model of transformers is about to say."""
 
@@ -140,8 +105,14 @@ class TokenProbability(NetworkRater):
             question = load_text(file, args.template, offline=settings.offline)
         assert question is not None, "checked by TokenArguments"
         _check_slot(file, question)
-        key = ("vision-language", weights_key(file), args.model_type, args.dtype, str(self.device))
-        self._network = loaded_once(key, lambda: load_vision_language(file, args, self.device, offline=settings.offline))
+        self._network = load_vision_language(
+            file,
+            device=self.device,
+            offline=settings.offline,
+            resizes="pil",
+            model_type=args.model_type,
+            dtype=args.dtype,
+        )
         self._chat = Chat(
             self._network.processor,
             question=question,
@@ -176,12 +147,7 @@ class TokenProbability(NetworkRater):
     def _encode(self, pixels: Mapping[str, Pixels], texts: Sequence[str]) -> Mapping[str, Tensor]:
         """What the model is called with."""
         in_order = [pixels[role] for role in self._args.pictures]
-        images = [[_picture(one[number]) for one in in_order] for number in range(len(texts))]
-        adds = self._network.adds_beginning(self._chat.example)
-        encoded = self._network.processor(
-            text=list(texts), images=images, padding=True, add_special_tokens=adds, return_tensors="pt"
-        )
-        return dict(encoded)
+        return self._network.encode(texts, [[_picture(one[number]) for one in in_order] for number in range(len(texts))])
 
     def _improbable(self, masses: Float[Tensor, " batch"]) -> dict[int, tuple[Status, str]]:
         least = self._args.least_mass
@@ -241,22 +207,6 @@ class QwenTokenProbability(TokenProbability):
             "pixel_values": torch.cat(rows, dim=1).flatten(0, 1),
             "image_grid_thw": torch.stack(grids, dim=1).flatten(0, 1),
         }
-
-
-def load_vision_language(file: CardFile, args: TokenArguments, device: torch.device, *, offline: bool) -> VisionLanguage:
-    """The model under `weights.model` with its processor; raises `WeightsError` where it is not the one of the card."""
-    transformers = import_transformers()
-    folder = weights_folder(file, "model", *_FILES, offline=offline)
-    auto = transformers.AutoModelForImageTextToText
-    model = load_pretrained(auto, folder, where=file.where, model_type=args.model_type, dtype=DTYPES[args.dtype])
-    settings = {"local_files_only": True, "trust_remote_code": False}
-    processor = transformers.AutoProcessor.from_pretrained(str(folder), **settings)
-    # Asked of the whole processor, Pillow is refused where a part of it (for videos) has no such form.
-    processor.image_processor = transformers.AutoImageProcessor.from_pretrained(str(folder), backend="pil", **settings)
-    processor.tokenizer.padding_side = "left"
-    if processor.tokenizer.pad_token is None:
-        processor.tokenizer.pad_token = processor.tokenizer.eos_token
-    return VisionLanguage(model.to(device), processor)
 
 
 def _check_dimensions(file: CardFile) -> None:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from curate.cards import CardFile
 from curate.errors import CardError
+from curate.fixed_text import FixedText
 from curate.records import Status
-from curate.scorers.fixed_text import FixedText
 from curate.scorers.network import Inputs, Scores
 from curate.scorers.sharing import Memo
 from curate.scorers.vlm.images import is_unfit, visual_tokens

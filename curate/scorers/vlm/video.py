@@ -23,11 +23,11 @@ from torch import Tensor, nn
 
 from curate.cards import CardFile
 from curate.errors import CardError, WeightsError
+from curate.fixed_text import FixedText
 from curate.raters import Preparation, Settings
 from curate.records import Status
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import DTYPES, Precision
-from curate.scorers.fixed_text import FixedText
 from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.states import load_state

@@ -22,11 +22,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from curate.cards import CardFile
+from curate.fixed_text import FixedText
 from curate.raters import Preparation, Settings
 from curate.records import Status
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import DTYPES, Precision
-from curate.scorers.fixed_text import FixedText
 from curate.scorers.libraries import import_transformers
 from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.pixels import Normalise
@@ -37,8 +37,8 @@ from curate.scorers.vlm.images import resize_tensor
 from curate.scorers.vlm.loading import empty, filled, sharded_state
 from curate.scorers.vlm.qwen import control_tokens
 from curate.scorers.vlm.templates import NEUTRALISED, fill, load_template
-from curate.scorers.weights import weights_folder
 from curate.shards.resize import resize
+from curate.weights import weights_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

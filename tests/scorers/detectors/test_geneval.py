@@ -268,6 +268,16 @@ def test_colours_are_told_as_the_original_tells_them(tmp_path: Path) -> None:
     assert len(set(wanted)) > 1, "the crops differ enough for the test to mean something"
 
 
+def test_a_colour_is_not_told_by_a_network_whose_numbers_are_none(rater: Geneval, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest of ten numbers that are none would be the first colour."""
+    one = Found(box=(0, 0, 40, 40), confidence=0.9, mask=torch.ones(60, 60, dtype=torch.bool))
+    picture = np.ascontiguousarray(data.coffee()[:60, :60])
+    assert rater._colours.of("cup", [one], picture)[0] in rater._args.colours
+    monkeypatch.setattr(rater._towers, "images", lambda pixels, keys: torch.full((1, rater._towers.width), float("nan")))
+    with pytest.raises(FloatingPointError, match="the network that tells colours"):
+        rater._colours.of("cup", [one], picture)
+
+
 # The whole.
 
 

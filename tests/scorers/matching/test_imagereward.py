@@ -115,7 +115,7 @@ def test_word_pieces_are_those_of_the_tokenizer(card: CardFile) -> None:
     pieces = words(prompts, torch.device("cpu"))
     assert torch.equal(pieces.ids, whole["input_ids"])
     assert torch.equal(pieces.mask, whole["attention_mask"])
-    assert list(pieces.cut) == [False, False, True, False, False, True]
+    assert [bool(said) for said in pieces.said] == [False, False, True, False, False, True]
     assert words.notes(pieces) == dict.fromkeys((2, 5), "the prompt was cut to 35 tokens")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -78,6 +78,87 @@ def test_without_quotes_there_is_no_answer_and_without_a_prompt_neither(rater: A
 @pytest.mark.parametrize("shape", [(1, 1), (2500, 3), (31, 33)])
 def test_odd_sizes_are_read_too(shape: tuple[int, int], rater: Any, sample_item: Make) -> None:
     assert judge(rater, sample_item, np.full((*shape, 3), 200, np.uint8), 'a sign "A1"').value == 0
+
+
+# An engine that fails: never a 0, which is what a picture without text is worth.
+
+STAGES = ("text_det", "text_cls", "text_rec")
+
+
+@pytest.fixture
+def stage(request: pytest.FixtureRequest, rater: Any) -> Any:
+    return getattr(rater._reader, request.param)
+
+
+def reads_open(rater: Any, make: Make) -> Any:
+    return judge(rater, make, drawn("OPEN 24h", "NO ENTRY"), 'a sign that says "OPEN 24h"')
+
+
+@pytest.mark.parametrize("stage", STAGES, indirect=True)
+def test_a_network_of_the_reader_that_raises_is_an_error(
+    stage: Any, rater: Any, sample_item: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = stage.session._session
+
+    def fed_wrongly(pixels: np.ndarray) -> np.ndarray:
+        return real(pixels[:, :1])  # one channel for three: ONNX Runtime refuses it, in its own words
+
+    monkeypatch.setattr(stage.session, "_session", fed_wrongly)
+    value = reads_open(rater, sample_item)
+    assert (value.status, value.value) == (Status.ERROR, None)
+    assert "ONNXRuntimeError" in value.detail
+
+
+@pytest.mark.parametrize("stage", STAGES, indirect=True)
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_a_network_of_the_reader_whose_numbers_are_none_is_an_error(
+    number: float, stage: Any, rater: Any, sample_item: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = stage.session._session
+    monkeypatch.setattr(stage.session, "_session", lambda pixels: np.full_like(real(pixels), number))
+    value = reads_open(rater, sample_item)
+    assert (value.status, value.value) == (Status.ERROR, None)
+    assert "not finite" in value.detail
+
+
+@pytest.mark.parametrize("stage", STAGES, indirect=True)
+def test_a_network_of_the_reader_whose_numbers_have_another_shape_is_an_error(
+    stage: Any, rater: Any, sample_item: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = stage.session._session
+    monkeypatch.setattr(stage.session, "_session", lambda pixels: real(pixels).reshape(-1))
+    assert reads_open(rater, sample_item).status is Status.ERROR
+
+
+class Found(NamedTuple):
+    """An answer of RapidOCR."""
+
+    txts: Any
+    scores: Any
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        Found(txts="OPEN 24h", scores=(0.9,)),
+        Found(txts=(None,), scores=(0.9,)),
+        Found(txts=(b"OPEN 24h",), scores=(0.9,)),
+        Found(txts=("OPEN 24h",), scores=()),
+        Found(txts=("OPEN 24h",), scores=None),
+        Found(txts=3, scores=3),
+        None,
+        ("OPEN 24h",),
+    ],
+    ids=str,
+)
+def test_an_answer_that_is_none_is_an_error(found: Any, rater: Any, sample_item: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rater, "_reader", lambda pixels: found)
+    value = reads_open(rater, sample_item)
+    assert (value.status, value.value) == (Status.ERROR, None)
+
+
+def test_the_reader_is_loaded_with_the_card_and_not_at_the_first_picture(rater: Any) -> None:
+    assert all(getattr(rater._reader, stage).session is not None for stage in STAGES)
 
 
 def test_large_pictures_are_shrunk_and_thin_ones_padded() -> None:

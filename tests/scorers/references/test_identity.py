@@ -26,8 +26,8 @@ from curate.raters import load_rater  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.references.faces import SIDE, TEMPLATE, Face, FaceCrops, aligned, find_faces, open_detector  # noqa: E402
 from curate.scorers.references.identity import Identity  # noqa: E402
-from curate.scorers.weights import weights_file  # noqa: E402
 from curate.testing import write_shard  # noqa: E402
+from curate.weights import weights_file  # noqa: E402
 
 CARD = shipped_cards()["identity-sface"]
 

@@ -22,8 +22,8 @@ from curate.errors import CurateError, WeightsError  # noqa: E402
 from curate.raters import load_rater  # noqa: E402
 from curate.scorers.libraries import import_transformers  # noqa: E402
 from curate.scorers.network import NetworkRater  # noqa: E402
-from curate.scorers.states import converted_path  # noqa: E402
-from curate.scorers.weights import weights_file  # noqa: E402
+from curate.scorers.pickles import converted_path  # noqa: E402
+from curate.weights import weights_file  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402
 from tests.scorers.tiny.reference import ALEXNET_CONVOLUTIONS, VGG16_CONVOLUTIONS, convolutions  # noqa: E402
 

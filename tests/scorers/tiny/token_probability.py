@@ -91,10 +91,12 @@ def qwen_processor() -> Any:
     )
 
 
-def qwen_config(tokenizer: Any) -> Any:
+def qwen_config(tokenizer: Any, width: int) -> Any:
+    # Of the pairs of numbers in a head, two eighths turn by time, and three each by height and width.
+    sections = [width // 32, width // 64 * 3, width // 64 * 3]
     text = {
         "vocab_size": len(tokenizer) + 40,
-        "hidden_size": HIDDEN,
+        "hidden_size": width,
         "intermediate_size": 96,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
@@ -102,14 +104,14 @@ def qwen_config(tokenizer: Any) -> Any:
         "max_position_embeddings": 4096,
         "bos_token_id": None,
         "eos_token_id": None,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]},
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": sections},
     }
     vision = {
         "depth": 2,
         "num_heads": 2,
         "hidden_size": 32,
         "intermediate_size": 48,
-        "out_hidden_size": HIDDEN,
+        "out_hidden_size": width,
         "window_size": 56,
         "fullatt_block_indexes": [1],
         "patch_size": 14,
@@ -120,12 +122,12 @@ def qwen_config(tokenizer: Any) -> Any:
     return import_transformers().Qwen2_5_VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=False, **ids)
 
 
-def save_qwen(folder: Path) -> None:
+def save_qwen(folder: Path, *, width: int = HIDDEN) -> None:
     """A Qwen2.5-VL whose weights have the names of the checkpoints on the hub: `visual.*`, `model.*`, `lm_head.weight`."""
     from safetensors.torch import save_file
 
     processor = qwen_processor()
-    config = qwen_config(processor.tokenizer)
+    config = qwen_config(processor.tokenizer, width)
     torch.manual_seed(3)
     model = import_transformers().Qwen2_5_VLForConditionalGeneration(config)
     randomise(model)
@@ -137,6 +139,49 @@ def save_qwen(folder: Path) -> None:
 
 def hub_name(name: str) -> str:
     return name.replace("model.visual.", "visual.").replace("model.language_model.", "model.")
+
+
+# LLaVA, which is no Qwen: a beginning of its own, pictures of one size, another way of talking.
+
+
+LLAVA_CHAT = (
+    "{% for message in messages %}USER: {% for part in message.content %}"
+    "{% if part.type == 'image' %}<image>\n{% else %}{{ part.text }}{% endif %}{% endfor %}{% endfor %} ASSISTANT:"
+)
+
+
+def llava_processor() -> Any:
+    transformers = import_transformers()
+    vocabulary, merges = byte_level((" yes", " no", "Yes", "No"))
+    tokenizer = transformers.Qwen2Tokenizer(vocab=vocabulary, merges=merges, unk_token=None)
+    added = [transformers.AddedToken(token, special=True, normalized=False) for token in ("<s>", "</s>", "<image>")]
+    tokenizer.add_tokens(added, special_tokens=True)
+    tokenizer.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>"})
+    return transformers.LlavaProcessor(
+        image_processor=transformers.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}),
+        tokenizer=tokenizer,
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=LLAVA_CHAT,
+    )
+
+
+def save_llava(folder: Path) -> None:
+    transformers = import_transformers()
+    processor = llava_processor()
+    sizes: dict[str, Any] = {"num_attention_heads": 4}
+    text = {**sizes, "vocab_size": len(processor.tokenizer), "hidden_size": HIDDEN, "intermediate_size": 96}
+    text |= {"num_hidden_layers": 2, "num_key_value_heads": 2, "model_type": "llama"}
+    vision = {**sizes, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "image_size": 28, "patch_size": 14}
+    vision |= {"model_type": "clip_vision_model", "projection_dim": 16}
+    image = processor.tokenizer.convert_tokens_to_ids("<image>")
+    config = transformers.LlavaConfig(vision_config=vision, text_config=text, image_token_index=image)
+    torch.manual_seed(7)
+    model = transformers.LlavaForConditionalGeneration(config)
+    randomise(model)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
 
 
 # CLIP-FlanT5

@@ -23,7 +23,7 @@ from curate.errors import CardError, CurateError, WeightsError  # noqa: E402
 from curate.raters import Item, Settings, load_rater  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.libraries import import_open_clip, import_transformers  # noqa: E402
-from curate.scorers.states import converted_path  # noqa: E402
+from curate.scorers.pickles import converted_path  # noqa: E402
 from curate.scorers.towers import clip  # noqa: E402
 from curate.testing import write_shard  # noqa: E402
 from tests.scorers.clip_formula import as_openclip, expected, formula_image, formula_text, token_ids  # noqa: E402

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from curate.cards import CardFile, load_card
 from curate.errors import WeightsError
-from curate.scorers.fixed_text import FixedText
+from curate.fixed_text import FixedText
 from curate.scorers.vlm.templates import fill, load_template
 
 TEXT = "Judge this.\nPrompt - {text_prompt}\nGo: ünïcode\n"

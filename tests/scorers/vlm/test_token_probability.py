@@ -27,11 +27,9 @@ from curate.scorers.vlm.labels import LabelReader, penalised  # noqa: E402
 from curate.scorers.vlm.token_probability import MASS, TokenProbability  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402
 from tests.scorers.tiny.token_probability import (  # noqa: E402
-    HIDDEN,
     JUDGE,
     QWEN_TOKENS,
-    byte_level,
-    randomise,
+    save_llava,
     stand_in,
 )
 
@@ -346,38 +344,6 @@ def test_a_missing_text_says_where_it_is_to_be_had(place: dict[str, str], cards:
 
 
 # Any other model, through its own processor.
-
-
-def save_llava(folder: Path) -> None:
-    transformers = import_transformers()
-    vocabulary, merges = byte_level((" yes", " no", "Yes", "No"))
-    tokenizer = transformers.Qwen2Tokenizer(vocab=vocabulary, merges=merges, unk_token=None)
-    added = [transformers.AddedToken(token, special=True, normalized=False) for token in ("<s>", "</s>", "<image>")]
-    tokenizer.add_tokens(added, special_tokens=True)
-    tokenizer.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>"})
-    text: dict[str, Any] = {"vocab_size": len(tokenizer), "hidden_size": HIDDEN, "intermediate_size": 96, "num_hidden_layers": 2}
-    text |= {"num_attention_heads": 4, "num_key_value_heads": 2, "model_type": "llama"}
-    vision: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4}
-    vision |= {"image_size": 28, "patch_size": 14, "model_type": "clip_vision_model", "projection_dim": 16}
-    image = tokenizer.convert_tokens_to_ids("<image>")
-    config = transformers.LlavaConfig(vision_config=vision, text_config=text, image_token_index=image)
-    torch.manual_seed(7)
-    model = transformers.LlavaForConditionalGeneration(config)
-    randomise(model)
-    model.save_pretrained(folder)
-    template = (
-        "{% for message in messages %}USER: {% for part in message.content %}"
-        "{% if part.type == 'image' %}<image>\n{% else %}{{ part.text }}{% endif %}{% endfor %}{% endfor %} ASSISTANT:"
-    )
-    processor = transformers.LlavaProcessor(
-        image_processor=transformers.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}),
-        tokenizer=tokenizer,
-        patch_size=14,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=template,
-    )
-    processor.save_pretrained(folder)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import yaml
 
 from curate.cards import CardFile, load_card
 from curate.errors import CardError, CurateError, MissingExtra, WeightsError
-from curate.scorers.weights import weights_file, weights_folder
+from curate.weights import weights_file, weights_folder
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
