@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -58,6 +59,17 @@ class Status(StrEnum):
 
 TRANSIENT = frozenset({Status.UNREADABLE, Status.API_ERROR, Status.OOM, Status.DECODE_TIMEOUT, Status.DECODE_CRASH, Status.ERROR})
 """Failures that another try may mend; `--retry transient` asks exactly these again."""
+
+_REASON = re.compile(r"([a-z][a-z0-9_]{0,39}):")
+
+
+def reason_of(status: Status | str, detail: str | None) -> str:
+    """By what failures are counted: the status, and the short reason that the detail begins with ('parse_error: low_mass').
+
+    The status alone where the detail begins with no word of small letters, digits and '_' before a colon.
+    """
+    found = _REASON.match(detail or "")
+    return str(status) if found is None else f"{status}: {found[1]}"
 
 
 class RejectReason(StrEnum):
@@ -196,6 +208,11 @@ class Comparison:
     """Probability that `first` is better; 0.5 is a tie. None unless the status is ok."""
     orders_agree: bool | None = None
     """Whether asking in both orders named the same winner; None when only one order was asked."""
+    position_bias: float | None = None
+    """p_AB(1) + p_BA(1) - 1, where p_XY(1) is the probability that the one shown first is better when X is: from -1 to 1.
+
+    Above 0 the rater prefers what it sees first. None when only one order was asked.
+    """
     status: Status = Status.OK
     detail: str | None = None
     rationale: str | None = None
@@ -206,6 +223,8 @@ class Comparison:
             raise ValueError("a comparison names its samples in order, and two different ones")
         if self.value is not None and not 0 <= self.value <= 1:
             raise ValueError(f"a comparison's value is a probability, not {self.value}")
+        if self.position_bias is not None and not -1 <= self.position_bias <= 1:
+            raise ValueError(f"a position bias lies between -1 and 1, and is not {self.position_bias}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,7 +333,12 @@ class RaterColumns:
     main: str
     """The dimension that the bare rater name means."""
     dimensions: tuple[str, ...]
-    """Each is a DOUBLE column named 'rater.dimension', null where the rating is not ok."""
+    """Each is a DOUBLE column named 'rater.dimension', null where the rating is not ok.
+
+    Of a rater of pairs a dimension is the sample's win rate within its group, and 'dimension_strength' its Bradley-Terry
+    strength (see `curate.standings`); null where no comparison with another of the group is ok. Where one is, the dimension
+    counts as ok in the sample's status.
+    """
     spreads: tuple[str, ...] = ()
     """Dimensions that also have a DOUBLE column 'rater.dimension.spread'."""
 

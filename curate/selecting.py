@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from curate.errors import CurateError, OutputError
+from curate.cards import shipped_names
+from curate.errors import CurateError, ExpressionError, Option, OutputError, UnknownRater
+from curate.files import os_sentence
 from curate.records import Funnel
 from curate.reports import ExportReport
+from curate.scratch import scratch_folder
+
+if TYPE_CHECKING:
+    from curate.exporting import Selection, Source
+    from curate.exporting.selection import Kind
 
 MEMORY = "2GB"
 """What selecting may take where nothing is said."""
@@ -20,17 +29,29 @@ GONE = "shard is gone or changed"
 """Why samples take no part in what copies their media."""
 
 
+class Chosen(Protocol):
+    """What `curate.select.filter`, `rank` and `pair` give."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def funnels(self) -> list[Funnel]: ...
+
+
 class Selecting:
     """A store opened for selecting, and the way from a selection to an export."""
 
-    def __init__(self, store: str | Path, *, out: str | Path, format_name: str | None, memory: str | None = None) -> None:
-        """`format_name` is None where no dataset is made. Complains of it and of `out` before any work is done.
+    def __init__(
+        self, store: str | Path, *, out: str | Path, format_name: str | None, makes: Kind | None = None, memory: str | None = None
+    ) -> None:
+        """`format_name` is None where no dataset is made; `makes` is what will be selected, where that is known beforehand.
 
-        Where a format copies media, samples whose shards are gone take no part: a group is ranked and paired by those
-        that can be copied.
+        Complains of the format and of `out` before any work is done. Where a format copies media, samples whose shards are gone
+        take no part: a group is ranked and paired by those that can be copied.
         """
         from curate.bridge import gone_shards
-        from curate.exporting import find_format, refuse_finished
+        from curate.exporting import find_format, refuse_finished, refuse_other_kind
         from curate.store import Store
 
         self.memory = memory or MEMORY
@@ -39,55 +60,101 @@ class Selecting:
         refuse_inside(self.store.path, out)
         if format_name is not None:
             refuse_finished(Path(out))
-            self._gone = gone_shards(self.store) if find_format(format_name).copies_media else None
+            form = find_format(format_name)
+            refuse_other_kind(format_name, form.takes, makes or form.takes, "this makes")
+            self._gone = gone_shards(self.store) if form.copies_media else None
         self.view = self.store.view(gone=self._gone, memory=self.memory)
 
-    def export(
+    def select(
+        self, choose: Callable[..., Chosen], recipe: Mapping[str, Any], out: Path, *, told_as: Path | None = None
+    ) -> Chosen:
+        """What `choose` (`curate.select.filter`, `rank` or `pair`) selects by a recipe, in the file `out`.
+
+        Where that cannot be written, the error speaks of `told_as`, or, without it, of the folder for what is made on the way.
+        """
+        try:
+            return choose(self.view, **recipe, out=out, memory=self.memory)
+        except UnknownRater as problem:
+            raise self._not_rated_yet(problem) from problem
+        except OutputError as problem:
+            raise _speaking_of(told_as, problem) from problem
+
+    def make(
+        self, choose: Callable[..., Chosen], recipe: Mapping[str, Any], out: str | Path, format_name: str, verb: str
+    ) -> ExportReport:
+        """Select by a recipe, and write what is selected as a dataset."""
+        with scratch_folder() as scratch:
+            chosen = self.select(choose, recipe, scratch / "selection.parquet")
+            funnels = [*self._found(), *chosen.funnels]
+            behind = self.behind(chosen.path)
+            with self._telling_why(behind):
+                refuse_nothing(chosen.path, funnels)
+                report = self._export(chosen.path, funnels, out, format_name, recipe, verb)
+            report.warnings.extend(behind)
+            return report
+
+    def export(self, selection: str | Path, out: str | Path, format_name: str) -> ExportReport:
+        """Write a selection that was made before as a dataset, without the samples whose media are gone since."""
+        with self._telling_why():
+            return self._export(selection, [], out, format_name, {"selection": str(selection)}, "export")
+
+    def _export(
         self,
         selection: str | Path,
-        selected: Sequence[Funnel],
+        funnels: list[Funnel],
         out: str | Path,
         format_name: str,
         recipe: Mapping[str, Any],
         verb: str,
     ) -> ExportReport:
-        """Write the selection as a dataset. `selected` are the funnels of making it; none where it was made before."""
+        """Write the selection as a dataset. `funnels` are those of making it; none where it was made before."""
         from curate.bridge import open_source
         from curate.exporting import Options
         from curate.exporting import export as write
 
-        funnels = [*self._found(), *selected] if selected else []
         told = {name: value for name, value in recipe.items() if value not in (None, (), "")}
-        options = Options(
-            recipe={"verb": verb, "store": self.store.path.name, **told},
-            command=_command(verb, self.store.path, told, format_name, out),
-            funnels=funnels,
-        )
-        behind = self.behind(selection) if selected else []
-        with self._telling_why(behind):
-            if funnels:
-                refuse_nothing(selection, funnels)
-            with open_source(self.store, self.view, selection, gone=self._gone) as source:
-                written = write(selection, source, out, format=format_name, options=options)
+        with open_source(self.store, self.view, selection, gone=self._gone) as source:
+            remaining, dropped = (selection, funnels) if funnels else self._remaining(selection, source)
+            options = Options(
+                recipe={"verb": verb, "store": self.store.path.name, **told},
+                command=_command(verb, self.store.path, told, format_name, out),
+                funnels=dropped,
+            )
+            written = write(remaining, source, out, format=format_name, options=options)
         forbidden = sorted({card.name for card in source.cards() if card.commercial is False})
         warnings = [f"the licence of {name} forbids commercial use, and its ratings chose these data" for name in forbidden]
         warnings += json.loads((Path(out) / "curate.json").read_text(encoding="utf-8"))["notes"]
-        warnings += [*self._gone_shards(), *behind]
-        return ExportReport(out=str(out), format=format_name, funnels=[*funnels, *written], warnings=warnings)
+        warnings += self._gone_shards()
+        return ExportReport(out=str(out), format=format_name, funnels=[*dropped, *written], warnings=warnings)
+
+    def _remaining(self, selection: str | Path, source: Source) -> tuple[str | Path | Selection, list[Funnel]]:
+        """What of a selection that was made before can be copied still, and the funnels that count it as it is read."""
+        from curate.exporting.remaining import Remaining
+
+        if not self.view.left_out:
+            return selection, []
+        remaining = Remaining(selection, source, self._gone or {}, GONE)
+        return remaining, remaining.funnels
 
     def behind(self, selection: str | Path) -> list[str]:
         """What to say of raters behind a selection whose latest card has not yet judged what an older one had."""
-        import pyarrow.parquet as pq
-
-        from curate.select.output import METADATA_KEY
+        from curate.select.output import read_made
         from curate.store.behind import rated_only_before
 
-        made = json.loads(pq.read_metadata(selection).metadata[METADATA_KEY.encode()])
         return [
             f"{count:,} samples were rated by an older card named '{name}', and not by the latest, whose ratings alone count;"
             f" to finish: curate rate SHARDS --rater {name} --store {self.store.path}"
-            for name, count in rated_only_before(self.store, self.view, made["cards"]).items()
+            for name, count in rated_only_before(self.store, self.view, read_made(selection)["cards"]).items()
         ]
+
+    def _not_rated_yet(self, problem: UnknownRater) -> ExpressionError:
+        """The same problem, or, where the name is that of a card which ships, how to rate with it."""
+        meant = problem.name.replace("-", "_")
+        for name in shipped_names():
+            if name.replace("-", "_") == meant:
+                remedy = f"curate rate SHARDS --rater {name} --store {self.store.path}"
+                return ExpressionError(problem.args[0], f": '{name}' is a rater, not rated in this store yet: {remedy}")
+        return problem
 
     def _found(self) -> list[Funnel]:
         """What of the store could be selected from, where that is not all of it."""
@@ -98,7 +165,7 @@ class Selecting:
         return [funnel] if funnel.dropped else []
 
     @contextmanager
-    def _telling_why(self, behind: Sequence[str]) -> Iterator[None]:
+    def _telling_why(self, behind: Sequence[str] = ()) -> Iterator[None]:
         """An export that fails says as well which shards are gone, and what is not yet rated: that is often why."""
         try:
             yield
@@ -130,10 +197,21 @@ def _command(verb: str, store: Path, recipe: Mapping[str, Any], format_name: str
     return shlex.join([*words, "--format", format_name, "--out", str(out)])
 
 
+def _speaking_of(place: Path | None, problem: OutputError) -> OutputError:
+    """The same error of the system, said of a file that the user named, or else of the temporary folder."""
+    cause = problem.__cause__
+    if not isinstance(cause, OSError):
+        return problem
+    folder = Path(tempfile.gettempdir())
+    sentence = os_sentence(OSError(cause.errno, os.strerror(cause.errno or 0)), writing=place or folder)
+    return OutputError(sentence if place else f"{sentence}; TMPDIR can name another folder for what is made on the way")
+
+
 def refuse_inside(store: Path, out: str | Path) -> None:
     """Nothing is written into a store but by the store."""
     if Path(out).resolve().is_relative_to(store.resolve()):
-        raise OutputError(f"{out} lies inside the store {store}, which keeps its folder to itself; name another place for --out")
+        inside = f"{out} lies inside the store {store}, which keeps its folder to itself; name another place for "
+        raise OutputError(inside, Option("out"))
 
 
 def refuse_to_overwrite(place: Path) -> None:
@@ -149,7 +227,7 @@ def refuse_to_overwrite(place: Path) -> None:
     except CurateError:
         kind = None
     if kind != "rankings":
-        raise OutputError(f"{place} exists and is no ranking; name another file for --out")
+        raise OutputError(f"{place} exists and is no ranking; name another file for ", Option("out"))
 
 
 def refuse_nothing(selection: str | Path, funnels: Sequence[Funnel]) -> None:

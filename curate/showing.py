@@ -57,6 +57,8 @@ def show_store(path: str | Path) -> Shown:
         _statuses(summary),
         _dimensions(summary),
         _compared(summary),
+        _health(summary),
+        _costs(summary),
     ]
     return Shown(document=_plain(asdict(summary)), tables=[table for table in tables if table.rows])
 
@@ -89,22 +91,29 @@ def show(path: str | Path) -> Shown:
     place = Path(path)
     if (place / MANIFEST).is_file():
         return show_dataset(place)
-    _refuse_others(place)
+    _refuse_others(str(path))
     return show_store(place)
 
 
-def _refuse_others(place: Path) -> None:
+def names_shards(name: str) -> bool:
+    """Whether what stands where a store is expected can only be shards: a file, a folder of them, a pattern or a URL."""
+    place = Path(name)
+    if (place / "store.json").exists():
+        return False
+    return place.is_file() or "://" in name or glob.has_magic(name) or "{" in name or any(place.glob("*.tar*"))
+
+
+def _refuse_others(name: str) -> None:
     """Raise `CurateError` for what people have at hand and `show` does not take: selections, shards, folders of shards."""
-    shards = place / "*.tar"
+    place = Path(name)
     if place.suffix == ".parquet" and place.is_file():
-        problem, remedy = "a file", f"a selection is written as a dataset by: curate export STORE {place} --format F --out DIR"
-    elif place.is_file() or glob.has_magic(str(place)):
-        problem, remedy = "no folder", f"shards are rated first: curate rate '{place}' --rater signal --store ratings"
-    elif any(place.glob("*.tar")) and not (place / "store.json").exists():
-        problem, remedy = "a folder of shards", f"they are rated first: curate rate '{shards}' --rater signal --store ratings"
+        problem, remedy = "a file", f"a selection is written as a dataset by: curate export STORE {name} --format F --out DIR"
+    elif names_shards(name):
+        problem, shards = ("a folder of shards", place / "*.tar") if place.is_dir() else ("no folder", name)
+        remedy = f"shards are rated first: curate rate '{shards}' --rater signal --store ratings"
     else:
         return
-    raise CurateError(f"{place} is {problem}, and 'curate show' takes a store or an exported folder; {remedy}")
+    raise CurateError(f"{name} is {problem}, and 'curate show' takes a store or an exported folder; {remedy}")
 
 
 def _contents(summary: Summary) -> Table:
@@ -160,9 +169,52 @@ def _dimensions(summary: Summary) -> Table:
 
 def _compared(summary: Summary) -> Table:
     rows = [
-        (one.name, one.card, sum(one.statuses.values()), counted(one.statuses), one.disagreeing) for one in summary.comparisons
+        (
+            f"{one.name}.{one.dimension}",
+            one.card,
+            sum(one.statuses.values()),
+            counted(one.statuses),
+            one.ties,
+            f"{one.disagreeing / one.both_orders:.1%}" if one.both_orders else "",
+            "" if one.position_bias is None else f"{one.position_bias:+.3f}",
+        )
+        for one in summary.comparisons
     ]
-    return Table(title="Comparisons", columns=("rater", "card", "pairs", "by status", "orders disagree"), rows=rows)
+    columns = ("dimension", "card", "pairs", "by status", "ties", "orders disagree", "position bias")
+    return Table(title="Comparisons", columns=columns, rows=rows)
+
+
+def _health(summary: Summary) -> Table:
+    """Raters and dimensions that fail, and how far their values are apart; people look at it before they believe a number."""
+    rows: list[tuple[object, ...]] = []
+    for rater in summary.raters:
+        for name, found in rater.dimensions.items():
+            spread = (None, None, None) if found is None else (found.deviation.overall, found.deviation.within, found.warning)
+            rows.append((f"{rater.name}.{name}", rater.card, counted(rater.reasons.get(name, {})), *spread))
+    rows += [
+        (f"{one.name}.{one.dimension}", one.card, counted(one.reasons), one.deviation, None, one.warning)
+        for one in summary.comparisons
+    ]
+    columns = ("dimension", "card", "no value, by reason", "deviation", "within groups", "warning")
+    return Table(title="Health", columns=columns, rows=rows)
+
+
+def _costs(summary: Summary) -> Table:
+    rows = [
+        (
+            one.name,
+            one.card,
+            one.cost.replies,
+            one.cost.requests,
+            one.cost.prompt_tokens,
+            one.cost.cached_tokens,
+            one.cost.completion_tokens,
+            one.cost.mean_seconds,
+        )
+        for one in summary.costs
+    ]
+    columns = ("rater", "card", "replies", "requests", "prompt tokens", "of them cached", "reply tokens", "seconds a reply")
+    return Table(title="What judges were asked", columns=columns, rows=rows)
 
 
 def _plain(value: Any) -> Any:

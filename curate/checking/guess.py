@@ -9,7 +9,7 @@ from typing import Any
 
 from curate.checking.files import Problem, files_below, json_rows, relative
 from curate.checking.tables import picture_columns, tables
-from curate.errors import CurateError
+from curate.errors import CurateError, Option
 from curate.exporting.folder import MANIFEST
 
 _FIELDS: Mapping[str, frozenset[str]] = {
@@ -47,7 +47,7 @@ def guess_format(folder: Path) -> tuple[str, str]:
         return found
     if next(files_below(folder, ".tar"), None):
         return "shards", "it has .tar files"
-    raise CurateError(f"cannot tell which format {folder} is in; say it with --format")
+    raise CurateError(f"cannot tell which format {folder} is in; say it with ", Option("format"))
 
 
 def _by_columns(folder: Path) -> tuple[str, str] | None:

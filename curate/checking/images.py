@@ -44,6 +44,8 @@ class Look:
     """Width and height as stored, which is what trainers see: none of them turns a picture by its EXIF tag."""
     turned: bool = False
     """Whether an EXIF tag asks for a rotation or a mirror image."""
+    pixels: str = ""
+    """SHA-256 of the decoded pixels, hex: the same picture in other bytes has the same."""
     grey: NDArray[np.uint8] | None = None
     """Grey levels (rows, columns), at most `_COMPARED_SIDE` each."""
 
@@ -78,7 +80,8 @@ def _look(data: bytes, digest: str) -> Look:
     with Image.open(io.BytesIO(data)) as stored:
         turned = stored.getexif().get(_ORIENTATION, 1) not in (0, 1)
         size = stored.size
-    return Look(digest=digest, size=size, turned=turned, grey=_grey(Image.fromarray(decoded.pixels)))
+    pixels = hashlib.sha256(decoded.pixels.tobytes()).hexdigest()
+    return Look(digest=digest, size=size, turned=turned, pixels=pixels, grey=_grey(Image.fromarray(decoded.pixels)))
 
 
 def _grey(image: Picture) -> NDArray[np.uint8]:
@@ -111,10 +114,11 @@ def competing_findings(looks: Sequence[Look], names: Sequence[str], place: Place
     """What is wrong between the images of one row; `unequal_sizes` says what this format's readers do with such a row."""
     whole = [(look, name) for look, name in zip(looks, names, strict=True) if look.problem is None]
     for (one, name), (other, other_name) in combinations(whole, 2):
-        if one.digest == other.digest:
+        if (one.pixels, one.size) == (other.pixels, other.size):
+            same = "bytes" if one.digest == other.digest else "pixels in other bytes"
             yield place.error(
                 "identical-images",
-                f"{name} and {other_name} are the same bytes: nothing to prefer, and no gradient",
+                f"{name} and {other_name} are the same {same}: nothing to prefer, and no gradient",
                 "Leave the row out.",
             )
         elif _look_alike(one, other):

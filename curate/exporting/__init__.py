@@ -8,7 +8,7 @@ from curate.errors import OutputError
 from curate.exporting.folder import refuse_finished, writing_folder
 from curate.exporting.formats import Exported, find_format, format_names
 from curate.exporting.options import Options
-from curate.exporting.selection import Selection
+from curate.exporting.selection import Selection, refuse_other_kind
 from curate.exporting.source import CardInfo, SampleInfo, Source
 from curate.records import Funnel
 
@@ -23,11 +23,12 @@ __all__ = [
     "find_format",
     "format_names",
     "refuse_finished",
+    "refuse_other_kind",
 ]
 
 
 def export(
-    selection: str | Path,
+    selection: str | Path | Selection,
     source: Source,
     out: str | Path,
     *,
@@ -44,11 +45,11 @@ def export(
 
     options = options or Options()
     form = find_format(format)
-    chosen = Selection(selection)
+    chosen = selection if isinstance(selection, Selection) else Selection(selection)
     chosen.require(form.takes, form.name)
     with writing_folder(out) as folder:
         exported = form.write(chosen, source, folder, options)
-        _refuse_nothing(exported, chosen)
+        _refuse_nothing(exported, options)
         cards = source.cards()
         with folder.create("README.md") as file:
             file.write(readme(form, exported, options, cards).encode())
@@ -72,10 +73,12 @@ def export(
     return list(exported.funnels)
 
 
-def _refuse_nothing(exported: Exported, selection: Selection) -> None:
-    """An empty dataset is a mistake upstream, told now rather than by a trainer."""
+def _refuse_nothing(exported: Exported, options: Options) -> None:
+    """An empty dataset is a mistake upstream, told now rather than by a trainer: by the first step that left nothing."""
     if any(exported.splits.values()):
         return
-    reasons = [f"{reason}: {count}" for reason, count in sorted(exported.funnels[0].dropped.items())]
-    why = f"all {selection.rows} rows were left out ({', '.join(reasons)})" if reasons else "it has no rows"
-    raise OutputError(f"nothing to export: {why}")
+    for funnel in (*options.funnels, *exported.funnels):
+        if funnel.taken and not funnel.kept:
+            reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(funnel.dropped.items()))
+            raise OutputError(f"nothing to export: all {funnel.taken:,} {funnel.unit} were left out ({reasons})")
+    raise OutputError("nothing to export: it has no rows")

@@ -66,11 +66,7 @@ class Selection:
 
     def require(self, kind: Kind, format_name: str) -> None:
         """Raises `CurateError` unless this selection is of the kind that a format takes."""
-        if self.kind != kind:
-            raise CurateError(
-                f"the format '{format_name}' takes {kind}, and {self.path} holds {self.kind}; "
-                f"make {kind} with `curate {_WRITTEN_BY[kind]}`"
-            )
+        refuse_other_kind(format_name, kind, self.kind, f"{self.path} holds")
 
     def pairs(self, scratch: Path) -> Iterator[list[Pair]]:
         """The pairs, one list for each group within each split. `scratch` is a folder where the sorting may spill."""
@@ -125,6 +121,13 @@ class Selection:
         order = [name for name in _ORDER[self.kind] if name in present]
         for row in sorted_rows(self.path, present, order, scratch):
             yield absent | dict(zip(present, row, strict=True))
+
+
+def refuse_other_kind(format_name: str, takes: Kind, kind: Kind, holds: str) -> None:
+    """Raises `CurateError` unless the format takes this kind; `holds` says what is of it, such as 'ranking.parquet holds'."""
+    if kind != takes:
+        made = f"make {takes} with `curate {_WRITTEN_BY[takes]}`"
+        raise CurateError(f"the format '{format_name}' takes {takes}, and {holds} {kind}; {made}")
 
 
 def sorted_rows(path: str, columns: Sequence[str], order: Sequence[str], scratch: Path) -> Iterator[tuple[Any, ...]]:

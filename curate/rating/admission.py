@@ -44,13 +44,17 @@ class Seat:
         return self.card.takes.response != "video"
 
     def arrays(self, outcome: Outcome) -> dict[tuple[str, str], NDArray[np.uint8]]:
-        """What its preparations made of a sample, by (role, name)."""
-        return {(one.role, one.name): outcome.arrays[position] for position, one in self.preparations.items()}
+        """What its preparations made of a sample, by (role, name); nothing of an optional role that the sample lacks."""
+        return {
+            (one.role, one.name): outcome.arrays[position]
+            for position, one in self.preparations.items()
+            if position in outcome.arrays
+        }
 
     @property
     def roles(self) -> tuple[str, ...]:
         """The media it judges."""
-        return ("response", *self.card.takes.conditions)
+        return self.card.takes.roles
 
     @cached_property
     def decodes(self) -> frozenset[str]:
@@ -73,10 +77,16 @@ def unfit(sample: Sample, card: Card) -> tuple[Status, str] | None:
         return Status.UNSUPPORTED_MEDIA, f"{card.name} judges {wanted}s, this is a {sample.kind}"
     if card.takes.prompt == "required" and not (sample.prompt or "").strip():
         return Status.MISSING_PROMPT, f"{card.name} needs a prompt"
-    for role in card.takes.conditions:
-        if role not in sample.conditions:
-            return Status.MISSING_CONDITION, f"{card.name} needs the condition '{role}'"
-    return None
+    role = card.takes.missing(sample.conditions)
+    if role is None:
+        return None
+    hint = f"; as the rater {card.name}:source it compares with the source" if _could_take_the_source(sample, card) else ""
+    return Status.MISSING_CONDITION, f"{card.name} needs the condition '{role}'{hint}"
+
+
+def _could_take_the_source(sample: Sample, card: Card) -> bool:
+    source = sample.conditions.get("source")
+    return card.takes.conditions == ("reference",) and source is not None and source.kind in _SEEN
 
 
 def task_for(number: int, sample: Sample, seats: Sequence[Seat], *, probe: bool = True) -> Task:

@@ -8,7 +8,7 @@ from typing import cast
 
 from curate.cards import Card
 from curate.raters import Value
-from curate.records import Rating, Status
+from curate.records import Rating, Status, reason_of
 
 SILENT = Value(status=Status.ERROR, detail="the rater gave no value for this dimension")
 
@@ -16,6 +16,12 @@ SILENT = Value(status=Status.ERROR, detail="the rater gave no value for this dim
 def overall(values: Mapping[str, Value]) -> Status:
     """The status of an answer: ok when all its dimensions are, else the first that is not."""
     return next((value.status for value in values.values() if value.status is not Status.OK), Status.OK)
+
+
+def why_failed(values: Mapping[str, Value]) -> str | None:
+    """Of an answer without a value, the reason of the dimension that decides its status (`curate.records.reason_of`)."""
+    failed = next((value for value in values.values() if value.status is not Status.OK), None)
+    return None if failed is None else reason_of(failed.status, failed.detail)
 
 
 def complete(card: Card, values: Mapping[str, Value]) -> dict[str, Value]:

@@ -1,7 +1,6 @@
-"""Raters that judge pairs: every two samples of a group that were not compared yet, put to them block by block.
+"""Raters that judge pairs: the pairs that were not compared yet, put to them block by block.
 
-Comparisons are kept by the two samples, not by shard, so each block is committed with the unit that its first sample
-lies in.
+Comparisons are kept by the two samples, not by shard, so each block is committed with a unit that some of its samples lie in.
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ import queue
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations, groupby, islice
 from typing import TYPE_CHECKING
 
 from curate.cards import Card, CardFile
@@ -19,72 +16,50 @@ from curate.errors import CardError, CurateError, ShardError
 from curate.progress import Meter
 from curate.raters import Item, Rater, Value, failure
 from curate.rating.admission import bytes_of, task_for, unfit
-from curate.rating.answers import complete, overall
+from curate.rating.answers import complete, overall, why_failed
 from curate.rating.desk import HEALTHY
-from curate.rating.engine import loaded, open_pool, seats_for, ticking
+from curate.rating.engine import loaded, open_pool, seats_for, ticking, told_by
 from curate.rating.options import RateOptions
+from curate.rating.pairing import Pair, pairing_of
 from curate.rating.pool import Chunk, Decoded
+from curate.rating.report import RateReport
 from curate.rating.tasks import Outcome
 from curate.records import Comparison, Sample, Status
 from curate.shards.fetch import MemberReader
-from curate.store import Store, Unit
+from curate.store import Store, Unit, UnitState
 
 if TYPE_CHECKING:
-    from curate.store import Known
     from curate.store.lookup import Lookup
-
-BLOCK_PAIRS = 256
-"""Pairs that are decoded ahead and committed together."""
 
 CHUNK_SAMPLES = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pair:
-    """Two samples of a group, in the order of their ids."""
+def compare_into(store: Store, file: CardFile, options: RateOptions, report: RateReport) -> None:
+    """Put the pairs that the store does not know yet to a rater of pairs; what became of them goes into the report.
 
-    group: str
-    first: str
-    second: str
-
-
-def compare_into(store: Store, file: CardFile, options: RateOptions) -> Counter[str]:
-    """Put every pair within a group that the store does not know yet to a rater of pairs; how many ended with which status.
-
-    Pairs of byte-identical responses are not asked about: there is nothing to prefer. Call inside `store.writing()`.
+    Which pairs that are is told by the card (`curate.rating.pairing`); those of byte-identical responses are not asked about:
+    there is nothing to prefer. Call inside `store.writing()`.
     """
     meter = Meter(lanes={"decode": max(options.processes, 1)})
-    known = store.known_pairs(file.card.fingerprint, retry=options.retry)
-    pairs = _missing(store, known)
-    block = list(islice(pairs, BLOCK_PAIRS))
-    if not block:
-        return Counter()
+    pairing = pairing_of(file.card, store, options.retry)
+    pairs = pairing.block()
+    if not pairs:
+        store.add_card(file.card.fingerprint, file.card.name, file.card.model_dump_json())
+        report.compared[file.card.name] = Counter()
+        return
     with (
         loaded([file], options.settings) as raters,
         _Comparing(store, file, raters, options, meter) as comparing,
         ticking(meter, options.on_progress),
     ):
         store.add_card(file.card.fingerprint, file.card.name, file.card.model_dump_json())
-        while block:
-            comparing.block(block)
-            block = list(islice(pairs, BLOCK_PAIRS))
-    return comparing.statuses
-
-
-def _missing(store: Store, known: Known) -> Iterator[_Pair]:
-    """The pairs that are not compared yet, in the order of groups."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(store.view().path) as file:
-        rows = (row for batch in file.iter_batches(columns=["group", "sample", "digest"]) for row in batch.to_pylist())
-        for group, members in groupby(rows, key=lambda row: row["group"]):
-            both = combinations(sorted(members, key=lambda row: row["sample"]), 2)
-            different = (pair for pair in both if pair[0]["digest"] != pair[1]["digest"])
-            while some := list(islice(different, BLOCK_PAIRS)):
-                seen = known.has_pairs([first["sample"] for first, _ in some], [second["sample"] for _, second in some])
-                for (first, second), old in zip(some, seen, strict=True):
-                    if not old:
-                        yield _Pair(group=group, first=first["sample"], second=second["sample"])
+        while pairs:
+            pairing.learn(comparing.block(pairs))
+            pairs = pairing.block()
+        report.told |= told_by([file], raters)
+    report.compared[file.card.name] = comparing.statuses
+    if comparing.reasons:
+        report.reasons[file.card.name] = comparing.reasons
 
 
 class _Comparing:
@@ -104,6 +79,7 @@ class _Comparing:
         self._failures: dict[str, int] = {}
         self._lost: dict[str, str] = {}
         self.statuses: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
 
     def __enter__(self) -> _Comparing:
         return self
@@ -112,23 +88,28 @@ class _Comparing:
         self._pool.close()
         self._reader.close()
 
-    def block(self, pairs: list[_Pair]) -> None:
-        """Ask about some pairs, and commit what was answered."""
+    def block(self, pairs: list[Pair]) -> dict[Pair, float | None]:
+        """Ask about some pairs, and commit what was answered: the main dimension of each, without what is pending."""
         ids = sorted({one for pair in pairs for one in (pair.first, pair.second)})
         with self._store.lookup(ids) as lookup:
             samples = _found(lookup, ids)
+        home = self._home(samples)
         media = {id_: self._media(sample) for id_, sample in samples.items()}
         outcomes = self._decode(samples, media)
         comparisons: list[Comparison] = []
+        answers: dict[Pair, float | None] = {}
         for number, values in self._answers_to(pairs, samples, media, outcomes):
-            if overall(values) is not Status.PENDING:
-                comparisons += [_row(pairs[number], self._seat.card, name, value) for name, value in values.items()]
-            self._count(overall(values))
-        self._commit(samples[pairs[0].first].shard, comparisons)
+            rows = {} if overall(values) is Status.PENDING else _rows(pairs[number], self._seat.card, values)
+            if rows:
+                comparisons += rows.values()
+                answers[pairs[number]] = rows[self._seat.card.main].value
+            self._count(values)
+        self._commit(home, comparisons)
+        return answers
 
     def _answers_to(
         self,
-        pairs: list[_Pair],
+        pairs: list[Pair],
         samples: Mapping[str, Sample],
         media: Mapping[str, Mapping[str, bytes]],
         outcomes: Mapping[str, Outcome],
@@ -150,7 +131,8 @@ class _Comparing:
             if judgement.item not in waiting:
                 raise CurateError(f"the rater '{self._seat.card.name}' answered item {judgement.item}, which it was not asked")
             waiting.remove(judgement.item)
-            yield judgement.item, complete(self._seat.card, judgement.values)
+            values = complete(self._seat.card, judgement.values)
+            yield judgement.item, {name: _probable(value) for name, value in values.items()}
         self._meter.busy(self._seat.card.name, time.perf_counter() - started)
         for number in sorted(waiting):
             yield number, failure(self._seat.card.dimensions, Status.ERROR, "the rater ended without an answer")
@@ -190,28 +172,40 @@ class _Comparing:
         broken = (outcome.failures[role] for role in sorted(self._seat.decodes) if role in outcome.failures)
         return unfit(sample, self._seat.card) or next(broken, None)
 
-    def _count(self, status: Status) -> None:
+    def _count(self, values: Mapping[str, Value]) -> None:
+        status = overall(values)
         self.statuses[str(status)] += 1
+        if (reason := why_failed(values)) is not None:
+            self.reasons[reason] += 1
         failed = {} if status in HEALTHY else {str(status): 1}
         self._meter.add(samples=1, failures=failed)
         if failed:
             self._failures[str(status)] = self._failures.get(str(status), 0) + 1
             self._options.max_failures.check(self._failures, self.statuses.total())
 
-    def _commit(self, shard: str, comparisons: Sequence[Comparison]) -> None:
-        state = self._store.unit_state(shard)
-        assert state is not None, "a sample's shard is a unit of its store"
+    def _home(self, samples: Mapping[str, Sample]) -> UnitState:
+        """The unit with which comparisons of some samples are committed: the first that is a shard and lies somewhere."""
+        for shard in sorted({sample.shard for sample in samples.values()}):
+            state = self._store.unit_state(shard)
+            if state is not None and state.signature:
+                return state
+        raise CurateError(
+            f"the rater '{self._seat.card.name}' looks at two samples again, and {min(samples)} came from a stream, of which no "
+            "place is known; rate its shards by their paths"
+        )
+
+    def _commit(self, home: UnitState, comparisons: Sequence[Comparison]) -> None:
         retried = {(one.first, one.second, one.card) for one in comparisons} if self._options.retry else ()
         self._store.commit(
             Unit(
-                shard=shard,
-                signature=state.signature,
-                layout=state.layout,
-                complete=state.complete,
+                shard=home.shard,
+                signature=home.signature,
+                layout=home.layout,
+                complete=home.complete,
                 samples=None,
                 comparisons=comparisons,
                 replaces=retried,
-                counts=state.counts,
+                counts=home.counts,
             )
         )
 
@@ -220,21 +214,33 @@ def _found(lookup: Lookup, ids: Sequence[str]) -> dict[str, Sample]:
     return {row.sample.id: row.sample for row in lookup.samples(ids) if row is not None}
 
 
-def _row(pair: _Pair, card: Card, dimension: str, value: Value) -> Comparison:
-    """A row of an answer; its value is the probability that the first is better."""
+def _rows(pair: Pair, card: Card, values: Mapping[str, Value]) -> dict[str, Comparison]:
+    """The rows of an answer, by dimension; their values are probabilities that the first is better."""
+    sign = 1 if card.higher_is_better else -1
+    rows = {}
+    for dimension, value in values.items():
+        chance, bias = value.value, value.position_bias
+        rows[dimension] = Comparison(
+            group=pair.group,
+            first=pair.first,
+            second=pair.second,
+            rater=card.name,
+            card=card.fingerprint,
+            dimension=dimension,
+            value=chance if chance is None or sign > 0 else 1 - chance,
+            orders_agree=value.orders_agree,
+            position_bias=None if bias is None else sign * bias,
+            status=value.status,
+            detail=value.detail,
+            rationale=value.rationale,
+        )
+    return rows
+
+
+def _probable(value: Value) -> Value:
+    """The value where its numbers can be what they are said to be; a failure that says what the rater gave where not."""
     if value.value is not None and not 0 <= value.value <= 1:
-        value = Value(status=Status.ERROR, detail=f"the rater gave {value.value}, which is no probability")
-    chance = value.value
-    return Comparison(
-        group=pair.group,
-        first=pair.first,
-        second=pair.second,
-        rater=card.name,
-        card=card.fingerprint,
-        dimension=dimension,
-        value=chance if chance is None or card.higher_is_better else 1 - chance,
-        orders_agree=value.orders_agree,
-        status=value.status,
-        detail=value.detail,
-        rationale=value.rationale,
-    )
+        return Value(status=Status.ERROR, detail=f"the rater gave {value.value}, which is no probability")
+    if value.position_bias is not None and not -1 <= value.position_bias <= 1:
+        return Value(status=Status.ERROR, detail=f"the rater gave a position bias of {value.position_bias}, which none can have")
+    return value

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from curate.errors import CurateError
 from curate.raters import Item, Value, failure
 from curate.rating.admission import Seat, bytes_of, media_for, task_for, unfit
-from curate.rating.answers import complete, overall, ratings_of
+from curate.rating.answers import complete, overall, ratings_of, why_failed
 from curate.rating.pool import Chunk, Decoded
 from curate.rating.reader import Block
 from curate.rating.tasks import Outcome, Watched
@@ -59,6 +59,8 @@ class Desk:
         """Questions answered in this run: one for each sample and rater."""
         self.failures: dict[str, int] = {}
         """Of those, the failed ones by status."""
+        self.reasons: dict[str, Counter[str]] = {}
+        """By rater, why answers of this run have no value."""
         self.notes: dict[str, Counter[str]] = {}
         """By rater, what it said beside values that stand, and of how many samples."""
         self.examples: dict[tuple[str, Status], str] = {}
@@ -134,6 +136,8 @@ class Desk:
         status = overall(values)
         rows = [] if status is Status.PENDING else ratings_of(entry.sample.id, seat.card, values)
         self.answered += 1
+        if (reason := why_failed(values)) is not None:
+            self.reasons.setdefault(seat.card.name, Counter())[reason] += 1
         self._note(seat, entry.sample, values)
         if status not in HEALTHY:
             for counts in (self.failures, self._new_failures):

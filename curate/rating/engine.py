@@ -11,12 +11,13 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from curate.cards import CardFile
 from curate.errors import CurateError
 from curate.progress import Meter, Progress
-from curate.raters import Preparation, Rater, Settings, load_rater
+from curate.raters import Preparation, Rater, Reporting, Settings, load_rater
 from curate.rating.admission import Seat, distinct_preparations
 from curate.rating.desk import Desk, Stored
 from curate.rating.lanes import Lane, LaneEnded, Said
@@ -43,6 +44,11 @@ def loaded(files: Sequence[CardFile], settings: Settings) -> Iterator[list[Rater
             stack.callback(rater.close)
             raters.append(rater)
         yield raters
+
+
+def told_by(files: Sequence[CardFile], raters: Sequence[Rater]) -> dict[str, Mapping[str, float]]:
+    """What raters have to say of their own work, by name."""
+    return {file.card.name: rater.told() for file, rater in zip(files, raters, strict=True) if isinstance(rater, Reporting)}
 
 
 def seats_for(files: Sequence[CardFile], raters: Sequence[Rater]) -> tuple[list[Seat], tuple[Preparation, ...]]:
@@ -210,7 +216,7 @@ def open_pool(
     """The decode workers for some raters."""
     config = Config(
         raters=tuple(seat.file for seat in seats if seat.worker is not None),
-        settings=options.settings,
+        settings=replace(options.settings, shared=None),  # for what holds connections, none of which goes into a worker
         preparations=preparations,
         limits=options.limits,
         memory_bytes=options.memory_bytes,

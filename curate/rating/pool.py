@@ -21,7 +21,11 @@ from curate.rating.tasks import IDLE, INBOX_BYTES, SLOTS, Config, Done, Job, Out
 from curate.rating.worker import Worker
 from curate.records import Status
 
-POLL_SECONDS = 0.02
+SUPPLY_SECONDS = 0.02
+"""How often a server with a free slot looks whether there is a chunk for it."""
+
+WATCH_SECONDS = 0.2
+"""How often a server without one looks whether its worker hangs, or the pool is closed. Each look takes time from decoding."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -196,7 +200,7 @@ class _Server:
         memory, connection = self.process.slots[slot], self.process.connection
         position, since = memory.under_way, time.monotonic()
         try:
-            while not connection.poll(POLL_SECONDS):
+            while not connection.poll(WATCH_SECONDS if len(self.under_way) == SLOTS else SUPPLY_SECONDS):
                 if self.stopping.is_set() or (len(self.under_way) < SLOTS and not self.waiting.empty()):
                     return None
                 if memory.under_way != position:

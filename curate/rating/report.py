@@ -55,6 +55,10 @@ class RateReport:
     """What the user should know: the layout that was guessed, licences, unpinned weights."""
     compared: dict[str, Counter[str]] = field(default_factory=dict)
     """By name of a rater of pairs, the pairs it was asked about in this run, by status."""
+    told: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    """By name of a rater that counts its own work (requests, tokens), those numbers of this run."""
+    reasons: dict[str, Counter[str]] = field(default_factory=dict)
+    """By name of a rater, why answers of this run have no value (`curate.records.reason_of`), over samples or pairs."""
     samples: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
     statuses: dict[str, Counter[str]] = field(default_factory=dict)
@@ -100,6 +104,8 @@ class RateReport:
             "seconds": round(self.seconds, 3),
             "funnels": [funnel.as_dict() for funnel in self.funnels],
             "notices": self.notices,
+            "reasons": {name: dict(counts) for name, counts in self.reasons.items()},
+            "told": {name: dict(numbers) for name, numbers in self.told.items()},
         }
 
 

@@ -6,26 +6,28 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any, cast
 
 from curate.cards import CardFile, load_card
 from curate.errors import CardError, CurateError, ShardError
 from curate.progress import Meter
+from curate.raters import Shared, resolved_card
 from curate.rating.admission import Seat
 from curate.rating.comparing import compare_into
-from curate.rating.engine import Engine, loaded
+from curate.rating.engine import Engine, loaded, told_by
 from curate.rating.notices import examples_of, notices_of, said_beside
 from curate.rating.options import RateOptions
 from curate.rating.report import RateReport, UnitCounts
 from curate.rating.sources import ShardUnit, stream_units
 from curate.rating.units import Entry, OpenUnit, UnitSource
-from curate.records import Rating, Status
+from curate.records import TRANSIENT, Rating, Status
 from curate.shards.grouping import Record
 from curate.shards.layouts import Layout, guess_layout, known_layouts, load_layout
 from curate.shards.sources import expand, is_local, local_path
 from curate.store import UNFINISHED, SampleRow, Store, Unit
+from curate.store.replies import FILE as REPLIES
 
 GUESS_RECORDS = 16
 """Records looked at to guess a layout."""
@@ -41,7 +43,16 @@ def rate_into(store: Store, shards: Sequence[str] | Stream, raters: Sequence[str
     that cannot be read are named in the report, and the others are rated all the same.
     """
     started = time.perf_counter()
-    files = _cards(raters)
+    with Shared() as shared:
+        report = _rate(store, shards, raters, _remembering(options, store, shared))
+    report.seconds = time.perf_counter() - started
+    if report.samples == 0 and report.rejects:
+        report.notices.append("no record became a sample: the layout does not fit; leave --layout out to have it guessed")
+    return report
+
+
+def _rate(store: Store, shards: Sequence[str] | Stream, raters: Sequence[str], options: RateOptions) -> RateReport:
+    files = _cards(raters, options)
     pointwise = [file for file in files if file.card.judges == "samples"]
     pairwise = [file for file in files if file.card.judges == "pairs"]
     report = RateReport(store=str(store.path), raters={file.card.name: file.card.fingerprint for file in pointwise})
@@ -54,10 +65,7 @@ def rate_into(store: Store, shards: Sequence[str] | Stream, raters: Sequence[str
         else:
             _rate_units(store, plan, pointwise, options, report)
         for file in pairwise:
-            report.compared[file.card.name] = compare_into(store, file, options)
-    report.seconds = time.perf_counter() - started
-    if report.samples == 0 and report.rejects:
-        report.notices.append("no record became a sample: the layout does not fit; leave --layout out to have it guessed")
+            compare_into(store, file, options, report)
     return report
 
 
@@ -66,7 +74,7 @@ def rate_stream(samples: Stream, raters: Sequence[str], options: RateOptions) ->
 
     Raises `CardError` for a rater of pairs, which needs whole groups.
     """
-    files = _cards(raters)
+    files = _cards(raters, options)
     for file in files:
         if file.card.judges == "pairs":
             raise CardError(f"{file.where}: '{file.card.name}' judges pairs, and a stream has no groups; rate into a store")
@@ -198,7 +206,9 @@ def _rate_units(store: Store, plan: _Plan, files: list[CardFile], options: RateO
             for unit in engine.desk.unfinished():
                 _keep(store, unit, plan.layout, replacing=bool(options.retry))
             raise
+        report.told |= told_by(files, raters)
     report.computed = engine.desk.answered
+    report.reasons |= engine.desk.reasons
     report.notices += [*said_beside(engine.desk.notes), *examples_of(engine.desk.examples)]
     report.unreadable = engine.unreadable
     if len(report.unreadable) == report.shards > 0:
@@ -233,7 +243,7 @@ def _commit(store: Store, unit: OpenUnit, layout: Layout, cards: frozenset[str],
     counts = UnitCounts(
         samples=len(unit.entries),
         rejects=Counter(str(reject.reason) for reject in unit.rejects),
-        statuses={**_earlier_statuses(store, unit), **unit.statuses()},
+        statuses={**_earlier_statuses(store, unit, layout), **unit.statuses()},
     )
     store.commit(
         Unit(
@@ -258,17 +268,29 @@ def _row(entry: Entry) -> SampleRow:
     return SampleRow(sample=entry.sample, width=entry.width, height=entry.height, format=entry.format)
 
 
-def _earlier_statuses(store: Store, unit: OpenUnit) -> Mapping[str, Mapping[str, int]]:
+def _earlier_statuses(store: Store, unit: OpenUnit, layout: Layout) -> Mapping[str, Mapping[str, int]]:
     """What earlier runs counted for other cards, as long as the unit's samples are still the same."""
     state = store.unit_state(unit.source.name)
-    if state is None or state.signature != unit.source.signature or not state.signature:
+    here = (unit.source.signature, layout_identity(layout))
+    if state is None or (state.signature, state.layout) != here or not state.signature:
         return {}
     return UnitCounts.parse(state.counts).statuses
 
 
-def _cards(raters: Sequence[str]) -> list[CardFile]:
+def _remembering(options: RateOptions, store: Store, shared: Shared) -> RateOptions:
+    """The options, with the store's own place for the replies of judges; what could not be used of them is asked again."""
+    settings = replace(
+        options.settings,
+        replies=options.settings.replies or store.path / REPLIES,
+        forget=bool(options.retry - TRANSIENT),
+        shared=shared,
+    )
+    return replace(options, settings=settings)
+
+
+def _cards(raters: Sequence[str], options: RateOptions) -> list[CardFile]:
     """The cards of a run. Raises `CardError` where two have one name, since their columns would be one."""
-    files = [load_card(name) for name in raters]
+    files = [resolved_card(load_card(name), options.settings) for name in raters]
     if not files:
         raise CurateError("no rater is named; --rater signal needs no weights, and `curate raters` lists the others")
     names = [file.card.name for file in files]

@@ -40,7 +40,7 @@ class Worker:
         self.raters: list[Rater] = [load_rater(file, config.settings) for file in config.raters]
         self.dimensions = [tuple(file.card.dimensions) for file in config.raters]
         self.cards = [file.card for file in config.raters]
-        self.roles = [("response", *file.card.takes.conditions) for file in config.raters]
+        self.roles = [file.card.takes.roles for file in config.raters]
 
     def do(self, task: Task, media: dict[str, bytes]) -> tuple[Outcome, dict[int, Pixels]]:
         """The outcome of a task, and the arrays it prepared by position of their preparation."""

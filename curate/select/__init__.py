@@ -6,5 +6,6 @@ from curate.select.expression import Expression, parse
 from curate.select.filtering import Filtered, filter  # noqa: A004 - the verb of the command line
 from curate.select.pairing import Pairs, pair
 from curate.select.ranking import Rankings, rank
+from curate.standings import bradley_terry, win_rates
 
-__all__ = ["Expression", "Filtered", "Pairs", "Rankings", "filter", "pair", "parse", "rank"]
+__all__ = ["Expression", "Filtered", "Pairs", "Rankings", "bradley_terry", "filter", "pair", "parse", "rank", "win_rates"]

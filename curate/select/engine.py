@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from curate.errors import CurateError, StoreError
+from curate.errors import CurateError, Option, StoreError
 from curate.records import View
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ DATABASE_SHARE = 0.5
 
 _BATCH_ROWS = 1 << 17
 _INTERRUPT_EVERY = 0.1
-_TOO_LITTLE_MEMORY = "not enough memory for this selection; raise memory (--memory 8GB), or lower threads"
+_TOO_LITTLE_MEMORY = ("not enough memory for this selection; raise ", Option("memory"), ", to 8GB, say")
 
 Parameters = Mapping[str, float | str]
 
@@ -85,7 +85,7 @@ class Engine:
             if isinstance(problem, duckdb.InterruptException) or "INTERRUPT Error" in str(problem):
                 raise self._out_of_time() from problem
             if isinstance(problem, duckdb.OutOfMemoryException) or "Out of Memory Error" in str(problem):
-                raise CurateError(_TOO_LITTLE_MEMORY) from problem
+                raise CurateError(*_TOO_LITTLE_MEMORY) from problem
             raise
         finally:
             with self._lock:
@@ -102,9 +102,8 @@ class Engine:
             over = self._closed.wait(_INTERRUPT_EVERY)
 
     def _out_of_time(self) -> CurateError:
-        return CurateError(
-            f"the selection took longer than {self._seconds:g} seconds; raise timeout, or simplify the expressions"
-        )
+        longer = f"the selection took longer than {self._seconds:g} seconds; raise "
+        return CurateError(longer, Option("timeout"), ", or simplify the expressions")
 
 
 def _connect(view: View, memory: int, threads: int | None, scratch: Path) -> duckdb.DuckDBPyConnection:

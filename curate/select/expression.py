@@ -44,16 +44,16 @@ class Expression:
 def parse(text: str, view: View, *, what: str, wanted: Type = "number", lenient: bool = False) -> Expression:
     """Check an expression against a view.
 
-    `what` names it in complaints (`where`, `by` …); `wanted` is the type it must have. A `lenient` expression requires no
-    rating: it is null for a sample without one. Raises `ExpressionError`.
+    `what`, best an `Option`, names it in complaints (`where`, `by` …); `wanted` is the type it must have. A `lenient` expression
+    requires no rating: it is null for a sample without one. Raises `ExpressionError`.
     """
     tree = parse_tree(text, what)
     compiler = Compiler(view, what, lenient=lenient)
     fragment = compiler.compile(text, tree)
     if fragment.type != wanted:
         hint = "; compare it with something, as in pickscore > 0.2" if wanted == "boolean" else ""
-        is_not = f"is {TYPE_NAMES[fragment.type]}, and {TYPE_NAMES[wanted]} is needed"
-        raise ExpressionError(f"{what} {is_not}{hint}: {text.strip()[:200]}")
+        is_not = f" is {TYPE_NAMES[fragment.type]}, and {TYPE_NAMES[wanted]} is needed"
+        raise ExpressionError(what, f"{is_not}{hint}: {text.strip()[:200]}")
     if wanted == "number":
         # A column is finite by the store's promise; but one NaN would lead every ranking, so it is checked all the same.
         guarded = finite_or_null(replace(fragment, finite=False))
@@ -69,7 +69,8 @@ def wins_of(texts: Sequence[str], view: View, *, what: str) -> Expression:
     for text in texts:
         part = compiler.compile(text, parse_tree(text, what))
         if part.type != "number" or part.grouped:
-            raise ExpressionError(f"{what} takes a number of each sample, without group functions, and not: {text.strip()[:200]}")
+            takes = " takes a number of each sample, without group functions, and not: "
+            raise ExpressionError(what, takes, text.strip()[:200])
         parts.append(part)
     return _expression(f"wins({', '.join(texts)})", compiler, wins(parts, compiler.window), None)
 

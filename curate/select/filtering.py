@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curate.errors import CurateError
+from curate.errors import CurateError, Option
 from curate.records import Funnel, View
 from curate.select.engine import Engine, Parameters
 from curate.select.names import quoted
@@ -78,9 +78,11 @@ def filter_schema() -> pa.Schema:
 
 def _check_asked(*, where: str | None, top: str | int | None, by: str | None, per: str | None) -> None:
     if where is None and top is None:
-        raise CurateError("nothing is asked of the samples; give where, or top with by")
+        ways = (Option("where"), ", or ", Option("top"), " with ", Option("by"))
+        raise CurateError("nothing is asked of the samples; give ", *ways)
     if top is None and (by is not None or per is not None):
-        raise CurateError(f"{'by' if by is not None else 'per'} says how to choose the best; give top too, such as top='12%'")
+        given = Option("by" if by is not None else "per")
+        raise CurateError(given, " says how to choose the best; give ", Option("top"), " too, such as 12%")
     check_field(per)
 
 

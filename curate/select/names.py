@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from curate.errors import ExpressionError, nearest
+from curate.errors import ExpressionError, UnknownRater, nearest
 from curate.records import RaterColumns, View
 from curate.select.syntax import Name, NamePart
 from curate.select.tokens import problem_at
+
+_SHOWN = 24
+"""Names in the list of all that are known: there are more fields than raters, so both are to be seen."""
 
 Type = Literal["number", "text", "boolean", "null"]
 
@@ -44,7 +47,7 @@ def status_column(rater: str) -> str:
 
 
 def resolve(name: Name, view: View, what: str) -> Column:
-    """The column that `name` means. Raises `ExpressionError` with the nearest name where there is none.
+    """The column that `name` means. Raises `UnknownRater` with the nearest name where there is none.
 
     A sample field goes before a rater of the same name, which can still be written with its dimension.
     """
@@ -53,7 +56,8 @@ def resolve(name: Name, view: View, what: str) -> Column:
         return Column(name=first.text, type="number" if first.text in NUMBER_FIELDS else "text", part="field")
     rater = _find(first, view.raters)
     if rater is None:
-        raise problem_at(what, name.start, _no_such_name(first, bool(more), view))
+        problem = problem_at(what, name.start, _no_such_name(first, bool(more), view))
+        raise UnknownRater(*problem.args, name=first.text)
     return _rater_column(name, rater, view.raters[rater], more, what)
 
 
@@ -89,9 +93,14 @@ def _no_such_name(part: NamePart, dotted: bool, view: View) -> str:
     twins = [] if part.quoted else [rater for rater in view.raters if rater.replace("-", "_") == part.text]
     if twins:
         return f"'{part.text}' may mean {' or '.join(repr(twin) for twin in twins)}; write the one you mean in double quotes"
-    known = [*view.raters, *(() if dotted else View.FIELDS)]
-    kind = "rater" if dotted else "rater or sample field"
-    return f"there is no {kind} '{part.text[:80]}'. {nearest(part.text, known)}".rstrip()
+    raters = {rater.replace("-", "_"): columns.dimensions for rater, columns in view.raters.items()}  # as they are written
+    dimensions = [f"{rater}.{dimension}" for rater, found in raters.items() for dimension in found]
+    known = [*raters] if dotted else [*raters, *dimensions, *View.FIELDS]
+    meant = [] if dotted else [name for name in dimensions if name.partition(".")[2] == part.text]
+    hint = nearest(part.text, known, ordered=True, shown=_SHOWN)
+    if meant:
+        hint = f"Did you mean {' or '.join(map(repr, meant[:3]))}?"
+    return f"there is no {'rater' if dotted else 'rater or sample field'} '{part.text[:80]}'. {hint}".rstrip()
 
 
 def _wrong_dimension(name: Name, rater: str, columns: RaterColumns, wrong: str, what: str) -> ExpressionError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any, Literal
 
-from curate.errors import CurateError, nearest
+from curate.errors import CurateError, Option, nearest
 from curate.records import View
 from curate.select.strategies import STRATEGIES, Strategy
 
@@ -24,9 +24,9 @@ REST_SPLIT = "train"
 """The split of all that the named ones leave."""
 
 
-def _refuse(unless: object, message: str) -> None:
+def _refuse(unless: object, *sentence: str) -> None:
     if not unless:
-        raise CurateError(message)
+        raise CurateError(*sentence)
 
 
 def _is_whole(number: object, least: int) -> bool:
@@ -45,10 +45,11 @@ class Limits:
     """Seconds."""
 
     def __post_init__(self) -> None:
-        _refuse(self.bytes >= LEAST_MEMORY, f"memory is {self.memory}, and at least 256MiB is needed")
-        _refuse(self.threads is None or _is_whole(self.threads, 1), f"threads is {self.threads}; give a whole number from 1 on")
-        if self.timeout is not None:
-            _refuse(0 < self.timeout <= threading.TIMEOUT_MAX, f"timeout is {self.timeout}; give a positive number of seconds")
+        _refuse(self.bytes >= LEAST_MEMORY, Option("memory"), f" is {self.memory}, and at least 256MiB is needed")
+        threads = self.threads is None or _is_whole(self.threads, 1)
+        _refuse(threads, Option("threads"), f" is {self.threads}; give a whole number from 1 on")
+        timeout = self.timeout is None or 0 < self.timeout <= threading.TIMEOUT_MAX
+        _refuse(timeout, Option("timeout"), f" is {self.timeout}; give a positive number of seconds")
 
     @property
     def bytes(self) -> int:
@@ -57,7 +58,7 @@ class Limits:
             return int(self.memory)
         match = re.fullmatch(rf"\s*{_NUMBER}\s*([KMGT]I?|)B?\s*", str(self.memory).upper())
         if match is None:
-            raise CurateError(f"memory is '{self.memory}'; write it like 2GB or 512MiB")
+            raise CurateError(Option("memory"), f" is '{self.memory}'; write it like 2GB or 512MiB")
         return int(Fraction(match[1]) * _UNITS[match[2]])
 
 
@@ -81,16 +82,15 @@ def parse_top(text: str | int) -> Top:
             return Top(share=share)
     elif match is not None and match[1].isdigit() and int(match[1]) >= 1:
         return Top(count=int(match[1]))
-    raise CurateError(f"top is '{text}'; write a number of samples such as 1000, or a share such as 12%")
+    raise CurateError(Option("top"), f" is '{text}'; write a number of samples such as 1000, or a share such as 12%")
 
 
 def parse_margin(text: str | float) -> tuple[float, bool]:
     """`0.5`, in the units of the expression, or `0.5sd`, in standard deviations of the group; whether it is the latter."""
     match = re.fullmatch(rf"\s*{_NUMBER}(?:e(-?\d+))?\s*(sd)?\s*", str(text).lower())
     value = float(f"{match[1]}e{match[2] or 0}") if match else math.nan
-    _refuse(
-        math.isfinite(value), f"min_margin is '{text}'; write a number from 0 on, such as 0.5, or 0.5sd for spreads of the group"
-    )
+    example = "write a number from 0 on, such as 0.5, or 0.5sd for spreads of the group"
+    _refuse(math.isfinite(value), Option("min_margin"), f" is '{text}'; {example}")
     return value, match is not None and match[3] is not None
 
 
@@ -104,32 +104,47 @@ def parse_split(text: str | Mapping[str, float] | None) -> tuple[tuple[str, Frac
     items = text.split(",") if isinstance(text, str) else [f"{name}={share}" for name, share in text.items()]
     splits: dict[str, Fraction] = {}
     for item in items:
-        match = re.fullmatch(rf"\s*(.*?)\s*=\s*{_NUMBER}\s*(%?)\s*", item)
-        if match is None:
-            raise CurateError(f"split is '{text}'; write names with shares, such as test=5%,val=2%")
-        name, share = match[1], Fraction(match[2]) / (100 if match[3] else 1)
-        _refuse(_SPLIT_NAME.fullmatch(name), f"the split '{name[:40]}' cannot be a file name; use small letters, digits and '_'")
-        _refuse(name not in splits, f"the split '{name}' stands twice in '{text}'")
-        _refuse(
-            0 < share <= 1, f"the share of the split '{name}' is {item.split('=')[1].strip()}; it lies above 0 and up to 100%"
-        )
-        splits[name] = share
+        name, equals, share = (part.strip() for part in item.partition("="))
+        if not equals:
+            raise _wrong_split(f"'{name[:40]}' has no '=' between its name and its share; write it like test=5%")
+        if not _SPLIT_NAME.fullmatch(name):
+            shown = f"the name '{name[:40]}' cannot be a file name" if name else f"the share {share[:40]} has no name"
+            raise _wrong_split(f"{shown}; begin it with a small letter, and use small letters, digits and '_'")
+        if name in splits:
+            raise _wrong_split(f"'{name}' stands twice in '{text}'")
+        splits[name] = _parse_share(name, share)
     total = sum(splits.values())
-    _refuse(total <= 1, f"the splits of '{text}' are {float(total):.0%} together, which is more than there is")
-    _refuse(total == 1 or REST_SPLIT not in splits, f"'{REST_SPLIT}' takes what the other splits leave; leave it out of '{text}'")
+    if total > 1:
+        raise _wrong_split(f"the shares of '{text}' are {float(total):.0%} together, which is more than there is")
+    if total < 1 and REST_SPLIT in splits:
+        raise _wrong_split(f"'{REST_SPLIT}' takes what the other splits leave; leave it out of '{text}'")
     return tuple(splits.items())
+
+
+def _parse_share(name: str, text: str) -> Fraction:
+    """`5%` or `0.05` as a share of the whole. Raises `CurateError` unless it lies above 0 and goes up to 1."""
+    match = re.fullmatch(rf"{_NUMBER}\s*(%?)", text)
+    share = Fraction(match[1]) / (100 if match[2] else 1) if match else Fraction(0)
+    if 0 < share <= 1:
+        return share
+    meant = f"{name}={text}%" if match and not match[2] and 1 < share <= 100 else f"{name}=5%"
+    raise _wrong_split(f"the share of '{name}' is '{text[:40]}'; it lies above 0 and goes up to 100%: write it like {meant}")
+
+
+def _wrong_split(message: str) -> CurateError:
+    return CurateError(Option("split"), f": {message}")
 
 
 def check_tie(tie: float) -> None:
     """Raises `CurateError` unless `tie` is a finite number from 0 on."""
-    _refuse(math.isfinite(tie) and tie >= 0, f"tie is {tie}; give the largest difference that is none, a number from 0 on")
+    right = math.isfinite(tie) and tie >= 0
+    _refuse(right, Option("tie"), f" is {tie}; give the largest difference that is none, a number from 0 on")
 
 
 def check_field(name: str | None) -> None:
     """Raises `CurateError` unless `name` is a sample field, or None."""
-    _refuse(
-        name is None or name in View.FIELDS, f"per is '{name}', which is not a sample field. {nearest(str(name), View.FIELDS)}"
-    )
+    known = name is None or name in View.FIELDS
+    _refuse(known, Option("per"), f" is '{name}', which is not a sample field. {nearest(str(name), View.FIELDS)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,14 +170,14 @@ class PairOptions:
     """Whether it counts standard deviations of the group."""
 
     def __post_init__(self) -> None:
-        known = f"the strategy is '{self.strategy}'. {nearest(str(self.strategy), STRATEGIES)}"
-        _refuse(self.strategy in STRATEGIES, known)
-        _refuse(self.ties in ("drop", "keep"), f"ties is '{self.ties}'; it can be 'drop' or 'keep'")
-        _refuse(self.prefer in ("margin", "random"), f"prefer is '{self.prefer}'; it can be 'margin' or 'random'")
+        known = nearest(str(self.strategy), STRATEGIES)
+        _refuse(self.strategy in STRATEGIES, Option("strategy"), f" is '{self.strategy}'. {known}")
+        _refuse(self.ties in ("drop", "keep"), Option("ties"), f" is '{self.ties}'; it can be 'drop' or 'keep'")
+        _refuse(self.prefer in ("margin", "random"), Option("prefer"), f" is '{self.prefer}'; it can be 'margin' or 'random'")
         check_tie(self.tie)
         for name, most in (("max_per_group", self.max_per_group), ("max_per_sample", self.max_per_sample)):
-            _refuse(most is None or _is_whole(most, 1), f"{name} is {most}; give a whole number from 1 on")
-        _refuse(_is_whole(self.seed, 0), f"seed is {self.seed}; give a whole number from 0 on")
+            _refuse(most is None or _is_whole(most, 1), Option(name), f" is {most}; give a whole number from 1 on")
+        _refuse(_is_whole(self.seed, 0), Option("seed"), f" is {self.seed}; give a whole number from 0 on")
         self._check_agreement()
         margin, in_spreads = parse_margin(self.min_margin)
         object.__setattr__(self, "margin", margin)
@@ -184,8 +199,9 @@ class PairOptions:
         return {one.name: getattr(self, one.name) for one in fields(self) if one.init}
 
     def _check_agreement(self) -> None:
-        _refuse(not isinstance(self.agree, str), f"agree takes a list of expressions, and not the text '{self.agree}'")
+        agree, at_least = Option("agree"), Option("at_least")
+        _refuse(not isinstance(self.agree, str), agree, f" takes a list of expressions, and not the text '{self.agree}'")
         if self.at_least is not None:
-            _refuse(self.agree, "at_least says how many of the expressions in agree have to agree; give these too")
+            _refuse(self.agree, at_least, " says how many of the expressions in ", agree, " have to agree; give these too")
             fits = _is_whole(self.at_least, 0) and self.at_least <= len(self.agree)
-            _refuse(fits, f"at_least is {self.at_least}, and agree has {len(self.agree)} expressions")
+            _refuse(fits, at_least, f" is {self.at_least}, and ", agree, f" has {len(self.agree)} expressions")

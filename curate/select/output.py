@@ -55,6 +55,14 @@ def write_result(
     return rows
 
 
+def read_made(path: str | Path) -> dict[str, Any]:
+    """How a result says it was made; empty where it says nothing."""
+    import pyarrow.parquet as pq
+
+    text = (pq.read_metadata(path).metadata or {}).get(METADATA_KEY.encode())
+    return dict(json.loads(text)) if text else {}
+
+
 def regrouped(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
     """The same rows in batches of exactly `rows`, the last may have fewer: where a stream breaks off is left to chance."""
     import pyarrow as pa

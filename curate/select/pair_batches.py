@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.errors import CurateError
+from curate.errors import CurateError, Option
 from curate.records import Funnel
 from curate.select.ahead import ahead
 from curate.select.caps import capped, shuffled
@@ -163,7 +163,12 @@ class Pairing:
             group = one.groups_of(np.array([largest]))[0]
             raise CurateError(
                 f"the group {group} has {one.sizes[largest]} samples and {most[largest]} candidate pairs, "
-                "too many to choose among; leave out max_per_group and max_per_sample, or use another strategy"
+                "too many to choose among; leave out ",
+                Option("max_per_group"),
+                " and ",
+                Option("max_per_sample"),
+                ", or use another ",
+                Option("strategy"),
             )
 
     def _apply_limits(self, one: Slice, better: Places, worse: Places, groups: Places, verdicts: Verdicts) -> None:

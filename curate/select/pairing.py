@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from curate.errors import Option
 from curate.records import Funnel, View
 from curate.select.expression import parse
 from curate.select.options import Limits, PairOptions
@@ -78,7 +79,7 @@ def pair(
     )
     limits = Limits(memory=memory, threads=threads, timeout=timeout)
     samples = Samples(view=view, where=parse_where(where, view), by=parse_by(by, view))
-    opinions = [parse(text, view, what=f"agree[{number}]", lenient=True) for number, text in enumerate(agree)]
+    opinions = [parse(text, view, what=Option(f"agree[{number}]"), lenient=True) for number, text in enumerate(agree)]
     pairing = Pairing(samples, opinions, options)
     asked = {"by": by, "where": where, **options.as_asked()}
     out = Path(out)

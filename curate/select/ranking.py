@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.errors import Option
 from curate.records import Funnel, View
 from curate.select.ahead import ahead
 from curate.select.engine import Engine
@@ -67,7 +68,7 @@ def rank(
     """
     check_tie(tie)
     limits = Limits(memory=memory, threads=threads, timeout=timeout)
-    judges = wins_of(wins, view, what="wins") if wins else None
+    judges = wins_of(wins, view, what=Option("wins")) if wins else None
     samples = Samples(view=view, where=parse_where(where, view), by=parse_by(by, view), also=judges)
     ranking = _Ranking(samples=samples, judges=judges, tie=tie)
     asked = {"by": by, "where": where, "tie": tie, "wins": list(wins)}

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from curate.errors import ExpressionError
+from curate.errors import ExpressionError, Option
 from curate.files import output_errors
 from curate.records import Funnel, View
 from curate.scratch import scratch_folder
@@ -30,14 +30,14 @@ def engine_for(view: View, out: Path, limits: Limits) -> Iterator[Engine]:
 
 def parse_where(where: str | None, view: View) -> Expression | None:
     """The condition, where there is one."""
-    return None if where is None else parse(where, view, what="where", wanted="boolean")
+    return None if where is None else parse(where, view, what=Option("where"), wanted="boolean")
 
 
 def parse_by(by: str | None, view: View) -> Expression:
     """The expression that says what is better. Raises `ExpressionError` where there is none."""
     if by is None:
-        raise ExpressionError("by is missing; say what is better, such as by='pickscore'")
-    return parse(by, view, what="by")
+        raise ExpressionError(Option("by"), " is missing; say what is better: a rater, such as pickscore, or an expression")
+    return parse(by, view, what=Option("by"))
 
 
 def how_made(

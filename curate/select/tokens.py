@@ -58,7 +58,7 @@ class Token:
 
 def problem_at(what: str, start: int, message: str) -> ExpressionError:
     """The error that says where: `what` names the option, `start` counts characters from 0 (people see it from 1)."""
-    return ExpressionError(f"{what}, position {start + 1}: {message}")
+    return ExpressionError(what, f", position {start + 1}: {message}")
 
 
 def tokenize(text: str, what: str) -> list[Token]:
@@ -84,11 +84,11 @@ def _check_text(text: str, what: str) -> None:
     except UnicodeEncodeError as problem:
         raise problem_at(what, problem.start, "a character that is not Unicode text stands here") from problem
     if size > MAX_BYTES:
-        raise ExpressionError(f"{what} is {size} bytes long, and an expression has at most {MAX_BYTES}")
+        raise ExpressionError(what, f" is {size} bytes long, and an expression has at most {MAX_BYTES}")
     if "\0" in text:
         raise problem_at(what, text.index("\0"), "a NUL character stands here")
     if not text.strip():
-        raise ExpressionError(f"{what} is empty; write an expression such as pickscore > 0.2")
+        raise ExpressionError(what, " is empty; write an expression such as pickscore > 0.2")
 
 
 def _unreadable(text: str, place: int) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from curate.store.known import Known
+from curate.store.known import Chances, Known
 from curate.store.store import Store
 from curate.store.unit import UNFINISHED, SampleRow, StoredCard, Unit, UnitState
 
-__all__ = ["UNFINISHED", "Known", "SampleRow", "Store", "StoredCard", "Unit", "UnitState"]
+__all__ = ["UNFINISHED", "Chances", "Known", "SampleRow", "Store", "StoredCard", "Unit", "UnitState"]

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curate.errors import StoreError
 from curate.records import Status
 from curate.store.ids import ID_BYTES, Ids, find, pair_keys, unpack_bytes
-from curate.store.known import CODES, Known, worst_by_key, worst_by_run
+from curate.store.known import CODES, Chances, Known, worst_by_key, worst_by_run
 from curate.store.manifest import Part
 from curate.store.runs import Codes, starts_of_runs
 from curate.store.table_files import read_batches
@@ -87,6 +88,16 @@ def load_known(folder: Path, kind: Kind, parts: Sequence[Part], retry: Collectio
     keys, codes = worst_by_key(np.concatenate([keys for keys, _ in runs]), np.concatenate([codes for _, codes in runs]))
     settled = codes < _AGAIN
     return Known(keys[settled], codes[settled])
+
+
+def load_chances(folder: Path, parts: Sequence[Part], dimension: str) -> Chances:
+    """The comparisons of one card on one dimension that are ok."""
+    keys, values = [np.empty((0, 2), dtype=np.uint64)], [np.empty(0)]
+    for batch in LiveRows(folder, "comparisons", parts).every(["dimension", "value"]):
+        batch = batch.filter(pc.and_(pc.equal(batch.column("dimension"), dimension), pc.is_valid(batch.column("value"))))
+        keys.append(keys_of(batch, "comparisons"))
+        values.append(batch.column("value").to_numpy())
+    return Chances(np.concatenate(keys), np.concatenate(values))
 
 
 def id_bytes(column: pa.Array) -> memoryview:

@@ -64,6 +64,20 @@ class Known:
         self._runs = [*runs, run]
 
 
+class Chances:
+    """What one card said of pairs on one dimension, where that is ok: 24 bytes a pair, found by binary search."""
+
+    def __init__(self, keys: Ids, values: NDArray[np.float64]) -> None:
+        """`keys` are distinct, in any order."""
+        by_key = order(keys)
+        self._keys, self._values = keys[by_key], values[by_key]
+
+    def of_pairs(self, firsts: Sequence[str], seconds: Sequence[str]) -> list[float | None]:
+        """For each pair the probability that the first is better; None for one without an answer that is ok."""
+        found = find(self._keys, pair_keys(pack(firsts), pack(seconds))).tolist()
+        return [float(self._values[at]) if at >= 0 else None for at in found]
+
+
 def worst_by_key(keys: Ids, codes: Codes) -> tuple[Ids, Codes]:
     """The distinct keys in order, each with the largest of its codes."""
     by_key = order(keys)

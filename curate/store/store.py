@@ -17,8 +17,8 @@ from curate.errors import StoreError
 from curate.files import atomic_file, fsync_folder, output_errors
 from curate.records import Comparison, Rating, Status, View
 from curate.store import commit as commits
-from curate.store.judgements import load_known
-from curate.store.known import Known
+from curate.store.judgements import load_chances, load_known
+from curate.store.known import Chances, Known
 from curate.store.lock import exclusive
 from curate.store.manifest import Manifest, Snapshot
 from curate.store.tables import KINDS, Kind, check_name
@@ -188,6 +188,10 @@ class Store:
     def known_pairs(self, fingerprint: str, *, retry: Collection[Status] = ()) -> Known:
         """The pairs of samples that a card has compared; as `known`, asked with `Known.has_pairs`."""
         return self._known_of("comparisons", fingerprint, frozenset(retry))
+
+    def chances(self, fingerprint: str, dimension: str) -> Chances:
+        """What a card said of pairs on one dimension, as it is now; for those that are in `known_pairs`."""
+        return load_chances(self.path, self._manifest.parts("comparisons", fingerprint), dimension)
 
     def cards(self) -> list[StoredCard]:
         """Every card that rated into the store, later ones last."""

@@ -21,9 +21,13 @@ BATCH_ROWS = 32_768
 
 ROWS_PER_GROUP = 65_536
 
-FLOATS = ("value", "spread")
+FLOATS = ("value", "spread", "position_bias")
 UNREPEATED = ("digest", "meta", "key")
 """Columns whose values hardly repeat, so that a dictionary would only cost time."""
+
+
+ADDED = frozenset({"position_bias"})
+"""Columns that files of earlier versions lack; they are read as null there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,14 +85,19 @@ def read_batches(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a table file, `BATCH_ROWS` at a time, every page checked against its checksum.
 
-    `schema` and `rows` are what the file is to hold; `groups` picks row groups. Raises `StoreError` naming the file where it
-    is missing or anything of what is read is damaged.
+    `schema` and `rows` are what the file is to hold, but that it may lack columns of `ADDED`; `groups` picks row groups.
+    Raises `StoreError` naming the file where it is missing or anything of what is read is damaged.
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
-            if file.schema_arrow != schema or file.metadata.num_rows != rows:
+            there = set(file.schema_arrow.names)
+            written = pa.schema([field for field in schema if field.name in there or field.name not in ADDED])
+            if file.schema_arrow != written or file.metadata.num_rows != rows:
                 raise pa.ArrowInvalid("its footer is not the one that was written")
-            yield from file.iter_batches(BATCH_ROWS, columns=columns, row_groups=groups)
+            wanted = schema if columns is None else pa.schema([schema.field(name) for name in schema.names if name in columns])
+            stored = [name for name in wanted.names if name in there]
+            for batch in file.iter_batches(BATCH_ROWS, columns=stored, row_groups=groups):
+                yield batch if len(stored) == len(wanted) else _with_nulls(batch, wanted)
     except FileNotFoundError as problem:
         raise StoreError(
             f"{path} is missing; if another process has just changed the store, run the same command again, "
@@ -97,3 +106,10 @@ def read_batches(
     except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as problem:
         reason = str(problem).split("\n")[0]
         raise StoreError(f"{path} is damaged ({reason}); restore it from a copy, or rate into a new store") from problem
+
+
+def _with_nulls(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch with the columns of `schema`, null where it has none."""
+    there = set(batch.schema.names)
+    columns = [batch.column(one.name) if one.name in there else pa.nulls(batch.num_rows, one.type) for one in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -88,6 +88,7 @@ SCHEMAS: dict[Kind, pa.Schema] = {
             ("dimension", pa.string()),
             ("value", pa.float64()),
             ("orders_agree", pa.bool_()),
+            ("position_bias", pa.float64()),
             ("status", pa.string()),
             ("detail", pa.string()),
             ("rationale", pa.string()),
@@ -152,6 +153,7 @@ def comparisons_table(comparisons: Sequence[Comparison], replaces: Sequence[bool
         "first": _ids([one.first for one in comparisons]),
         "second": _ids([one.second for one in comparisons]),
         "orders_agree": pa.array([one.orders_agree for one in comparisons], pa.bool_()),
+        "position_bias": pa.array([one.position_bias for one in comparisons], pa.float64()),
     }
     return _judgements_table("comparisons", comparisons, replaces, columns)
 

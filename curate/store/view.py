@@ -1,5 +1,7 @@
 """Making a view: the samples, each once, with what the raters said of them, ordered by group and sample.
 
+Of a rater of pairs that is each sample's standing among those of its group; see `curate.store.compared`.
+
 DuckDB joins and sorts by 16-byte integers and spills to disk. Shards, layouts and statuses travel as small numbers and get
 their names when the rows are written; ids and digests become hex only then.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +19,7 @@ import pyarrow as pa
 from curate.errors import StoreError, nearest
 from curate.files import atomic_file
 from curate.records import RaterColumns, View, canonical_json
+from curate.store.compared import judges_pairs, load_present, load_standings, with_strengths
 from curate.store.feeds import UUID, Places, card_batches, card_schema
 from curate.store.judgements import LiveRows
 from curate.store.known import STATUSES
@@ -26,7 +30,7 @@ from curate.store.unit import StoredCard
 from curate.store.view_table import read_view, view_schema, write_view_table
 from curate.store.workspace import Workspace, open_workspace
 
-VIEW_FORMAT = 2
+VIEW_FORMAT = 3
 """Raised when the same store gives another file, so that older cached views are not found."""
 
 KEPT_VIEWS = 4
@@ -70,7 +74,8 @@ def build_view(
         # Another process may have made it while this one waited for the workspace.
         view = _kept_view(path)
         if view is None:
-            view = write_view_table(path, _rows(workspace, folder, snapshot, columns), columns, gone=gone)
+            rows = _rows(workspace, folder, snapshot, columns, gone)
+            view = write_view_table(path, rows, columns, gone=gone)
             with atomic_file(_digest_file(path)) as aside:
                 aside.write_text(file_sha256(path), encoding="ascii")
         _remove_old_views(cache)
@@ -109,29 +114,33 @@ def chosen_cards(snapshot: Snapshot, raters: Mapping[str, str] | None) -> dict[s
 
 def rater_columns(snapshot: Snapshot, card: StoredCard) -> RaterColumns:
     """The columns of a card: its dimensions in its own order, then others that its ratings name."""
-    declared = json.loads(card.text)
-    spreads: dict[str, int] = {}
-    for part in snapshot.parts_of("ratings", card.fingerprint):
-        for dimension, count in part.spreads.items():
-            spreads[dimension] = spreads.get(dimension, 0) + count
-    dimensions = tuple(dict.fromkeys([*declared["dimensions"], *sorted(spreads)]))
+    spreads = _spreads(snapshot, card)
     return RaterColumns(
         card=card.fingerprint,
-        main=declared["main"],
-        dimensions=dimensions,
-        spreads=tuple(name for name in dimensions if spreads.get(name)),
+        main=json.loads(card.text)["main"],
+        dimensions=with_strengths(list(spreads)) if judges_pairs(card) else tuple(spreads),
+        spreads=tuple(name for name, count in spreads.items() if count),
     )
 
 
-def _rows(workspace: Workspace, folder: Path, snapshot: Snapshot, raters: Mapping[str, RaterColumns]) -> Iterator[pa.RecordBatch]:
+def _spreads(snapshot: Snapshot, card: StoredCard) -> dict[str, int]:
+    """How many judgements have a spread, by dimension: those of the card in its own order, then others that its rows name."""
+    counts: Counter[str] = Counter()
+    for part in snapshot.parts_of("comparisons" if judges_pairs(card) else "ratings", card.fingerprint):
+        counts.update(part.spreads)
+    return {name: counts[name] for name in [*json.loads(card.text)["dimensions"], *sorted(counts)]}
+
+
+def _rows(
+    workspace: Workspace, folder: Path, snapshot: Snapshot, raters: Mapping[str, RaterColumns], gone: Collection[str]
+) -> Iterator[pa.RecordBatch]:
     """The rows of the view, in order, with the columns of `view_schema` but for those that number them."""
     places = Places(folder, snapshot)
     places.find_repeated(workspace)
+    _feed_judgements(workspace, folder, snapshot, raters, places, gone)
     workspace.feed("samples", pa.schema(list(_WIDE.items())), places.batches(_WIDE))
     joins, selected = [], ["samples.*"]
-    for number, columns in enumerate(raters.values()):
-        live = LiveRows(folder, "ratings", snapshot.parts_of("ratings", columns.card))
-        workspace.feed(f"card{number}", card_schema(columns), card_batches(live, columns))
+    for number in range(len(raters)):
         joins.append(f"LEFT JOIN card{number} ON card{number}.sample = samples.sample")
         selected.append(f"card{number}.* EXCLUDE (sample)")
     sql = f'SELECT {", ".join(selected)} FROM samples {" ".join(joins)} ORDER BY samples."group", samples.sample'
@@ -140,6 +149,28 @@ def _rows(workspace: Workspace, folder: Path, snapshot: Snapshot, raters: Mappin
         # The first row comes when all samples have been read, so all shards have their numbers.
         named = named or _Names(snapshot, places.shards, raters)
         yield named.batch(batch)
+
+
+def _feed_judgements(
+    workspace: Workspace,
+    folder: Path,
+    snapshot: Snapshot,
+    raters: Mapping[str, RaterColumns],
+    places: Places,
+    gone: Collection[str],
+) -> None:
+    """Make `card0`, `card1` … readable, with the columns of `card_schema`: what each rater said, one row a sample."""
+    pairwise = {card.fingerprint: card for card in snapshot.cards if judges_pairs(card)}
+    if any(columns.card in pairwise for columns in raters.values()):
+        load_present(workspace, places, gone)
+    for number, columns in enumerate(raters.values()):
+        card = pairwise.get(columns.card)
+        if card is None:
+            live = LiveRows(folder, "ratings", snapshot.parts_of("ratings", columns.card))
+            workspace.feed(f"card{number}", card_schema(columns), card_batches(live, columns))
+        else:
+            live = LiveRows(folder, "comparisons", snapshot.parts_of("comparisons", columns.card))
+            load_standings(workspace, f"card{number}", live, columns, list(_spreads(snapshot, card)))
 
 
 class _Names:

@@ -25,7 +25,9 @@ BATCH_ROWS = 65_536
 class Workspace:
     """A private database in memory that spills into a folder of its own."""
 
-    def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, db: duckdb.DuckDBPyConnection, folder: Path) -> None:
+        self.folder = folder
+        """Where it spills; removed at its end, with whatever lies in it."""
         self._db = db
         self._problem: CurateError | None = None
 
@@ -97,7 +99,7 @@ def open_workspace(cache: Path, *, memory: str, threads: int | None) -> Iterator
                 raise StoreError(f"cannot work with memory={memory!r} and threads={threads}: {_first_line(problem)}") from problem
             with contextlib.closing(db):
                 db.execute("SET arrow_lossless_conversion = true")
-                yield Workspace(db)
+                yield Workspace(db, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

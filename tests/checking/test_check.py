@@ -105,9 +105,14 @@ def png(pixels: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-def nearly(data: bytes) -> bytes:
-    """Other bytes of the same picture."""
+def re_encoded(data: bytes) -> bytes:
+    """The same pixels in other bytes."""
     return png(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+
+
+def nearly(data: bytes) -> bytes:
+    """A picture that differs by a little everywhere, as after another encoder."""
+    return png(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) ^ 1)
 
 
 def turned(data: bytes) -> bytes:
@@ -137,6 +142,7 @@ DPO_DEFECTS: list[tuple[str, Severity, Callable[[list[Row]], None]]] = [
     ("label-flip", Severity.ERROR, lambda rows: rows[3].update(rejected_value=rows[3]["chosen_value"] + 1)),
     ("label-type", Severity.ERROR, setting(label_0=None)),
     ("identical-images", Severity.ERROR, lambda rows: rows[3].update(jpg_1=rows[3]["jpg_0"])),
+    ("identical-images", Severity.ERROR, lambda rows: rows[3].update(jpg_1=re_encoded(rows[3]["jpg_0"]))),
     ("near-identical-images", Severity.WARNING, lambda rows: rows[3].update(jpg_1=nearly(rows[3]["jpg_0"]))),
     ("unequal-sizes", Severity.WARNING, setting(jpg_1=photo(500, size=(64, 64)))),
     ("undecodable", Severity.ERROR, setting(jpg_1=b"not a picture")),
@@ -193,6 +199,19 @@ def test_damage_that_a_preference_may_rest_upon_is_seen(side: int, worsen: Calla
 
     assert said(picture, worsen(picture)) == set()
     assert said(picture, picture ^ 1) == {"near-identical-images"}
+
+
+def test_pictures_of_the_same_pixels_are_named_whatever_their_encodings() -> None:
+    pixels = photographs()[0][:64, :96]
+    looker, place = Looker(), Place(file="f", row=0)
+    encodings = {}
+    for name, options in (("PNG", {"compress_level": 1}), ("BMP", {}), ("WEBP", {"lossless": True}), ("TIFF", {})):
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, name, **options)
+        encodings[name] = looker.look(out.getvalue())
+    found = list(competing_findings([*encodings.values()], [*encodings], place, ""))
+    assert [one.rule for one in found] == ["identical-images"] * 6, "every two of them"
+    assert found[0].message.startswith("PNG and BMP are the same pixels in other bytes")
 
 
 def test_a_label_turned_around(dataset: Callable[[str], Path]) -> None:

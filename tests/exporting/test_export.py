@@ -313,7 +313,7 @@ def test_an_empty_folder_is_taken(world: World, tmp_path: Path) -> None:
 def test_an_export_of_nothing_is_refused_and_says_why(world: World, tmp_path: Path) -> None:
     rows = world.pair_rows()[:1]
     _tie(world, rows)
-    with pytest.raises(OutputError, match=r"nothing to export: all 1 rows were left out \(tie: 1\)"):
+    with pytest.raises(OutputError, match=r"nothing to export: all 1 pairs were left out \(tie: 1\)"):
         export(world.selection("pairs", rows), world.source, tmp_path / "out", format="hpdv3")
     with pytest.raises(OutputError, match="it has no rows"):
         export(world.selection("samples", []), world.source, tmp_path / "out", format="ids")

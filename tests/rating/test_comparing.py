@@ -9,10 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from curate.errors import CardError
+from curate.errors import CardError, CurateError
 from curate.rating.report import RateReport
+from curate.showing import show
 from curate.store import Store
-from curate.testing import unit_interval
+from curate.testing import card_yaml, unit_interval
+from tests.rating.conftest import records
 
 
 def comparisons(folder: Path) -> pa.Table:
@@ -29,6 +31,7 @@ def test_every_pair_of_a_group_is_compared_once(
     broken = sum(number % 11 == 5 for number in range(99))  # number 99 is alone with its prompt
     # 33 prompts of three pictures make 99 pairs; a broken picture spoils the two it is in.
     assert report.compared["judge"] == {"ok": 99 - 2 * broken, "decode_error": 2 * broken}
+    assert report.reasons["judge"].total() == 2 * broken
     assert all(funnel.adds_up for funnel in report.funnels)
     rows = comparisons(tmp_path).to_pylist()
     assert len(rows) == 99
@@ -51,3 +54,44 @@ def test_a_rater_of_pairs_cannot_live_in_a_decode_worker(
 ) -> None:
     with pytest.raises(CardError, match="needs both samples"):
         rate(shards, [card("judge", "FragileRater", judges="pairs")])
+
+
+@pytest.mark.parametrize(("higher", "value", "bias"), [(True, 0.75, 0.5), (False, 0.25, -0.5)])
+def test_a_position_bias_is_kept_and_turned_round_with_the_value(
+    shards: list[str], tmp_path: Path, rate: Callable[..., RateReport], *, higher: bool, value: float, bias: float
+) -> None:
+    rate(shards, ["signal", told(tmp_path, higher_is_better=higher, args={"value": 0.75, "bias": 0.5})])
+    rows = comparisons(tmp_path).to_pylist()
+    assert {(row["value"], row["orders_agree"], row["position_bias"]) for row in rows} == {(value, False, bias)}
+    (table,) = [table for table in show(tmp_path / "store").tables if table.title == "Comparisons"]
+    ((dimension, _, pairs, statuses, ties, disagreeing, mean_bias),) = table.rows
+    assert (dimension, pairs, statuses, ties) == ("told.overall", 99, "ok 99", 0)
+    assert (disagreeing, mean_bias) == ("100.0%", f"{bias:+.3f}")
+
+
+@pytest.mark.parametrize(
+    ("args", "detail"),
+    [
+        ({"value": 1.5}, "the rater gave 1.5, which is no probability"),
+        ({"value": 0.5, "bias": -1.5}, "the rater gave a position bias of -1.5, which none can have"),
+    ],
+)
+def test_what_cannot_be_is_a_failure(
+    shards: list[str], tmp_path: Path, rate: Callable[..., RateReport], args: dict[str, float], detail: str
+) -> None:
+    report = rate(shards, ["signal", told(tmp_path, args=args)])
+    assert report.compared["told"] == {"error": 99}
+    rows = comparisons(tmp_path).to_pylist()
+    assert {(row["status"], row["value"], row["position_bias"], row["detail"]) for row in rows} == {("error", None, None, detail)}
+
+
+def test_pairs_of_a_stream_cannot_be_looked_at_again(card: Callable[..., str], rate: Callable[..., RateReport]) -> None:
+    stream = ({"__key__": key, "__url__": "pipe:", **fields} for key, fields in records(0, 6))
+    with pytest.raises(CurateError, match=r"came from a stream, of which no place is known; rate its shards by their paths"):
+        rate(stream, ["signal", card("judge", "HashJudge", judges="pairs")])
+
+
+def told(folder: Path, **fields: object) -> str:
+    """A card of a judge that says what it is told to."""
+    target = "tests.rating.judges:ToldJudge"
+    return str(card_yaml(folder / "told.yaml", name="told", target=target, judges="pairs", **fields))  # type: ignore[arg-type]

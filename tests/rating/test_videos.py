@@ -120,3 +120,22 @@ def test_the_least_of_a_rater_that_likes_little_is_its_worst_frame(shard: str, t
     value, _, said = ratings(tmp_path / "store", "dark")["a"]
     assert value == pytest.approx(-240 / 255, abs=0.02)
     assert said == "frames 0, 1, 2, 3, 4, 5, 6 of 7"
+
+
+def test_what_is_said_beside_the_frames_of_videos_is_counted_once_a_video(tmp_path: Path) -> None:
+    """Whatever else the videos' words differ in: which frames were seen of each."""
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from tests.scorers.tiny.cards import tiny_card
+
+    long = "a very long story about " * 30
+    prompts = {"a": long, "b": long, "c": "a cat", "d": "a cat<|endoftext|>", "e": long}
+    records = [(key, {"mp4": video(GREYS[: 3 + number]), "txt": prompts[key].encode()}) for number, key in enumerate("abcd")]
+    write_shard(tmp_path / "videos.tar", [*records, ("e", {"png": as_png(np.zeros((9, 9, 3), np.uint8)), "txt": long.encode()})])
+    rater = tiny_card("pickscore", tmp_path).where
+    report = curate.rate([str(tmp_path / "videos.tar")], raters=[rater], store=tmp_path / "store", workers=0)
+    assert "pickscore, of 3 samples: the prompt was cut to 77 tokens" in report.notices
+    assert "pickscore, of 1 samples: the prompt holds control tokens (<|endoftext|>), read as such" in report.notices
+    assert not [notice for notice in report.notices if "frames " in notice]
+    beside = ratings(tmp_path / "store", "pickscore", "preference")
+    assert beside["a"][2] == "frames 0, 1, 2 of 3; the prompt was cut to 77 tokens"

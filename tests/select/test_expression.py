@@ -144,6 +144,12 @@ REFUSED = [
     # what stands, and what is said of it
     ("pickscor > 1", "position 1: there is no rater or sample field 'pickscor'. Did you mean 'pickscore'?"),
     ("1 < widht", "position 5: there is no rater or sample field 'widht'. Did you mean 'width'"),
+    ("detail > 1", "there is no rater or sample field 'detail'. Did you mean 'hps_v2.detail'?"),
+    (
+        "xyzzy > 1",
+        "Known: pickscore, hps_v2, nsfw, pickscore.overall, hps_v2.overall, hps_v2.detail, nsfw.safe, sample, group, ",
+    ),
+    ("xyzzy.overall > 1", "there is no rater 'xyzzy'. Known: pickscore, hps_v2, nsfw."),
     ("hps_v2.detial > 1", "the rater 'hps-v2' has no 'detial'; it has overall, detail"),
     ("hps_v2.detail.more > 1", "has no 'more'"),
     ("prompt.length > 1", "there is no rater 'prompt'"),

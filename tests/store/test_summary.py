@@ -57,6 +57,21 @@ def test_a_summary_counts_everything(tmp_path: Path) -> None:
     assert (comparisons.name, comparisons.statuses, comparisons.disagreeing) == ("sharp", {"ok": 2}, 1)
 
 
+def test_ratings_of_samples_that_are_in_no_shard_any_more_are_counted_apart(tmp_path: Path) -> None:
+    """As after rating a shard again by another layout: other samples, while what was rated before is kept in case it is back."""
+    statuses = {0: Status.OOM, 5: Status.OOM}
+    store = make_store(tmp_path / "s", [make_unit("a.tar", range(4), ratings=rate(range(4), statuses=statuses))])
+    with store.writing():
+        store.commit(make_unit("a.tar", range(3, 7), layout="multi", ratings=rate(range(4, 7), statuses=statuses)))
+    summary = store.summary()
+    sharp = next(rater for rater in summary.raters if rater.card == SHARP)
+    assert (summary.samples, sharp.orphans, sharp.statuses) == (4, 3, {"ok": 3, "oom": 1})
+    values = sorted(one.value for one in rate([3, 4, 6]) if one.value is not None)
+    overall = sharp.dimensions["overall"]
+    assert overall is not None
+    assert (overall.count, overall.low, overall.high) == (3, values[0], values[-1])
+
+
 def test_a_summary_of_nothing(tmp_path: Path) -> None:
     summary = make_store(tmp_path / "s", []).summary()
     assert (summary.samples, summary.groups, summary.group_sizes, summary.media_bytes, summary.comparisons) == (0, 0, {}, 0, ())
