@@ -1,0 +1,204 @@
+"""What the formats are made of: their params, thoughts and answers, numbers behind labels, objects, verdicts.
+
+A format takes an answer only as its judge was trained to write it, give or take Markdown, blanks and quotes. What stands twice
+has to stand there twice the same; a label without a plain number behind it makes the reply unreadable, even if another has one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from curate.content import complaint
+from curate.rubrics.reads import Choice, Option
+from curate.rubrics.replies.base import Reason, Unreadable, shown, sound
+from curate.rubrics.replies.choices import read_choice
+from curate.rubrics.replies.lenient import NUMBER, DuplicateKey, parse_lenient
+from curate.rubrics.replies.locating import without_thoughts
+from curate.rubrics.replies.objects import object_spans, within
+from curate.rubrics.strict import SHAPES, Strict
+
+Params = TypeVar("Params", bound=Strict)
+
+Limits = tuple[float, float]
+"""The smallest and the largest number that counts."""
+
+
+class NoParams(Strict):
+    """The params of a format that has none."""
+
+
+class Plain:
+    """Base of the formats without params and texts."""
+
+    texts: tuple[str, ...] = ()
+    """The outputs that are texts."""
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        settings(NoParams, params)
+
+
+def settings(model: type[Params], params: Mapping[str, Any]) -> Params:
+    """The params of a format; raises `ValueError`, whose message is one sentence, for those it does not take."""
+    try:
+        return model.model_validate(dict(params))
+    except ValidationError as problem:
+        raise ValueError(complaint(problem, model, where="", shapes=SHAPES).removeprefix(", ")) from problem
+
+
+_THOUGHTS_END = re.compile("</think>", re.IGNORECASE)
+
+
+def thoughts_and_answer(text: str) -> tuple[str, str]:
+    """The thoughts of a reply, without their marks, and what it says behind them; raises `Unreadable` where either is missing."""
+    said = without_thoughts(text)
+    ends = list(_THOUGHTS_END.finditer(text))
+    if not ends:
+        raise Unreadable("wrong_format", "there are no thoughts between <think> and </think>")
+    return re.sub("</?think>", "", text[: ends[-1].start()], flags=re.IGNORECASE).strip(), said
+
+
+_MARKS = r"[*_`\s]{0,12}"
+"""Markdown and blanks, which may stand around labels and numbers."""
+
+_SIGNED = rf"[-−+]?(?:{NUMBER.pattern.removeprefix('-?')})"
+
+_VALUE_END = r"[*_`]{0,3}[ \t]*(?:[.;,]?[ \t]*[*_`]{0,3}[ \t\r]*(?:\n|\Z)|[.;,]\s+(?![\s\d]))"
+"""What may follow a number: the end of its line, or of its sentence."""
+
+
+def labelled(text: str, label: str, limits: Limits | None = None, *, out_of: int | None = None) -> float:
+    """The number behind a label and a colon: 'Final Score: 8', also '**Final Score:** 8/10' where it is said to be out of 10.
+
+    `label` is a regular expression in which a blank is any blanks; case makes no difference. Raises `Unreadable` where the label
+    is missing, has no plain number behind it, or has different ones.
+    """
+    written = label.replace(" ", r"\s+")
+    value = re.compile(rf"{_MARKS}({_SIGNED})(?:\s?/\s?{out_of})?{_VALUE_END}" if out_of else rf"{_MARKS}({_SIGNED}){_VALUE_END}")
+    numbers: set[float] = set()
+    for found in re.finditer(rf"(?<!\w){written}{_MARKS}(?:\([^()\n]{{1,20}}\){_MARKS})?[:：]", text, re.IGNORECASE):
+        number = value.match(text, found.end())
+        if number is None:
+            raise Unreadable("not_a_number", f"no plain number stands in {shown(text[found.start() : found.end() + 30])}")
+        numbers.add(float(number[1].replace("−", "-")))
+    if not numbers:
+        raise Unreadable("no_field", f"there is no '{_readable(label)}' in {shown(text)}")
+    if len(numbers) > 1:
+        raise Unreadable("ambiguous", f"'{_readable(label)}' has {len(numbers)} different numbers")
+    return within(numbers.pop(), limits, f"'{_readable(label)}'")
+
+
+def whole(number: float, called: str) -> float:
+    """The number; raises `Unreadable` where it is no integer."""
+    if not number.is_integer():
+        raise Unreadable("not_a_number", f"{called} is {number:g}, no integer")
+    return number
+
+
+def _readable(label: str) -> str:
+    """A label's regular expression, for people."""
+    return re.sub(r"\(\?:|[()?\\]", "", label)
+
+
+def one_object(text: str) -> Mapping[str, Any]:
+    """The one object of a text, in JSON or almost (`curate.rubrics.replies.lenient`, which reads all JSON too).
+
+    It may stand there twice, the same; anything else in braces makes the text unreadable.
+    """
+    found: list[Mapping[str, Any]] = []
+    for span in object_spans(text):
+        try:
+            found.append(parse_lenient(span))
+        except DuplicateKey as problem:
+            raise Unreadable("ambiguous", str(problem)) from problem
+        except (ValueError, RecursionError) as problem:
+            raise Unreadable("not_json", f"{shown(span)} is no object") from problem
+    if not found:
+        raise Unreadable("not_json", f"there is no object in {shown(text)}")
+    if any(one != found[0] for one in found):
+        raise Unreadable("ambiguous", f"there are {len(found)} objects, and they differ")
+    return found[0]
+
+
+def field(one: Mapping[str, Any], *names: str) -> Any:
+    """What stands under the first of `names` that the object has; raises `Unreadable` where it has none, or several."""
+    there = [name for name in names if name in one]
+    if len(there) != 1:
+        reason: Reason = "ambiguous" if there else "no_field"
+        raise Unreadable(reason, f"there is {'more than one' if there else 'no'} {' or '.join(map(repr, names))}")
+    return one[there[0]]
+
+
+def text_field(one: Mapping[str, Any], *names: str) -> str:
+    """Like `field`, for a text."""
+    value = field(one, *names)
+    if not isinstance(value, str):
+        raise Unreadable("wrong_type", f"{names[0]!r} is no text")
+    return sound(value).strip()
+
+
+def number_field(one: Mapping[str, Any], *names: str, limits: Limits) -> float:
+    """Like `field`, for a number, also one in quotes if nothing else is in them."""
+    value = field(one, *names)
+    if isinstance(value, str) and NUMBER.fullmatch(value.strip()):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Unreadable("not_a_number", f"{names[0]!r} is {shown(str(value))}")
+    try:
+        return within(float(value), limits, repr(names[0]))
+    except OverflowError as problem:
+        raise Unreadable("out_of_range", f"{names[0]!r} is too large") from problem
+
+
+def as_json(value: Any) -> str:
+    """What was found, as a text to keep beside the value."""
+    return sound(json.dumps(value, ensure_ascii=False))
+
+
+_SIDES = {"first": 1.0, "second": 0.0, "equal": 0.5}
+"""What a verdict is worth: the probability that the first is better."""
+
+_NOUNS = ("Image", "Video")
+
+_VERDICTS = Choice(
+    options=(
+        Option(
+            name="first",
+            value=_SIDES["first"],
+            spellings=tuple(f"{noun} 1 is better{rest}" for noun in _NOUNS for rest in ("", f" than {noun} 2")),
+        ),
+        Option(
+            name="second",
+            value=_SIDES["second"],
+            spellings=tuple(f"{noun} 2 is better{rest}" for noun in _NOUNS for rest in ("", f" than {noun} 1")),
+        ),
+        Option(
+            name="equal",
+            value=_SIDES["equal"],
+            spellings=tuple(f"Both {noun.lower()}s are equally good" for noun in _NOUNS),
+        ),
+    )
+)
+
+_WHOLE_VERDICT = re.compile(
+    r"(?:(?:image|video)\s+([12])\s+is\s+better(?:\s+than\s+(?:image|video)\s+(?!\1)[12])?|both\s+(?:images|videos)\s+are\s+equally\s+good)"
+    r"\s*(?:[.!;,:<)\"'”’\n]|\Z)",
+    re.IGNORECASE,
+)
+
+
+def verdict(text: str) -> float:
+    """1 for 'Image 1 is better than Image 2', 0 for the converse, 0.5 for 'Both images are equally good'; so too for videos.
+
+    Raises `Unreadable` where both are named, where a verdict is denied, and where it is of one respect only ('Image 1 is better
+    aligned').
+    """
+    text = re.sub(r"[*`]", "", text)
+    chosen = read_choice(text, _VERDICTS)
+    if _WHOLE_VERDICT.search(text) is None:
+        raise Unreadable("no_choice", f"there is no verdict in {shown(text)}")
+    return _SIDES[str(chosen["choice"])]

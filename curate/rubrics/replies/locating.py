@@ -1,0 +1,113 @@
+"""Where in a reply the answer stands: behind the thoughts, in a box, between tags, behind a word."""
+
+from __future__ import annotations
+
+import re
+
+from curate.rubrics.reads import Place
+from curate.rubrics.replies.base import Unreadable
+
+_THOUGHTS = (("<think>", "</think>"), ("<thinking>", "</thinking>"), ("[THINK]", "[/THINK]"), ("◁think▷", "◁/think▷"))
+"""How models mark what they think before they answer."""
+
+_BOX = "\\boxed{"
+
+MOST_BOXES = 32
+
+
+def without_thoughts(text: str) -> str:
+    """What a reply says behind its thoughts, stripped.
+
+    A chat template may have opened the thoughts itself, so a closing mark without an opening one ends them too. Raises
+    `Unreadable` where thoughts are not closed, and where nothing follows them.
+    """
+    for opening, closing in _THOUGHTS:
+        text = _outside(text, opening, closing)
+    if not (text := text.strip()):
+        raise Unreadable("empty", "the reply is empty")
+    return text
+
+
+def _outside(text: str, opening: str, closing: str) -> str:
+    """What stands outside of two marks."""
+    kept: list[str] = []
+    start, inside = 0, False
+    for mark in re.finditer(f"{re.escape(opening)}|{re.escape(closing)}", text, flags=re.IGNORECASE):
+        opens = mark[0].casefold() == opening.casefold()
+        if opens and not inside:
+            kept.append(text[start : mark.start()])
+        elif not opens and not inside:
+            kept.clear()
+        inside = opens
+        start = mark.end()
+    if inside:
+        raise Unreadable("unfinished", "the thoughts never came to an answer")
+    # Joined by a line feed, so that what stood on both sides does not become one number.
+    return "\n".join([*kept, text[start:]])
+
+
+def located(text: str, place: Place) -> str:
+    """The part of a reply that holds the answer; raises `Unreadable` where it is not there, or there twice and different."""
+    if place == "anywhere":
+        return text
+    found = _boxes(text) if place == "boxed" else tagged(text, "answer")
+    if not found:
+        raise Unreadable("no_field", "there is no \\boxed{…}" if place == "boxed" else "there is no <answer>")
+    if len(set(found)) > 1:
+        raise Unreadable("ambiguous", f"there are {len(found)} answers, and they differ")
+    return found[0]
+
+
+def tagged(text: str, tag: str) -> list[str]:
+    """What stands between `<tag>` and `</tag>`, stripped, each time; to the end where the only one is not closed."""
+    opening, closing = (re.compile(f"<{slash}{re.escape(tag)}>", re.IGNORECASE) for slash in ("", "/"))
+    *closed, rest = closing.split(text)
+    found: list[str] = [parts[1].strip() for before in closed if len(parts := opening.split(before, maxsplit=1)) == 2]
+    if not found and len(parts := opening.split(rest, maxsplit=1)) == 2:
+        found = [parts[1].strip()]
+    return found
+
+
+def after_last(text: str, mark: str) -> str:
+    """The line that follows the last `mark` (upper and lower case are one): what is left of its own, or else the next."""
+    matches = list(re.finditer(re.escape(mark), text, flags=re.IGNORECASE))
+    if not matches:
+        raise Unreadable("no_field", f"there is no '{mark}'")
+    lines = text[matches[-1].end() :].strip().splitlines()
+    if not lines:
+        raise Unreadable("no_field", f"nothing follows '{mark}'")
+    return lines[0].strip()
+
+
+def _boxes(text: str) -> list[str]:
+    """What stands in each of the first `MOST_BOXES` `\\boxed{…}`, stripped; braces in it come in pairs."""
+    found: list[str] = []
+    start = text.find(_BOX)
+    while start >= 0 and len(found) < MOST_BOXES:
+        begin = start + len(_BOX)
+        end = closing_brace(text, begin - 1)
+        if end is None:
+            break
+        found.append(_bare(text[begin:end].strip()))
+        start = text.find(_BOX, end)
+    return found
+
+
+def _bare(text: str) -> str:
+    """A text without the LaTeX command around all of it."""
+    command = re.fullmatch(r"\\(?:text|mathrm|textbf|mathbf)\{([^{}]*)\}", text)
+    return command[1].strip() if command else text
+
+
+def closing_brace(text: str, opening: int) -> int | None:
+    """Where the brace at `opening` is closed: braces inside of quotes do not count, unless that leaves it open."""
+    return _closing(text, opening, r'"(?:[^"\\]|\\.)*"|[{}]') or _closing(text, opening, r"[{}]")
+
+
+def _closing(text: str, opening: int, tokens: str) -> int | None:
+    depth = 0
+    for token in re.compile(tokens, re.DOTALL).finditer(text, opening):
+        depth += {"{": 1, "}": -1}.get(token[0], 0)
+        if depth == 0:
+            return token.start()
+    return None

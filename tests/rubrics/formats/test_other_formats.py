@@ -1,0 +1,174 @@
+"""Formats of one answer, of three perspectives, and of several rounds."""
+
+from __future__ import annotations
+
+import pytest
+
+from curate.rubrics.replies.base import Unreadable
+from curate.rubrics.replies.formats.vr_thinker import frames_asked_for, snapshot_of
+from tests.rubrics.formats.written import PERSPECTIVES, SR1, THINKER, read, reason
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ("<answer>5.01</answer>", "out_of_range"),
+        ("<answer>3.5/5</answer>", "not_a_number"),
+        ("<answer>3.5 or 4.0</answer>", "ambiguous"),
+        ("<answer>3.5</answer><answer>4.0</answer>", "ambiguous"),
+        ("<answer>good</answer>", "not_a_number"),
+        ("3.5", "no_field"),
+    ],
+)
+def test_ratings_that_are_none(answer: str, why: str) -> None:
+    assert reason("visualquality-r1", answer) == why
+
+
+def test_ratings() -> None:
+    assert read("visualquality-r1", "<answer> 4 </answer>") == {"rating": 4.0}
+    assert read("visualquality-r1", "<answer>The score is 3.20.</answer>") == {"rating": 3.2}
+    assert reason("q-insight-rating", '<answer>{"rating": 0.5}</answer>') == "out_of_range"
+    assert reason("q-insight-rating", '{"rating": 3.5}') == "no_field"
+
+
+@pytest.mark.parametrize(("answer", "value"), [("Image A", 1.0), ("image b.", 0.0), ("**Similar**", 0.5)])
+def test_comparisons(answer: str, value: float) -> None:
+    assert read("q-insight-comparison", f"<think>Image B? Similar?</think><answer>{answer}</answer>") == {"value": value}
+
+
+def test_comparisons_that_are_none() -> None:
+    assert reason("q-insight-comparison", "<answer>Image A or Image B</answer>") == "ambiguous"
+    assert reason("q-insight-comparison", "<answer>not Image A</answer>") == "ambiguous"
+    assert reason("q-insight-comparison", "<answer>A</answer>") == "no_choice"
+
+
+def test_what_is_wrong_with_an_edit() -> None:
+    outputs = read("multi-reward", f"Here:\n```json\n{PERSPECTIVES}\n```")
+    assert outputs["preserving_negative"] == "the hat is gone"
+    assert outputs["quality_negative"] == "it's blurred"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("4.5", "5.5", "out_of_range"),
+        ("4.5", "NaN", "not_json"),
+        ("4.5", "null", "not_a_number"),
+        ("4.5", "[4.5]", "not_a_number"),
+        ('"Score": 4.5, ', "", "no_field"),
+        ('"Score": 4.5', '"Score": 4.5, "score": 4', "ambiguous"),
+        ('"Score": 4.5', '"Score": 4.5, "Score": 4', "ambiguous"),
+        ('"None"', "None", "wrong_type"),
+        (', {"Score": 3, "Negative Prompt": "the hat is gone"}', "", "wrong_count"),
+        ("]", ", 3]", "wrong_type"),
+        ("[", "", "not_json"),
+    ],
+)
+def test_perspectives_that_are_none(old: str, new: str, why: str) -> None:
+    assert reason("multi-reward", PERSPECTIVES.replace(old, new, 1)) == why
+
+
+def test_halves_of_characters_do_not_come_through() -> None:
+    outputs = read("multi-reward", PERSPECTIVES.replace("gone", r"\ud83d\ude00 \ud83d"))
+    assert outputs["preserving_negative"] == "the hat is 😀 \ufffd"
+
+
+def test_descriptions() -> None:
+    assert read("vision-sr1", SR1) == {"description": "Two cats and a dog.", "answer": "3"}
+    visual = SR1.replace("description>", "visual reasoning>").replace("\\boxed{3}", "<answer>3</answer>")
+    assert read("vision-sr1", visual, block="visual reasoning", answer="answer")["answer"] == "3"
+
+
+def test_a_decoy_in_a_description_is_no_answer() -> None:
+    assert read("vision-sr1", SR1.replace("a dog", r"a dog \boxed{5}").replace("Two and", r"\boxed{4} and"))["answer"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        ("<description>x</description>\\boxed{3}", "wrong_format"),
+        ("<think>x</think>\\boxed{3}", "wrong_format"),
+        ("<think><description>x</description></think>\\boxed{3}", "wrong_format"),
+        ("<description>x<think>y</think>\\boxed{3}", "wrong_format"),
+        ("<description></description><think>y</think>\\boxed{3}", "wrong_format"),
+        ("<description>x</description><description>y</description><think>y</think>\\boxed{3}", "wrong_format"),
+        ("<description>x</description><think>y</think>3", "no_field"),
+        ("<description>x</description><think>y</think>\\boxed{}", "empty"),
+        ("<description>x</description><think>y</think>\\boxed{3}\\boxed{4}", "ambiguous"),
+    ],
+)
+def test_descriptions_that_are_none(reply: str, why: str) -> None:
+    assert reason("vision-sr1", reply) == why
+
+
+def test_the_dimensions_of_a_judgement() -> None:
+    outputs = read("vr-thinker", "<answer>OA=1, X : 0.</answer>", dimensions=["x"])
+    assert outputs == {"value": 1.0, "x": 0.5, "snapshot": ""}
+    assert read("vr-thinker", THINKER.replace("</answer>", "</ answer>"))["snapshot"] == "The second is smooth."
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("TA = 2", "TA = 3", "out_of_range"),
+        ("TA = 2", "TA = 1.5", "out_of_range"),
+        ("TA = 2, ", "", "no_field"),
+        ("TA = 2", "TA = 2, TA = 1", "ambiguous"),
+        ("TA = 2", "TA = 2, ZZ = 1", "no_field"),
+        ("CF = 2", "CF = 9", "out_of_range"),
+        ("<answer>", "<recommend answer>", "no_field"),
+        ("</think>", "</think><tool_call>{}</tool_call>", "unfinished"),
+    ],
+)
+def test_judgements_that_are_none(old: str, new: str, why: str) -> None:
+    assert reason("vr-thinker", THINKER.replace(old, new, 1)) == why
+
+
+def request(arguments: str, name: str = "select_frames") -> str:
+    return (
+        "<snapshot>smooth</snapshot><think>More.</think><recommend answer>OA = 2, CF = 3</recommend answer>"
+        f'<tool_call> {{"name": "{name}", "arguments": {arguments}}} </tool_call>'
+    )
+
+
+def test_frames_are_asked_for_by_number() -> None:
+    asked = frames_asked_for(request('{"target_frames": [12, 16, 12, 96]}'), last=96, most=3)
+    assert asked is not None
+    assert asked.frames == (12, 16, 96)
+    assert asked.snapshot == "smooth"
+    assert frames_asked_for(THINKER, last=96, most=3) is None
+    assert snapshot_of("<answer>OA = 1</answer>") == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ("{}", "no_field"),
+        ("[1, 2]", "wrong_type"),
+        ('{"target_frames": []}', "wrong_type"),
+        ('{"target_frames": 3}', "wrong_type"),
+        ('{"target_frames": ["3"]}', "wrong_type"),
+        ('{"target_frames": [true]}', "wrong_type"),
+        ('{"target_frames": [1.0]}', "wrong_type"),
+        ('{"target_frames": [0]}', "out_of_range"),
+        ('{"target_frames": [97]}', "out_of_range"),
+        ('{"target_frames": [1, 2, 3, 4]}', "out_of_range"),
+        ('{"target_frames": [1], "target_frames": [2]}', "ambiguous"),
+        ('{"target_frames": [1', "not_json"),
+    ],
+)
+def test_requests_that_are_wrong(arguments: str, why: str) -> None:
+    with pytest.raises(Unreadable) as problem:
+        frames_asked_for(request(arguments), last=96, most=3)
+    assert problem.value.reason == why
+
+
+def test_requests_beside_an_answer_and_for_another_tool() -> None:
+    for reply, why in (
+        (request('{"target_frames": [1]}') + "<answer>OA = 1</answer>", "ambiguous"),
+        (request('{"target_frames": [1]}') + request('{"target_frames": [2]}'), "ambiguous"),
+        (request('{"target_frames": [1]}', name="delete_frames"), "wrong_format"),
+    ):
+        with pytest.raises(Unreadable) as problem:
+            frames_asked_for(reply, last=96, most=3)
+        assert problem.value.reason == why

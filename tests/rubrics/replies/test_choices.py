@@ -1,0 +1,141 @@
+"""Words and numbers in running text: the one that was meant, or none."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.rubrics.reads import Choice, Number
+from curate.rubrics.replies.base import Unreadable
+from curate.rubrics.replies.choices import SCALES, read_choice, read_number
+
+
+def chosen(text: str, **more: Any) -> float:
+    return read_choice(text, Choice.model_validate({"scale": "verbal-10", **more}))["value"]  # type: ignore[return-value]
+
+
+def number(text: str, **more: Any) -> float:
+    return read_number(text, Number.model_validate(more))["value"]  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_level_is_worth_its_place(scale: str) -> None:
+    for level, word in enumerate(SCALES[scale], start=1):
+        for said in (
+            word,
+            word.lower(),
+            f"**{word.upper()}**.",
+            f"I would say: {word}!",
+            word.replace(" ", "\n"),
+            word.replace(" ", "-"),
+        ):
+            assert read_choice(said, Choice.model_validate({"scale": scale})) == {"value": float(level), "choice": word}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "no_choice"),
+        ("I like it.", "no_choice"),
+        ("goodness me", "no_choice"),
+        ("Good or Very Good", "ambiguous"),
+        ("Not Poor but Good", "ambiguous"),
+        ("It is not good.", "ambiguous"),
+        ("It isn't very good", "ambiguous"),
+        ("The scale is Extremely Poor to Outstanding.", "ambiguous"),
+    ],
+)
+def test_two_answers_and_denied_ones_are_no_answer(text: str, why: str) -> None:
+    with pytest.raises(Unreadable) as problem:
+        chosen(text)
+    assert problem.value.reason == why
+
+
+def test_the_same_answer_twice_is_one() -> None:
+    assert chosen("Good. My rating is good.") == 7
+
+
+def test_where_an_answer_stands() -> None:
+    assert chosen("The light is poor.\nRating: Very Good\nThanks", after="rating:") == 8
+    assert chosen("The light is poor.\nRating:\n\nVery Good\n", after="Rating:") == 8
+    assert chosen("poor <answer> Good </answer>", **{"in": "answer"}) == 7
+    assert chosen("poor \\boxed{\\text{Good}}", **{"in": "boxed"}) == 7
+    for text in ("Very Good", "Rating:", "Rating: \n "):
+        with pytest.raises(Unreadable) as problem:
+            chosen(text, after="Rating:")
+        assert problem.value.reason == "no_field"
+
+
+def test_options_of_a_card_and_their_spellings() -> None:
+    options = [
+        {"name": "Image A", "value": 1, "spellings": ["the first"]},
+        {"name": "Image B", "value": 0},
+        {"name": "Similar", "value": 0.5},
+    ]
+    spec = Choice.model_validate({"options": options})
+    assert read_choice("It is the   FIRST one", spec) == {"value": 1.0, "choice": "Image A"}
+    assert read_choice("image_b", spec)["choice"] == "Image B"
+    assert read_choice("They look similar", spec)["value"] == 0.5
+    with pytest.raises(Unreadable):
+        read_choice("Image A and Image B", spec)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("4", 4), ("4.25", 4.25), ("I say 3.5.", 3.5), ("-1", -1), ("(2)", 2), ("4, surely", 4), ("2e1", 20)]
+)
+def test_the_one_number_of_a_text(text: str, value: float) -> None:
+    assert number(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("none", "not_a_number"),
+        ("4/5", "not_a_number"),
+        ("4 out of 5", "ambiguous"),
+        ("3-4", "not_a_number"),
+        ("3 – 4", "ambiguous"),
+        ("1,5", "not_a_number"),
+        ("80%", "not_a_number"),
+        ("80 %", "not_a_number"),
+        ("12:30", "not_a_number"),
+        ("level4", "not_a_number"),
+        ("4th", "not_a_number"),
+        ("07", "not_a_number"),
+        ("４", "not_a_number"),
+        ("1.2.3", "not_a_number"),
+        ("11", "out_of_range"),
+        ("1e999", "out_of_range"),
+    ],
+)
+def test_what_is_no_number_or_several(text: str, why: str) -> None:
+    with pytest.raises(Unreadable) as problem:
+        number(text, range=[0, 10])
+    assert problem.value.reason == why
+
+
+def test_a_number_behind_its_name() -> None:
+    assert number("Image 1: bad\nRating: 3.5", after="Rating:") == 3.5
+    assert number("thinking of 4 <answer>3.45</answer>", **{"in": "answer"}) == 3.45
+
+
+@given(st.text(max_size=40) | st.text(alphabet="0123456789.,/-+%e: \n", max_size=12))
+def test_a_number_that_is_read_stands_in_the_text(text: str) -> None:
+    with suppress(Unreadable):
+        assert number(text) in {float(one) for one in re.findall(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?", text)}
+
+
+@given(
+    st.lists(st.sampled_from([*SCALES["verbal-10"], "not", "\n", ".", "<answer>", "rating:"]) | st.text(max_size=5), max_size=8)
+)
+def test_a_choice_is_among_the_words(parts: list[str]) -> None:
+    text = " ".join(parts)
+    for place in ("anywhere", "answer", "boxed"):
+        with suppress(Unreadable):
+            read = read_choice(text, Choice.model_validate({"scale": "verbal-10", "in": place}))
+            assert str(read["choice"]).lower() in " ".join(text.lower().replace("_", " ").replace("-", " ").split())

@@ -1,0 +1,153 @@
+"""Thoughts, tags and boxes, and judges that do not want to answer."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.rubrics.reads import Choice, Json, Number
+from curate.rubrics.replies.base import Unreadable, shown
+from curate.rubrics.replies.choices import read_choice, read_number
+from curate.rubrics.replies.locating import located, tagged, without_thoughts
+from curate.rubrics.replies.objects import read_object
+from curate.rubrics.replies.refusals import is_refusal
+from curate.rubrics.suspicion import talks_to_the_judge
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4",
+        "<think>maybe 3</think>\n4",
+        "maybe 3</think>4",
+        "<think></think><think>again 2</think> 4 ",
+        "<THINKING>3</THINKING>4",
+        "[THINK]3[/THINK]4",
+        "◁think▷3◁/think▷4",
+        "<think>a <answer>3</answer></think>4",
+    ],
+)
+def test_what_is_thought_is_not_said(text: str) -> None:
+    assert without_thoughts(text) == "4"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [("<think>it may be 4", "unfinished"), ("", "empty"), ("  \n", "empty"), ("<think>4</think>", "empty")]
+)
+def test_thoughts_alone_are_no_answer(text: str, why: str) -> None:
+    with pytest.raises(Unreadable) as problem:
+        without_thoughts(text)
+    assert problem.value.reason == why
+
+
+def test_boxes_hold_braces_and_quoted_braces() -> None:
+    assert located('so \\boxed{{"a": {"b": "}"}}} done', "boxed") == '{"a": {"b": "}"}}'
+    assert located("\\boxed{4} and again \\boxed{4}", "boxed") == "4"
+    with pytest.raises(Unreadable, match="ambiguous"):
+        located("\\boxed{4} or \\boxed{5}", "boxed")
+    with pytest.raises(Unreadable, match="no_field"):
+        located("\\boxed{4", "boxed")
+
+
+def test_tags() -> None:
+    assert tagged("<Answer> a </answer><answer>b</ANSWER>", "answer") == ["a", "b"]
+    assert tagged("<answer>never closed", "answer") == ["never closed"]
+    assert tagged("none", "answer") == []
+
+
+@given(
+    st.lists(
+        st.sampled_from(["<think>", "</think>", "\\boxed{", "{", "}", '"', "\\", "<answer>", "</answer>", "a"]), max_size=20
+    ).map("".join)
+)
+def test_any_text_is_located_or_unreadable(text: str) -> None:
+    for place in ("anywhere", "boxed", "answer"):
+        with suppress(Unreadable):
+            said = without_thoughts(text)
+            assert located(said, place) in said  # type: ignore[arg-type]
+
+
+def test_what_stands_around_thoughts_does_not_melt() -> None:
+    assert without_thoughts("1<think>or so</think>2") == "1\n2"
+
+
+LONG = [
+    "<think>" * 10_000,
+    "</think>" + "<think>" * 10_000,
+    "<answer>" * 10_000,
+    "</answer>" + "<answer>" * 10_000,
+    "\\boxed{" * 10_000,
+    '\\boxed{"}' * 10_000,
+    '{"' * 20_000,
+    '{"score": ' + " " * 50_000,
+    '"score":' + " " * 50_000 + "x",
+    '"' * 50_000,
+    "4 " * 50_000,
+    "4" * 50_000,
+    "[" * 50_000,
+    "good " * 20_000,
+    "\n" * 50_000,
+    "i am sorry " * 10_000,
+]
+
+
+@pytest.mark.parametrize("text", LONG, ids=range(len(LONG)))
+def test_long_replies_are_read_in_the_time_of_their_length(text: str) -> None:
+    """What takes the square of it would not end."""
+    is_refusal(text)
+    talks_to_the_judge(text)
+    spec = Json.model_validate({"fields": {"score": {"type": "number"}}})
+    for place in ("anywhere", "boxed", "answer"):
+        with suppress(Unreadable):
+            said = located(without_thoughts(text), place)  # type: ignore[arg-type]
+            for read in (
+                lambda said: read_object(said, spec),
+                lambda said: read_choice(said, Choice(scale="verbal-10")),
+                lambda said: read_number(said, Number()),
+            ):
+                with suppress(Unreadable):
+                    read(said)
+
+
+REFUSALS = [
+    "I'm sorry, but I can't assist with that request.",
+    "I’m sorry, I cannot rate this image.",
+    "I cannot provide a score for people in photographs.",
+    "Sorry, I'm unable to evaluate this picture.",
+    "I apologize, but I am not able to help with this.",
+    "I won't answer that.",
+    "I must respectfully decline.",
+    "As an AI language model, I cannot judge beauty.",
+    "This request violates our content policy.",
+    "The image has been flagged.",
+    "Unfortunately I can't really describe real people.",
+    "抱歉,我无法评价这张图片。",
+]
+
+
+@pytest.mark.parametrize("text", REFUSALS)
+def test_refusals_are_told(text: str) -> None:
+    assert is_refusal(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4",
+        "The kite cannot be seen.",
+        "Sorry state of a picture; 2 out of 5.",
+        "The edit does not follow the instruction, and the hands are not able to hold the cup.",
+        '{"reasoning": "I like it", "score": 3',
+        "",
+    ],
+)
+def test_bad_answers_are_no_refusals(text: str) -> None:
+    assert not is_refusal(text)
+
+
+def test_what_is_shown_of_a_reply_is_short_and_on_one_line() -> None:
+    assert shown("a\n  b") == "'a b'"
+    assert len(shown("x" * 1000)) < 70
