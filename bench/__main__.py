@@ -13,7 +13,7 @@ import sys
 
 from bench.harness import ROOT, machine
 
-BENCHMARKS = ("reading", "decoding", "scoring", "running", "select")
+BENCHMARKS = ("reading", "decoding", "scoring", "running", "select", "client")
 LOG = ROOT / "docs" / "log.md"
 HEADING = "## Measurements"
 

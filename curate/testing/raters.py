@@ -1,8 +1,8 @@
-"""For tests of code that uses curate: shards made of a few lines, and raters that need no model.
+"""Raters that need no model: real raters behind real cards.
 
-The raters are real raters behind real cards (`card_yaml` writes one); their values come from the sample's id, so they are
-the same whatever the order, the batch or the process. Between them they judge in all the ways a rater may: in batches,
-with many requests in flight and answers in any order, and with answers that come later.
+Their values come from the sample's id, so they are the same whatever the order, the batch or the process. Between them they
+judge in all the ways a rater may: in batches, with many requests in flight and answers in any order, and with answers that
+come later.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ import hashlib
 import json
 import os
 import signal
-import tarfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
@@ -23,33 +21,6 @@ from curate.cards import CardFile
 from curate.errors import CardError
 from curate.raters import BatchRater, Item, Judgement, Place, Preparation, Settings, Value, failed, measured
 from curate.records import Status
-
-
-def write_shard(path: Path, records: Iterable[tuple[str, Mapping[str, bytes]]]) -> Path:
-    """A tar of webdataset records: for each key its members by field, in the order given."""
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
-        for key, members in records:
-            for name, data in members.items():
-                info = tarfile.TarInfo(f"{key}.{name}")
-                info.size = len(data)
-                archive.addfile(info, BytesIO(data))
-    return path
-
-
-def card_yaml(path: Path, *, name: str, target: str, dimensions: Sequence[str] = ("overall",), **fields: object) -> Path:
-    """A card file for a rater of this module, or for one of your own."""
-    card = {
-        "name": name,
-        "version": 1,
-        "about": "A rater for tests.",
-        "target": target,
-        "dimensions": {dimension: {} for dimension in dimensions},
-        "main": dimensions[0],
-        "licence": "Apache-2.0",
-        **fields,
-    }
-    path.write_text(json.dumps(card))  # JSON is YAML
-    return path
 
 
 def _own_file(file: CardFile, settings: Settings, argument: str) -> str | None:

@@ -1,0 +1,223 @@
+"""From the response of a server to a reply, to trouble, or to another try.
+
+Nothing is guessed: an answer of another model, to another request, without choices, or without the probabilities that were asked
+for is no answer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from curate.asks import Ask, Distribution, Finish, Reply, Trouble, Usage
+from curate.client.capabilities import Capabilities
+from curate.client.logprobs import Malformed, read_distribution
+from curate.client.retries import RETRIED, asked_wait
+from curate.client.secrets import Redactor
+from curate.errors import ServerError
+from curate.records import Status
+
+MOST_QUOTED = 300
+"""Characters of a server's own words in a message."""
+
+MOST_REMEMBERED = 65_536
+"""Ids of answers that are kept, to know one that comes again."""
+
+_FINISH: dict[str, Finish] = {
+    "stop": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "length": "length",
+    "content_filter": "content_filter",
+}
+
+_FILTERED = re.compile(r"content[ _-]?(?:filter|policy|management)", re.IGNORECASE)
+
+_ABOUT_PICTURES = re.compile(r"\b(?:images?|image_url|pictures?|pixels?|multi-?modal)\b", re.IGNORECASE)
+
+_SPENT = re.compile(r"insufficient_quota|exceeded your current quota|billing", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came over HTTP, whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Without regard to case."""
+    body: bytes
+    keep: Callable[[], None] = lambda: None
+    """To be called where this is what was asked for; else the connection on which it came is not used again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """No answer, and another try may give one."""
+
+    reason: str
+    """One word: 'http_503', 'timeout', 'not_json' …"""
+    detail: str
+    wait: float | None = None
+    """Seconds after which the server says to come back."""
+    congested: bool = False
+    """Whether it says that it is asked too much."""
+
+    @property
+    def server_failed(self) -> bool:
+        """Whether it speaks against the server's health; being asked too much does not."""
+        return self.reason != "http_429"
+
+
+Outcome = Reply | Trouble | Again
+
+
+class Reader:
+    """Reads the answers of one server."""
+
+    def __init__(self, capabilities: Capabilities, redactor: Redactor, url: str) -> None:
+        self.capabilities = capabilities
+        self._redact = redactor
+        self._url = url
+        self._seen: dict[str, None] = {}
+
+    def read(self, response: Response, ask: Ask, *, request_id: str, token_ids: Mapping[str, int] | None = None) -> Outcome:
+        """What a response comes to. Raises `ServerError` for what ends everything: a key refused, a quota used up."""
+        if response.status != 200:
+            return self._failed(response, ask)
+        try:
+            return self._reply(_document(response.body), ask, request_id, token_ids)
+        except Malformed as problem:
+            return Again(reason=problem.reason, detail=self._redact(_short(problem.detail)))
+
+    def _failed(self, response: Response, ask: Ask) -> Trouble | Again:
+        said = self._redact(quoted(response.body))
+        reason, detail = f"http_{response.status}", said or "the server gave no reason"
+        if response.status == 401:
+            raise ServerError(f"{self._url} refuses the key{f': {said}' if said else ''}")
+        if response.status == 429 and _SPENT.search(said):
+            raise ServerError(f"{self._url} answers no more: {said}")
+        if response.status in RETRIED:
+            congested = response.status in {429, 503}
+            return Again(reason=reason, detail=detail, wait=asked_wait(response.status, response.headers), congested=congested)
+        if response.status == 400 and _FILTERED.search(said):
+            return Trouble(status=Status.REFUSED, detail=f"content_filter: {detail}")
+        if response.status in {400, 413, 415, 422} and ask.pictures and _ABOUT_PICTURES.search(said):
+            return Trouble(status=Status.API_ERROR, detail=f"image_rejected: {detail}")
+        return Trouble(status=Status.API_ERROR, detail=f"{reason}: {detail}")
+
+    def _reply(self, document: dict[str, Any], ask: Ask, request_id: str, token_ids: Mapping[str, int] | None) -> Reply:
+        self._check_model(document.get("model"))
+        self._check_id(document.get("id"), request_id)
+        choice = _only_choice(document)
+        message = choice.get("message")
+        if not isinstance(message, dict):
+            raise Malformed("no_choices", "the answer has no message")
+        text, refusal = message.get("content"), message.get("refusal")
+        if not isinstance(text, str | None):
+            raise Malformed("malformed", "the answer's content is no text")
+        finish = _FINISH.get(str(choice.get("finish_reason")), "other")
+        refusal = refusal if isinstance(refusal, str) and refusal else None
+        distribution: Distribution | None = None
+        if ask.labels and refusal is None and finish != "content_filter":
+            distribution = read_distribution(choice.get("logprobs"), ask.labels, token_ids)
+        return Reply(
+            text=self._redact.answer(text or ""),
+            finish=finish,
+            refusal=self._redact.answer(refusal) if refusal is not None else None,
+            distribution=distribution,
+            usage=_usage(document.get("usage")),
+        )
+
+    def _check_model(self, model: object) -> None:
+        known = self.capabilities.answers_as
+        if known and (not isinstance(model, str | None) or model not in known):
+            raise Malformed("wrong_model", f"the answer is one of {model!r:.100}, not of '{self.capabilities.served}'")
+
+    def _check_id(self, name: object, request_id: str) -> None:
+        """Raises `Malformed` for an answer that belongs to another request."""
+        if self.capabilities.ids == "none":
+            return
+        if not isinstance(name, str) or not name:
+            raise Malformed("wrong_answer", "the answer has no id")
+        if self.capabilities.ids == "echoed":
+            if request_id not in name:
+                raise Malformed("wrong_answer", "the answer belongs to another request")
+            return
+        if name in self._seen:
+            raise Malformed("wrong_answer", "the answer is one that came before")
+        self._seen[name] = None
+        if len(self._seen) > MOST_REMEMBERED:
+            del self._seen[next(iter(self._seen))]
+
+
+def model_and_id(body: bytes) -> tuple[str | None, str | None]:
+    """How an answer names its model and itself; None for what it does not say."""
+    document = _document(body)
+    model, name = document.get("model"), document.get("id")
+    return model if isinstance(model, str) else None, name if isinstance(name, str) and name else None
+
+
+def quoted(body: bytes) -> str:
+    """A server's own words about an error, short and on one line; empty where it has none."""
+    text = body[: 1 << 16].decode("utf-8", "replace")
+    try:
+        text = _message(json.loads(text)) or text
+    except (ValueError, RecursionError):
+        text = re.sub(r"<[^>]*>", " ", text)  # a proxy's page
+    return _short(text)
+
+
+def _short(text: str) -> str:
+    """A text for a message: on one line, printable, and not too long."""
+    text = "".join(one if one.isprintable() else " " for one in text[: 1 << 16])
+    return " ".join(text.split())[:MOST_QUOTED]
+
+
+def _message(document: object) -> str | None:
+    """The message in the body of an error, in the forms that servers have, with the code where that says more."""
+    if not isinstance(document, dict):
+        return None
+    error = document.get("error", document)
+    if isinstance(error, dict):
+        message, code = error.get("message", error.get("detail")), error.get("code")
+        if isinstance(message, str):
+            return f"{code}: {message}" if isinstance(code, str) and code not in message else message
+    return error if isinstance(error, str) else None
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Malformed("not_json", f"the answer is no JSON: {quoted(body)[:80]!r}") from None
+    if not isinstance(document, dict):
+        raise Malformed("malformed", "the answer is no object")
+    if document.get("error"):
+        raise Malformed("error_in_answer", _message(document) or "the server reports an error")
+    return document
+
+
+def _only_choice(document: Mapping[str, Any]) -> dict[str, Any]:
+    choices = document.get("choices")
+    if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
+        raise Malformed("no_choices", "the answer has not exactly one choice")
+    return choices[0]
+
+
+def _usage(usage: object) -> Usage:
+    """Tokens as the server counts them; 0 where it does not."""
+    if not isinstance(usage, dict):
+        return Usage()
+    details = usage.get("prompt_tokens_details")
+    return Usage(
+        prompt_tokens=_count(usage.get("prompt_tokens")),
+        completion_tokens=_count(usage.get("completion_tokens")),
+        cached_tokens=_count(details.get("cached_tokens")) if isinstance(details, dict) else 0,
+    )
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 40 else 0

@@ -1,0 +1,71 @@
+"""The tokens of labels, as the server's own tokenizer has them (`/tokenize` of vLLM)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+
+from curate.asks import Label
+from curate.client.connection import Connection, NoResponse
+from curate.errors import ServerError
+
+
+class TokenIds:
+    """Finds the token of each spelling, and remembers it."""
+
+    def __init__(self, connection: Connection, served: str) -> None:
+        self._connection = connection
+        self._served = served
+        self._tokens: dict[str, int | None] = {}
+        self._known: dict[tuple[Label, ...], Mapping[str, int]] = {}
+
+    def known(self, labels: tuple[Label, ...]) -> Mapping[str, int] | None:
+        """What `of` found before; None where it was not asked."""
+        return self._known.get(labels)
+
+    async def of(self, labels: tuple[Label, ...]) -> Mapping[str, int]:
+        """By spelling, the tokens of labels; spellings that are several tokens are left out.
+
+        Raises `ServerError` for a label of which no spelling is one token, `NoResponse` where the server does not say.
+        """
+        spellings = [spelling for label in labels for spelling in label.spellings]
+        missing = [spelling for spelling in dict.fromkeys(spellings) if spelling not in self._tokens]
+        self._tokens.update(zip(missing, await asyncio.gather(*map(self._token, missing)), strict=True))
+        found = {spelling: token for spelling in spellings if (token := self._tokens[spelling]) is not None}
+        for label in labels:
+            if found.keys().isdisjoint(label.spellings):
+                raise ServerError(
+                    f"the label '{label.name}' is no single token of the model '{self._served}' in any spelling "
+                    f"({_listed(label.spellings)}), so its probability cannot be read; use other labels, or another model"
+                )
+        self._known[labels] = found
+        return found
+
+    async def _token(self, spelling: str) -> int | None:
+        """The only token of a spelling; None where it is several."""
+        question = {"model": self._served, "prompt": spelling, "add_special_tokens": False}
+        response = await self._connection.look("/tokenize", question, beside=True)
+        if response.status != 200:
+            raise NoResponse(f"http_{response.status}", "the server does not say the tokens of labels")
+        try:
+            tokens = json.loads(response.body)["tokens"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            tokens = None
+        if not isinstance(tokens, list) or not tokens or not all(isinstance(token, int) for token in tokens):
+            raise NoResponse("not_json", "the server does not say the tokens of labels")
+        return tokens[0] if len(tokens) == 1 else None
+
+
+async def speaks_token_ids(tokens: TokenIds) -> bool:
+    """Whether the server tells the tokens of words, sensibly: two words are two tokens."""
+    one, other = Label(name="yes", spellings=("Yes",)), Label(name="no", spellings=("No",))
+    try:
+        found = await tokens.of((one, other))
+    except (NoResponse, ServerError):
+        return False
+    return found["Yes"] != found["No"]
+
+
+def _listed(spellings: Sequence[str]) -> str:
+    return ", ".join(repr(one) for one in spellings)

@@ -1,0 +1,182 @@
+"""Conversations about many cases at once, over a backend that answers in any order.
+
+Each conversation is a generator that gives asks and is sent their answers (`curate.rubrics.case.Conversation`). As many are
+kept open as the backend has slots. An answer that is remembered is not asked for again, and one that is on its way is waited for
+by all who ask for the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from curate.asks import Answer, Ask, Backend, Reply, Usage
+from curate.judges.memory import Memory
+from curate.raters import Value
+from curate.records import Status
+from curate.rubrics.case import Conversation, NoJudgementError
+
+Outcome = dict[str, Value] | NoJudgementError
+"""What became of a conversation."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """What a driver has had asked."""
+
+    asks: int = 0
+    remembered: int = 0
+    """Asks whose answers were known, or on their way already."""
+    requests: int = 0
+    """Tries at a server, failed ones included."""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    """Waited for answers, those that were waited for at the same time each in full."""
+
+    def add(self, usage: Usage) -> None:
+        """Count an answer."""
+        self.asks += 1
+        self.requests += usage.requests
+        self.prompt_tokens += usage.prompt_tokens
+        self.cached_tokens += usage.cached_tokens
+        self.completion_tokens += usage.completion_tokens
+        self.seconds += usage.seconds
+
+    def told(self) -> dict[str, float]:
+        """The numbers, by the names that people read."""
+        return {
+            "asked": self.asks,
+            "known already": self.remembered,
+            "requests": self.requests,
+            "prompt tokens": self.prompt_tokens,
+            "of them cached": self.cached_tokens,
+            "reply tokens": self.completion_tokens,
+            "seconds a reply": self.seconds / self.asks if self.asks else 0.0,
+        }
+
+
+@dataclass(slots=True, eq=False)
+class _Open:
+    """A conversation under way, and the asks it waits for."""
+
+    number: int
+    conversation: Conversation
+    asks: Sequence[Ask] = ()
+    answers: list[Answer | None] = field(default_factory=list)
+    missing: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """An ask on its way, and who waits for its answer: conversations, each at a position among its asks."""
+
+    key: bytes
+    waiting: list[tuple[_Open, int]]
+
+
+class Driver:
+    """Holds conversations with one backend; used from one thread."""
+
+    def __init__(self, backend: Backend, memory: Memory | None = None, work: Work | None = None) -> None:
+        self._backend = backend
+        self.work = work or Work()
+        self._memory = memory
+        self._tickets: dict[int, _Asked] = {}
+        self._on_the_way: dict[bytes, _Asked] = {}
+        # The same by key; only with a memory, since keys belong to a model.
+        self._next_ticket = 0
+        self._open = 0
+
+    def run(self, conversations: Iterable[tuple[int, Conversation]]) -> Iterator[tuple[int, Outcome]]:
+        """The outcome of each conversation, under its number, in any order. New ones are taken as slots become free."""
+        coming = iter(conversations)
+        more = True
+        while True:
+            while more and self._open < self._backend.slots:
+                if (new := next(coming, None)) is None:
+                    more = False
+                    break
+                yield from self._begin(*new)
+                # New ones may come slowly, and an answer that is not taken is not remembered.
+                for ticket, answer in self._backend.poll():
+                    yield from self._answered(ticket, answer)
+            if not self._tickets:
+                if not more:
+                    return
+                continue
+            for ticket, answer in self._backend.get():
+                yield from self._answered(ticket, answer)
+
+    def _begin(self, number: int, conversation: Conversation) -> Iterator[tuple[int, Outcome]]:
+        self._open += 1
+        yield from self._advance(_Open(number, conversation), None)
+
+    def _answered(self, ticket: int, answer: Answer) -> Iterator[tuple[int, Outcome]]:
+        asked = self._tickets.pop(ticket)
+        self.work.add(answer.usage)
+        if self._memory is not None:
+            del self._on_the_way[asked.key]
+            if isinstance(answer, Reply):
+                self._memory.add(asked.key, answer)
+        for one, position in asked.waiting:
+            one.answers[position] = answer
+            one.missing -= 1
+        for one in dict.fromkeys(one for one, _ in asked.waiting):
+            if not one.missing:
+                yield from self._advance(one, [known for known in one.answers if known is not None])
+
+    def _advance(self, one: _Open, answers: Sequence[Answer] | None) -> Iterator[tuple[int, Outcome]]:
+        """Go on with a conversation until it waits for the backend or ends."""
+        while True:
+            try:
+                one.asks = next(one.conversation) if answers is None else one.conversation.send(answers)
+            except StopIteration as end:
+                self._open -= 1
+                yield one.number, end.value
+                return
+            except NoJudgementError as why:
+                self._open -= 1
+                yield one.number, why
+                return
+            except Exception as problem:
+                # A bug that one case brings to light is that case's; the others are judged all the same.
+                self._open -= 1
+                yield one.number, NoJudgementError(Status.ERROR, f"{type(problem).__name__}: {problem}")
+                return
+            if not self._put(one):
+                return
+            answers = [known for known in one.answers if known is not None]
+
+    def _put(self, one: _Open) -> bool:
+        """Ask what is not remembered; True where all of it is, so that there is nothing to wait for."""
+        one.answers = [None] * len(one.asks)
+        one.missing = 0
+        wanted = []
+        for position, ask in enumerate(one.asks):
+            key, known = self._known(ask)
+            if known is not None:
+                one.answers[position] = known
+                self.work.remembered += 1
+                continue
+            one.missing += 1
+            if key in self._on_the_way:
+                self._on_the_way[key].waiting.append((one, position))
+                self.work.remembered += 1
+                continue
+            asked = self._tickets[self._next_ticket] = _Asked(key, [(one, position)])
+            if self._memory is not None:
+                self._on_the_way[key] = asked
+            wanted.append((self._next_ticket, ask))
+            self._next_ticket += 1
+        if wanted:
+            self._backend.put(wanted)
+        return not one.missing
+
+    def _known(self, ask: Ask) -> tuple[bytes, Reply | None]:
+        """The key of an ask, and the reply where it is remembered."""
+        if self._memory is None:
+            return b"", None
+        key = self._memory.key(ask)
+        return key, self._memory.find(key)

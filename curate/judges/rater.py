@@ -1,0 +1,179 @@
+"""A rubric as a rater: its cases put to a server or to a model on this machine, its answers made into judgements.
+
+Who answers is part of the card: `resolved` writes the model that a server serves into it, so that ratings of two models are
+never taken for each other's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self
+
+from curate.asks import Backend, Model
+from curate.cards import CardFile
+from curate.errors import CardError
+from curate.fixed_text import load_text
+from curate.judges.abilities import check_abilities
+from curate.judges.driver import Driver, Outcome, Work
+from curate.judges.estimate import Estimate, estimated
+from curate.judges.memory import Memory
+from curate.judges.showing import Showing
+from curate.raters import Item, Judgement, Place, Settings, failure
+from curate.records import canonical_json
+from curate.rubrics.case import Conversation, NoJudgementError
+from curate.rubrics.loading import load_method, rubric_arguments
+from curate.serving import Serving
+from curate.store.replies import Replies
+
+if TYPE_CHECKING:
+    from curate.client.backend import ServerBackend
+
+JUDGE = "judge"
+"""The argument under which a resolved card names who answers."""
+
+
+class RubricRater:
+    """Judges samples, or pairs of them, by a rubric."""
+
+    place: Place = "main"
+
+    def __init__(self, file: CardFile, settings: Settings) -> None:
+        self._method = load_method(_without_judge(file), _texts(file, offline=settings.offline))
+        self.dimensions = tuple(file.card.dimensions)
+        self._showing = Showing(self._method.pictures, self._method.shown)
+        self.wants_bytes = self._showing.wants_bytes
+        self.preparations = self._showing.preparations
+        self._estimate = Estimate()
+        self._work = Work()
+        self._resources = ExitStack()
+        self._resources.callback(self._showing.close)
+        self._backend: Backend | None = None
+        self._memory: Memory | None = None
+        self.batch_size = settings.batch_size or 8
+        self._open(file, settings)
+
+    @classmethod
+    def resolved(cls, file: CardFile, settings: Settings) -> CardFile:
+        """The card with the model that answers in it; asks the server for its name where the run does not say it."""
+        if settings.serving is None:
+            if "model" not in file.card.weights:
+                raise CardError(
+                    f"{file.where}: '{file.card.name}' asks a vision-language model: name a server with --server URL, any "
+                    "that is OpenAI-compatible, or give the card weights"
+                )
+            return file
+        judge: dict[str, Any] = {"name": served_model(settings.serving), "revision": settings.serving.revision}
+        if settings.serving.dialect:
+            judge["dialect"] = dict(settings.serving.dialect)
+        # The model's own weights play no part where a server answers; texts decide what it is asked.
+        kept = {text.role for text in rubric_arguments(_without_judge(file)).texts.values()}
+        weights = {role: weights for role, weights in file.card.weights.items() if role in kept}
+        card = file.card.model_copy(update={"args": {**file.card.args, JUDGE: judge}, "weights": weights})
+        return file.model_copy(update={"card": card})
+
+    def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
+        """One judgement for each item, as its conversation ends."""
+        if self._backend is None:
+            yield from estimated(self._conversations(items), self._estimate, self._memory, self.dimensions)
+            return
+        for number, outcome in Driver(self._backend, self._memory, self._work).run(self._conversations(items)):
+            yield self._judgement(number, outcome)
+
+    def told(self) -> dict[str, float]:
+        """What was asked, or would be."""
+        return self._estimate.told() if self._backend is None else self._work.told()
+
+    def close(self) -> None:
+        """Give up what is under way; connections and the device go back."""
+        self._resources.close()
+
+    def _conversations(self, items: Iterable[Item]) -> Iterator[tuple[int, Conversation]]:
+        for item in items:
+            yield item.number, self._method.converse(self._showing.case(item))
+
+    def _judgement(self, number: int, outcome: Outcome) -> Judgement:
+        if isinstance(outcome, NoJudgementError):
+            return Judgement(item=number, values=failure(self.dimensions, outcome.status, outcome.detail))
+        return Judgement(item=number, values=outcome)
+
+    def _open(self, file: CardFile, settings: Settings) -> None:
+        """Open what answers, and what is remembered of its answers."""
+        with ExitStack() as stack:
+            stack.callback(self._resources.close)
+            serving = settings.serving
+            if settings.estimate:
+                model = _named(file.card.args)
+            else:
+                self._backend = _local(file, settings) if serving is None else self._served(file, settings, serving)
+                self._resources.callback(self._backend.close)
+                model = _named(file.card.args) if serving is not None else self._backend.model
+                self.batch_size = settings.batch_size or self._backend.slots
+            if settings.replies is not None and (settings.replies.exists() or not settings.estimate):
+                replies = self._resources.enter_context(Replies(settings.replies, read_only=settings.estimate))
+                self._memory = Memory(replies, card=file.card.fingerprint, model=model, forgetful=settings.forget)
+            stack.pop_all()
+
+    def _served(self, file: CardFile, settings: Settings, serving: Serving) -> Backend:
+        """A server that can do what the rubric needs."""
+        backend = _server(settings, serving)
+        try:
+            arguments = rubric_arguments(_without_judge(file))
+            check_abilities(
+                backend.capabilities, file.card, arguments, reads_labels=self._method.reads_labels, url=serving.url
+            )
+        except BaseException:
+            backend.close()
+            raise
+        return backend
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def served_model(serving: Serving) -> str:
+    """The model that a server is to be asked for: the one named, or the only one that it serves."""
+    if serving.model is not None:
+        return serving.model
+    from curate.client.probe import only_model
+
+    return only_model(serving)
+
+
+def _texts(file: CardFile, *, offline: bool) -> dict[str, str]:
+    """The texts of others that the messages of a card hold; raises as `load_text` does."""
+    texts = rubric_arguments(_without_judge(file)).texts
+    return {name: load_text(file, text, offline=offline) for name, text in texts.items()}
+
+
+def _without_judge(file: CardFile) -> CardFile:
+    """The card as its author wrote it."""
+    args = {name: value for name, value in file.card.args.items() if name != JUDGE}
+    return file.model_copy(update={"card": file.card.model_copy(update={"args": args})})
+
+
+def _named(args: Mapping[str, Any]) -> Model:
+    """Who answers, as a resolved card says it; without the server's software, which may be updated in the middle of a job."""
+    judge = args.get(JUDGE) or {}
+    dialect = judge.get("dialect")
+    name = str(judge.get("name", ""))
+    return Model(name=f"{name} {canonical_json(dialect)}" if dialect else name, revision=judge.get("revision"))
+
+
+def _local(file: CardFile, settings: Settings) -> Backend:
+    from curate.scorers.vlm.answering import LocalBackend
+
+    return LocalBackend(file, settings)
+
+
+def _server(settings: Settings, serving: Serving) -> ServerBackend:
+    """The server of the run, which its judges share; one of its own where there is no run."""
+    from curate.client.backend import ServerBackend
+    from curate.client.server import Server
+
+    if settings.shared is None:
+        return ServerBackend(serving)
+    return ServerBackend(settings.shared.get(Server, lambda: Server(serving), Server.close))

@@ -1,0 +1,49 @@
+"""Asks, and what is done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from curate.asks import Answer, Ask, Label, Turn
+from curate.client.backend import ServerBackend
+from curate.client.breaker import Breaking
+from curate.client.retries import Retrying
+from curate.client.session import Patience
+from curate.client.swatches import swatch
+
+QUICK = Patience(
+    retrying=Retrying(first_seconds=0.01, longest_seconds=0.05, least=100_000),
+    breaking=Breaking(first_seconds=0.02, longest_seconds=0.1, patience_seconds=5.0),
+)
+
+YES_NO = (Label(name="yes", spellings=("Yes", "yes", " Yes")), Label(name="no", spellings=("No", "no", " No")))
+
+
+def labelled(number: int) -> Ask:
+    """An ask for a distribution about a picture of its own."""
+    shown = swatch((number % 256, number // 256, 99), 8)
+    return Ask(
+        turns=(Turn(role="system", parts=("You judge.",)), Turn(role="user", parts=(shown, f"Is it {number}? Yes or no."))),
+        labels=YES_NO,
+        seed=number,
+    )
+
+
+def written(number: int) -> Ask:
+    """An ask for a text."""
+    return Ask(turns=(Turn(role="user", parts=(f"Describe {number}.",)),), max_tokens=64, temperature=0.7, seed=number)
+
+
+def answered(backend: ServerBackend, asks: Sequence[Ask]) -> list[Answer]:
+    """The answers to asks, in their order, each given once."""
+    backend.put(list(enumerate(asks)))
+    return collected(backend, len(asks))
+
+
+def collected(backend: ServerBackend, count: int) -> list[Answer]:
+    answers: dict[int, Answer] = {}
+    while len(answers) < count:
+        for number, answer in backend.get():
+            assert number not in answers, "answered twice"
+            answers[number] = answer
+    return [answers[number] for number in range(count)]

@@ -1,0 +1,228 @@
+"""What a user can get wrong with a server is one sentence and exit code 2, and leaves nothing behind; `--dry-run` asks nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+from curate import api
+from curate.store import Store
+from curate.testing.server import Behaviour, ScriptedServer
+from tests.cli.conftest import Curate
+from tests.judges.numbered import EXAMINING, pairs_card, quick, text_card, write_groups, write_numbered
+
+KEY = "sk-planted-0123456789"
+
+GROUPS = 4
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_groups(tmp_path_factory.mktemp("shards") / "all", GROUPS)
+
+
+def assert_one_sentence(result: Result, pattern: str) -> None:
+    assert result.exit_code == 2, result.output
+    (line,) = result.stderr.strip().splitlines()
+    assert re.fullmatch(f"error: {pattern}", line), line
+    assert KEY not in result.output
+
+
+def refused(curate: Curate, shards: str, *arguments: str | Path, pattern: str) -> None:
+    """Nothing is rated, for a reason that is said."""
+    assert_one_sentence(curate("rate", shards, "--workers", "0", "--store", "store", *arguments), pattern)
+    left = sorted(Path("store").rglob("*"))
+    assert not left and not Path("store").exists(), left
+
+
+def test_a_server_that_is_away(curate: Curate, shards: str) -> None:
+    with ScriptedServer() as server:
+        url = server.url
+    refused(
+        curate, shards, "--rater", "vqa-yes", "--server", url, pattern=rf"no server answers at {url} \(.*\); start it, or .*"
+    )
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://here/v1", "http://", "http://here:port/v1", "not an address"])
+def test_an_address_that_is_none(curate: Curate, shards: str, url: str) -> None:
+    refused(curate, shards, "--rater", "vqa-yes", "--server", url, pattern="the address of a server begins with http://.*")
+
+
+@pytest.mark.parametrize("url", [f"http://me:{KEY}@127.0.0.1:1/v1", f"http://127.0.0.1:1/v1?api_key={KEY}"])
+def test_a_key_in_the_address(curate: Curate, shards: str, url: str) -> None:
+    refused(
+        curate, shards, "--rater", "vqa-yes", "--server", url, pattern="the address of a server holds no user, password or .*"
+    )
+
+
+def test_what_is_served_under_another_name(curate: Curate, shards: str) -> None:
+    with ScriptedServer() as server:
+        refused(
+            curate, shards, "--rater", "vqa-yes", "--server", server.url, "--model", "scripted-judg",
+            pattern=rf"{server.url} does not serve 'scripted-judg'\. Did you mean 'scripted-judge'\?",
+        )  # fmt: skip
+        refused(
+            curate, shards, "--rater", "vqa-yes", "--server", server.url, "--model", "quite another",
+            pattern=rf"{server.url} does not serve 'quite another'\. Known: scripted-judge\.",
+        )  # fmt: skip
+        assert not server.chats
+
+
+def test_several_models_and_none_named(curate: Curate, shards: str) -> None:
+    with ScriptedServer(behaviour=Behaviour(others=("aesthetic-judge",))) as server:
+        refused(
+            curate, shards, "--rater", "vqa-yes", "--server", server.url,
+            pattern=rf"{server.url} serves 2 models; name the one to ask: aesthetic-judge, scripted-judge",
+        )  # fmt: skip
+        result = curate(
+            "rate", shards, "--workers", "0", "--store", "store", "--rater", "vqa-yes", "--server", server.url, "--model", "scripted-judge"
+        )
+        assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("logprobs", ["ignored", "rejected"])
+def test_no_probabilities_where_the_rubric_needs_them(curate: Curate, shards: str, logprobs: Any, tmp_path: Path) -> None:
+    with ScriptedServer(behaviour=Behaviour(logprobs=logprobs)) as server:
+        refused(
+            curate, shards, "--rater", "vqa-yes", "--server", server.url,
+            pattern=rf"{server.url} returns no log-probabilities, which 'vqa-yes' needs; name a server that .*",
+        )  # fmt: skip
+        result = curate("rate", shards, "--workers", "0", "--store", "store", "--rater", text_card(tmp_path), "--server", server.url)
+        assert result.exit_code == 0, "a rubric that reads text needs none"
+
+
+def test_fewer_pictures_than_the_rubric_shows(curate: Curate, shards: str, tmp_path: Path) -> None:
+    with ScriptedServer(behaviour=Behaviour(most_pictures=1)) as server:
+        # The samples to be compared are in the store by then.
+        result = curate("rate", shards, "--workers", "0", "--store", "pairs", "--rater", pairs_card(tmp_path), "--server", server.url, "-q")
+        pattern = rf"{server.url} takes at most 1 picture in a request, and 'which' shows 2; start the server so .*"
+        assert_one_sentence(result, pattern)
+        assert not Store.open("pairs").export_rows("comparisons")
+    with ScriptedServer(behaviour=Behaviour(most_pictures=0)) as server:
+        refused(
+            curate, shards, "--rater", "vqa-yes", "--server", server.url,
+            pattern=rf"{server.url} takes no pictures, and 'vqa-yes' shows 1; start the server so .*",
+        )  # fmt: skip
+
+
+def test_a_key_that_is_missing_or_refused(
+    curate: Curate, shards: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with ScriptedServer(behaviour=Behaviour(key=KEY)) as server:
+        arguments = ("--rater", "vqa-yes", "--server", server.url)
+        refused(curate, shards, *arguments, pattern=rf"{server.url} refuses the key.*")
+        refused(
+            curate, shards, *arguments, "--key-from", "JUDGE_KEY",
+            pattern="the environment variable JUDGE_KEY, which is to hold the server's key, is not set",
+        )  # fmt: skip
+        monkeypatch.setenv("JUDGE_KEY", f"{KEY}-wrong")
+        refused(curate, shards, *arguments, "--key-from", "JUDGE_KEY", pattern=rf"{server.url} refuses the key.*")
+        file = tmp_path / "key.txt"
+        file.write_text(KEY)
+        file.chmod(0o644)
+        refused(
+            curate, shards, *arguments, "--key-from", file,
+            pattern=rf"the key in {file} can be read by others: run chmod 600 {file}",
+        )  # fmt: skip
+        file.chmod(0o600)
+        result = curate("rate", shards, "--workers", "0", "--store", "store", *arguments, "--key-from", file)
+        assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("key", [KEY, "hf_plantedPlantedPlanted", "c2VjcmV0/cGxhbnRlZA=="])
+def test_the_key_itself_in_place_of_its_name(curate: Curate, shards: str, key: str) -> None:
+    """A slip that must not write the key into the terminal, or into the log of a store that is there."""
+    with ScriptedServer() as server:
+        assert curate("rate", shards, "--workers", "0", "--store", "store", "--rater", "vqa-yes", "--server", server.url).exit_code == 0
+        result = curate("rate", shards, "--workers", "0", "--store", "store", "--rater", "vqa-yes", "--server", server.url, "--key-from", key)
+        assert_one_sentence(result, "--key-from names an environment variable or a file, and what it was given is neither; .*")
+        assert key not in result.output
+        log = Path("store/log.txt").read_text()
+        assert key not in log
+        assert "--key-from '[redacted]'" in log
+
+
+def test_a_key_that_is_refused_in_the_middle(curate: Curate, tmp_path: Path) -> None:
+    """What was answered before is kept, and the same command goes on."""
+    many = write_numbered(tmp_path / "many", 60)
+    with ScriptedServer(behaviour=Behaviour(refuses_key_after=30)) as server:
+        result = curate("rate", many, "--workers", "0", "--store", "store", "--rater", "vqa-yes", "--server", server.url, "--quiet")
+        assert_one_sentence(result, rf"{server.url} refuses the key.*")
+        server.behaviour = Behaviour()
+        answered = server.completed.total() - EXAMINING
+        report = api.rate(many, raters="vqa-yes", store="store", serving=quick(server), workers=1)
+        assert report.statuses["vqa-yes"] == {"ok": 60}
+        assert server.completed.total() == 60 + 2 * EXAMINING, f"{answered} were answered before"
+
+
+def test_options_that_make_no_sense_without_a_server(curate: Curate, shards: str) -> None:
+    for option in (("--budget", "5"), ("--budget-tokens", "5"), ("--key-from", "KEY"), ("--canary",)):
+        pattern = rf"{option[0]} is about a server; say which with --server URL"
+        refused(curate, shards, "--rater", "vqa-yes", *option, pattern=pattern)
+    with ScriptedServer() as server:
+        for price in ("5", "1,-1", "a,b", "1,nan", "1,2,3"):
+            arguments = ("--server", server.url, "--dry-run", "--price", price)
+            refused(curate, shards, "--rater", "vqa-yes", *arguments, pattern=r"--price takes two prices .*")
+        refused(
+            curate, shards, "--rater", "signal", "--server", server.url, "--dry-run",
+            pattern="none of these raters asks a vision-language model, so there is nothing to estimate",
+        )  # fmt: skip
+
+
+# What a run would cost.
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_dry_run_says_what_a_run_then_asks(curate: Curate, shards: str, tmp_path: Path) -> None:
+    cards = ["vqa-yes", text_card(tmp_path), pairs_card(tmp_path)]
+    raters = [word for card in cards for word in ("--rater", card)]
+    with ScriptedServer() as server:
+        run = ("rate", shards, "--workers", "0", "--store", "store", *raters, "--server", server.url, "--json")
+        told = json.loads(curate(*run, "--dry-run").stdout)["told"]
+        assert not server.chats, "nothing is asked"
+        assert not Path("store").exists(), "nothing is kept"
+        asked = json.loads(curate(*run).stdout)["told"]
+        pairs = GROUPS * 3 * 2
+        for name, requests in (("vqa-yes", GROUPS * 3), ("marks", GROUPS * 3), ("which", pairs)):
+            assert told[name]["requests"] == asked[name]["requests"] == requests
+            assert told[name]["known already"] == asked[name]["known already"] == 0
+            assert told[name]["prompt tokens"] == pytest.approx(asked[name]["prompt tokens"], rel=0.5)
+            assert asked[name]["reply tokens"] <= told[name]["reply tokens"], "at most"
+        before, chats = contents(Path("store")), len(server.chats)
+        assert json.loads(curate(*run, "--dry-run").stdout)["told"] in ({}, {name: {**told[name], **NOTHING} for name in told})
+        assert contents(Path("store")) == before, "the store is as it was, to the byte"
+        assert len(server.chats) == chats
+
+
+NOTHING = {"cases": 0, "requests": 0, "known already": 0, "prompt tokens": 0, "reply tokens": 0}
+
+
+def test_a_dry_run_counts_only_what_is_missing(curate: Curate, shards: str, tmp_path: Path) -> None:
+    with ScriptedServer() as server:
+        run = ("rate", shards, "--workers", "0", "--store", "store", "--rater", "vqa-yes", "--server", server.url, "--json")
+        curate(*run, "--budget", str(EXAMINING + 5))
+        before = contents(Path("store"))
+        told = json.loads(curate(*run, "--dry-run").stdout)["told"]["vqa-yes"]
+        assert contents(Path("store")) == before
+        assert told["requests"] == GROUPS * 3 - 5
+        asked = json.loads(curate(*run).stdout)["told"]["vqa-yes"]
+        assert asked["requests"] == told["requests"]
+
+
+def test_a_dry_run_says_the_price(curate: Curate, shards: str) -> None:
+    with ScriptedServer() as server:
+        arguments = ("--rater", "vqa-yes", "--server", server.url, "--dry-run", "--price", "2.0,10")
+        result = curate("rate", shards, "--workers", "0", "--store", "store", *arguments)
+    names, numbers = (line.split() for line in result.stdout.splitlines() if "price" in line or "vqa-yes" in line)
+    told = dict(zip(["rater", "cases", "requests", "known", "prompt", "reply", "price"], numbers, strict=True))
+    price = (float(told["prompt"].replace(",", "")) * 2 + float(told["reply"]) * 10) / 1e6
+    assert names[-1] == "price"
+    assert float(told["price"]) == pytest.approx(price, rel=1e-3)
