@@ -20,7 +20,6 @@ from curate.errors import MissingExtra
 from curate.progress import Progress
 from curate.records import Rating
 from curate.reports import CheckReport, ExportReport
-from curate.scratch import scratch_folder
 from curate.selecting import Selecting, refuse_nothing, refuse_to_overwrite
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from curate.scorers.convert import Conversion
     from curate.scorers.network import NetworkRater
     from curate.scorers.parity import Trial
+    from curate.scorers.scoring import PictureScorer
+    from curate.serving import Serving
     from curate.showing import Shown
 
 Watch = Callable[[Progress], None]
@@ -49,15 +50,19 @@ def rate(
     retry: str | Sequence[str] = (),
     trust: bool = False,
     offline: bool = False,
+    serving: Serving | str | None = None,
     on_progress: Watch | None = None,
 ) -> RateReport:
     """Judge every sample of some shards with some raters, once, and keep the ratings in a store.
 
     `shards` are paths, globs, brace patterns or URLs; or a webdataset pipeline that was not decoded, whose samples then
     cannot be exported, because nobody knows where they lie. Killed at any moment, the same call goes on from there.
+
+    `raters` are names of cards or paths of your own; `NAME=CARD` is a card under another name. A call that is refused leaves no
+    empty store behind. `serving` is the server that vision-language judges ask, or its URL; without one they run on this machine.
     """
     from curate.rating.run import rate_into
-    from curate.store import Store
+    from curate.store.made_for import store_made_for
 
     options = _rate_options(
         layout=layout,
@@ -68,9 +73,41 @@ def rate(
         batch_size=batch_size,
         trust=trust,
         offline=offline,
+        serving=serving,
         on_progress=on_progress,
     )
-    return rate_into(Store.create_or_open(store), [shards] if isinstance(shards, str) else shards, _listed(raters), options)
+    with store_made_for(store) as opened:
+        return rate_into(opened, [shards] if isinstance(shards, str) else shards, _listed(raters), options)
+
+
+def estimate(
+    shards: str | Sequence[str],
+    *,
+    raters: str | Sequence[str],
+    store: str | Path | None = None,
+    layout: str | None = None,
+    workers: int | None = None,
+    serving: Serving | str | None = None,
+    on_progress: Watch | None = None,
+) -> RateReport:
+    """What `rate` would ask of vision-language judges, with nothing asked and nothing kept: `told` of the report has the numbers.
+
+    What `store` holds already is not counted. Raters of other kinds are left out, since they cost nothing but time.
+    """
+    from curate.rating.estimating import estimate_into
+
+    options = _rate_options(
+        layout=layout,
+        workers=workers,
+        max_failures=None,
+        device="cpu",
+        batch_size=None,
+        trust=False,
+        offline=True,
+        serving=serving,
+        on_progress=on_progress,
+    )
+    return estimate_into(None if store is None else Path(store), _listed(shards), _listed(raters), options)
 
 
 def rate_stream(
@@ -110,17 +147,22 @@ def _rate_options(
     trust: bool,
     offline: bool,
     retry: str | Sequence[str] = (),
+    serving: Serving | str | None = None,
     on_progress: Watch | None = None,
 ) -> RateOptions:
     from curate.raters import Settings
     from curate.rating.options import FailureLimit, RateOptions, parse_statuses
+    from curate.serving import Serving
+
+    if isinstance(serving, str):
+        serving = Serving(url=serving)
 
     return RateOptions(
         layout=layout,
         workers=workers,
         max_failures=FailureLimit.parse(max_failures),
         retry=parse_statuses(_listed(retry)),
-        settings=Settings(device=device, batch_size=batch_size, offline=offline, trust=trust),
+        settings=Settings(device=device, batch_size=batch_size, offline=offline, trust=trust, serving=serving),
         on_progress=on_progress,
     )
 
@@ -144,11 +186,8 @@ def filter(  # noqa: A001  the verb's name
     """Keep the samples for which `where` holds, or the best by `by`, and write them with their original bytes."""
     from curate import select
 
-    desk = Selecting(store, out=out, format_name=format, memory=memory)
-    recipe = {"where": where, "top": top, "by": by, "per": per}
-    with scratch_folder() as scratch:
-        chosen = select.filter(desk.view, where=where, top=top, by=by, per=per, out=scratch / "kept.parquet", memory=desk.memory)
-        return desk.export(chosen.path, chosen.funnels, out, format, recipe, "filter")
+    desk = Selecting(store, out=out, format_name=format, makes="samples", memory=memory)
+    return desk.make(select.filter, {"where": where, "top": top, "by": by, "per": per}, out, format, "filter")
 
 
 def rank(
@@ -169,17 +208,15 @@ def rank(
     from curate import select
     from curate.files import atomic_file
 
-    desk = Selecting(store, out=out, format_name=format, memory=memory)
+    desk = Selecting(store, out=out, format_name=format, makes="rankings", memory=memory)
     recipe: dict[str, Any] = {"by": by, "where": where, "tie": tie, "wins": tuple(_listed(wins))}
     if format is not None:
-        with scratch_folder() as scratch:
-            ranked = select.rank(desk.view, **recipe, out=scratch / "rankings.parquet", memory=desk.memory)
-            return desk.export(ranked.path, ranked.funnels, out, format, recipe, "rank")
+        return desk.make(select.rank, recipe, out, format, "rank")
     place = Path(out)
     refuse_to_overwrite(place)
     place.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(place) as aside:
-        ranked = select.rank(desk.view, **recipe, out=aside, memory=desk.memory)
+        ranked = desk.select(select.rank, recipe, aside, told_as=place)
         refuse_nothing(ranked.path, ranked.funnels)
     return ExportReport(out=str(out), format="ranking", funnels=list(ranked.funnels), warnings=desk.behind(place))
 
@@ -206,7 +243,7 @@ def pair(
     """Pair a better with a worse response to the same request, and write the pairs for a trainer."""
     from curate import select
 
-    desk = Selecting(store, out=out, format_name=format, memory=memory)
+    desk = Selecting(store, out=out, format_name=format, makes="pairs", memory=memory)
     recipe: dict[str, Any] = {
         "by": by,
         "strategy": strategy,
@@ -221,15 +258,15 @@ def pair(
         "split": split,
         "seed": seed,
     }
-    with scratch_folder() as scratch:
-        paired = select.pair(desk.view, **recipe, out=scratch / "pairs.parquet", memory=desk.memory)
-        return desk.export(paired.path, paired.funnels, out, format, recipe, "pair")
+    return desk.make(select.pair, recipe, out, format, "pair")
 
 
 def export(store: str | Path, selection: str | Path, *, format: str, out: str | Path) -> ExportReport:  # noqa: A002
-    """Write a selection (a ranking, pairs, kept samples) once more for another reader."""
-    desk = Selecting(store, out=out, format_name=format)
-    return desk.export(Path(selection), [], out, format, {"selection": str(selection)}, "export")
+    """Write a selection (a ranking, pairs, kept samples) once more for another reader.
+
+    Where shards are gone since, their samples are left out: pairs with them, and places of lists, which are ranked again.
+    """
+    return Selecting(store, out=out, format_name=format).export(selection, out, format)
 
 
 def show(path: str | Path) -> Shown:
@@ -252,15 +289,20 @@ def check(dataset: str | Path, *, format: str | None = None, most: int = 1000) -
     return CheckReport(dataset=str(dataset), findings=findings, counts=dict(sorted(counts.items())))
 
 
-def scorer(name_or_path: str, device: str = "auto", batch_size: int | None = None, offline: bool = False) -> NetworkRater:
-    """The network of a card, loaded, to be called: `.score(images, prompts)`, and `.score_tensor(pixels, prompts)` for gradients.
+def scorer(
+    name_or_path: str, device: str = "auto", batch_size: int | None = None, offline: bool = False, trust: bool = False
+) -> NetworkRater | PictureScorer:
+    """The rater of a card, loaded, to be called: `.score(images, prompts)`, and `.score_tensor(pixels, prompts)` for gradients.
 
     pickscore = curate.scorer("pickscore")
     pickscore.score(["fox.png"], ["a fox in the snow"])   # tensor of shape (1, 1)
+
+    Raters without a network of torch (`signal`, `ocr`, `nsfw` …) give arrays, and have no gradients. `trust` lets a card of your
+    own name an engine outside curate.
     """
-    with _rewards_extra("scorers in a notebook"):
-        from curate.scorers import doors
-    return doors.scorer(name_or_path, device, batch_size, offline)
+    from curate.scorers import doors
+
+    return doors.scorer(name_or_path, device, batch_size, offline, trust)
 
 
 def convert(name_or_path: str, *, offline: bool = False) -> list[Conversion]:

@@ -12,7 +12,12 @@ and keeps its traceback.
     ├── ExpressionError   a `--where` or `--by` that cannot be read
     ├── StoreError        a store that is missing, busy, damaged, or made by a newer version
     ├── OutputError       an output that cannot be written: folder not empty, disk full
+    ├── ServerError       a server of judges that is away, refuses, or is not what was asked for
+    ├── BudgetSpent       a limit on requests or tokens that leaves nothing to ask with
     └── TooManyFailures   a run stopped by `--max-failures`
+
+A sentence that names an option says it as an `Option`, between its other words: `CurateError(Option("min_margin"), " is …")`.
+`str(error)` spells it as in Python, `error.as_typed()` as on the command line.
 """
 
 from __future__ import annotations
@@ -21,8 +26,30 @@ import difflib
 from collections.abc import Iterable
 
 
+class Option(str):
+    """The name of an option, as in Python: `min_margin`; of one that takes several, with the position: `agree[1]`."""
+
+    __slots__ = ()
+
+    def as_typed(self) -> str:
+        """As on the command line: `--min-margin`; `--agree number 2`."""
+        name, _, position = self.partition("[")
+        number = f" number {int(position.removesuffix(']')) + 1}" if position else ""
+        return f"--{name.replace('_', '-')}{number}"
+
+
 class CurateError(Exception):
-    """A mistake that one sentence can explain; the base of every error curate raises on purpose."""
+    """A mistake that one sentence can explain; the base of every error curate raises on purpose.
+
+    Its arguments are the parts of the sentence: texts, and an `Option` where an option is named.
+    """
+
+    def __str__(self) -> str:
+        return "".join(map(str, self.args))
+
+    def as_typed(self) -> str:
+        """The sentence for the command line, where options are spelled otherwise than in Python."""
+        return "".join(part.as_typed() if isinstance(part, Option) else str(part) for part in self.args)
 
 
 class ShardError(CurateError):
@@ -49,12 +76,29 @@ class ExpressionError(CurateError):
     """An expression that is not in the language of `--where` and `--by`."""
 
 
+class UnknownRater(ExpressionError):
+    """An expression with a name that is neither a sample field nor a rater in the store."""
+
+    def __init__(self, *sentence: str, name: str = "") -> None:
+        super().__init__(*sentence)
+        self.name = name
+        """As it was written."""
+
+
 class StoreError(CurateError):
     """A store that is missing, in use, damaged, or made by a newer version."""
 
 
 class OutputError(CurateError):
     """An output that cannot be written."""
+
+
+class ServerError(CurateError):
+    """A server of judges that is away, refuses the key, serves another model, or cannot do what a rubric needs."""
+
+
+class BudgetSpent(CurateError):
+    """A limit on requests or tokens that does not even allow to find out what the server can do."""
 
 
 class TooManyFailures(CurateError):
@@ -73,13 +117,15 @@ CLOSE = 0.75
 """Likeness, from 0 to 1, from which on a name may be a slip of another; lower, and short names offer what nobody meant."""
 
 
-def nearest(name: str, known: Iterable[str], *, most: int = 3) -> str:
-    """A phrase that offers the known names closest to `name`, or all of them when few; empty when none is known."""
-    names = sorted(set(known))
+def nearest(name: str, known: Iterable[str], *, most: int = 3, ordered: bool = False, shown: int = 12) -> str:
+    """A phrase that offers the known names closest to `name`, or the first `shown` of all; empty when none is known.
+
+    Names are sorted unless they are `ordered` already, the likeliest first.
+    """
+    names = list(dict.fromkeys(known)) if ordered else sorted(set(known))
     close = difflib.get_close_matches(name, names, n=most, cutoff=CLOSE)
     if close:
         return f"Did you mean {' or '.join(repr(one) for one in close)}?"
     if not names:
         return ""
-    shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-    return f"Known: {shown}."
+    return f"Known: {', '.join(names[:shown])}{', …' if len(names) > shown else ''}."

@@ -11,12 +11,16 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 PREFIX = ".curate-scratch-"
 
 _LOCK = "lock"
+
+LONG_AGO = 3600.0
+"""Seconds since the last change of a folder without a lock, after which nobody is making or removing it any more."""
 
 
 @contextlib.contextmanager
@@ -45,7 +49,15 @@ def _remove_left_behind(place: Path) -> None:
 
 
 def _remove_unheld(folder: Path) -> None:
-    # Without a lock it is being made or removed at this moment. For writing, since NFS wants that of who locks.
-    with contextlib.suppress(OSError), (folder / _LOCK).open("r+b") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        # For writing, since NFS wants that of who locks.
+        with (folder / _LOCK).open("r+b") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+    except FileNotFoundError:
+        # It is being made or removed at this moment, unless who did that was killed over it.
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > LONG_AGO:
+                shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        pass  # held by its process

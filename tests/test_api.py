@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 import zstandard
 
 import curate
+from curate import select
 from curate.bridge import gone_shards
 from curate.store import Store
 from curate.testing import card_yaml, write_shard
@@ -258,9 +261,81 @@ def test_what_copies_no_media_takes_samples_of_gone_shards(mixed: list[Path], ha
     assert kept.warnings == ranked.warnings == []
     assert len((tmp_path / "ids/ids.txt").read_text().splitlines()) == 48
     assert pq.read_metadata(tmp_path / "rankings.parquet").num_rows == 48
-    copied = curate.export(tmp_path / "store", tmp_path / "rankings.parquet", format="imagereward", out=tmp_path / "lists")
-    assert copied.funnels[-1].dropped["media cannot be read"] == 16
+
+
+def as_dicts(report: curate.ExportReport) -> list[dict[str, Any]]:
+    return [funnel.as_dict() for funnel in report.funnels]
+
+
+GONE = "shard is gone or changed"
+
+
+@pytest.mark.parametrize("tie", [0.0, 0.2])
+@pytest.mark.parametrize("format_name", ["rankdpo", "imagereward"])
+def test_an_older_ranking_is_ranked_again_without_what_is_gone(
+    mixed: list[Path], hash_card: str, tmp_path: Path, format_name: str, tie: float
+) -> None:
+    rate(mixed, tmp_path / "store", hash_card)
+    curate.rank(tmp_path / "store", by="hash", tie=tie, out=tmp_path / "rankings.parquet")
+    mixed[0].unlink()
+    anew = curate.rank(tmp_path / "store", by="hash", tie=tie, format=format_name, out=tmp_path / "anew")
+    copied = curate.export(tmp_path / "store", tmp_path / "rankings.parquet", format=format_name, out=tmp_path / "lists")
+    assert data_files(tmp_path / "lists") == data_files(tmp_path / "anew")
+    assert as_dicts(copied)[:2] == [
+        {"step": "find", "unit": "lists", "in": 12, "out": 12, "dropped": {}},
+        {"step": "find", "unit": "responses", "in": 48, "out": 32, "dropped": {GONE: 16}},
+    ]
+    assert as_dicts(copied)[2:] == as_dicts(anew)[-2:]
     assert len([one for one in copied.warnings if "is gone" in one]) == 1
+    assert [one["in"] for one in curate.show(tmp_path / "lists").document["funnels"]] == [12, 48, 12, 32]
+
+
+def test_lists_that_are_left_with_one_response_are_counted_as_lists(mixed: list[Path], hash_card: str, tmp_path: Path) -> None:
+    rate(mixed, tmp_path / "store", hash_card)
+    curate.rank(tmp_path / "store", by="hash", out=tmp_path / "rankings.parquet")
+    mixed[0].unlink()
+    mixed[1].unlink()
+    lists, responses, *_ = as_dicts(
+        curate.export(tmp_path / "store", tmp_path / "rankings.parquet", format="rankdpo", out=tmp_path / "lists")
+    )
+    assert lists == {"step": "find", "unit": "lists", "in": 12, "out": 4, "dropped": {"fewer than two responses": 8}}
+    assert responses["dropped"] == {GONE: 32, "its list is left out": 8}
+    assert responses["out"] == 8
+    mixed[2].unlink()
+    with pytest.raises(
+        curate.CurateError, match=r"all 12 lists were left out \(fewer than two responses: 12\); 3 shards are gone"
+    ):
+        curate.export(tmp_path / "store", tmp_path / "rankings.parquet", format="rankdpo", out=tmp_path / "nothing")
+
+
+def test_wins_that_were_counted_against_what_is_gone_are_not_handed_on(mixed: list[Path], hash_card: str, tmp_path: Path) -> None:
+    rate(mixed, tmp_path / "store", hash_card)
+    curate.rank(tmp_path / "store", by="hash", wins=["hash"], out=tmp_path / "rankings.parquet")
+    whole = mixed[0].read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(whole)) as archive:
+        keys = {int(name.split(".")[0]) // 4 for name in archive.getnames()}
+    assert keys == set(range(12)), "every list loses a response"
+    mixed[0].unlink()
+    with pytest.raises(curate.CurateError, match=r"all 12 lists were left out \(its wins count responses that are gone: 12\)"):
+        curate.export(tmp_path / "store", tmp_path / "rankings.parquet", format="rankdpo", out=tmp_path / "lists")
+
+
+def test_pairs_and_samples_of_before_are_exported_without_what_is_gone(mixed: list[Path], hash_card: str, tmp_path: Path) -> None:
+    rate(mixed, tmp_path / "store", hash_card)
+    curate.filter(tmp_path / "store", where="hash >= 0", format="ids", out=tmp_path / "ids")
+    (kept,) = (tmp_path / "ids").glob("*.parquet")
+    with Store.open(tmp_path / "store") as store:
+        pairs = select.pair(store.view(), by="hash", strategy="all", out=tmp_path / "pairs.parquet")
+    mixed[0].unlink()
+    for format_name in ("shards", "parquet"):
+        report = curate.export(tmp_path / "store", kept, format=format_name, out=tmp_path / format_name)
+        first, second = as_dicts(report)[:2]
+        assert first == {"step": "find", "unit": "samples", "in": 48, "out": 32, "dropped": {GONE: 16}}
+        assert (second["in"], second["dropped"]) == (32, {})
+    found, written = as_dicts(curate.export(tmp_path / "store", pairs.path, format="diffusers-dpo", out=tmp_path / "dpo"))
+    assert (found["in"], found["unit"], list(found["dropped"])) == (pairs.rows, "pairs", [GONE])
+    assert (written["in"], written["dropped"]) == (found["out"], {})
+    assert 0 < written["out"] < pairs.rows
 
 
 def test_a_sample_is_copied_from_where_it_still_lies(shards: list[Path], hash_card: str, tmp_path: Path) -> None:
@@ -301,3 +376,75 @@ def test_a_finished_export_is_refused_before_any_work(shards: list[Path], hash_c
         curate.pair(tmp_path / "store", by="hash", out=tmp_path / "pairs")
     assert not list((tmp_path / "store/cache").iterdir())
     assert data_files(tmp_path / "pairs") == before
+
+
+def test_what_was_counted_of_a_shard_read_by_another_layout_is_counted_no_more(shards: list[Path], tmp_path: Path) -> None:
+    rate(shards[:1], tmp_path / "store", "signal")
+    report = curate.rate(str(shards[0]), raters="signal", store=tmp_path / "store", layout="multi", workers=0)
+    assert [funnel for funnel in report.funnels if not funnel.adds_up] == []
+    assert report.statuses == {}
+    (rater,) = curate.show(tmp_path / "store").document["raters"]
+    assert (rater["statuses"], rater["orphans"]) == ({}, 16)
+
+
+# What a user gets wrong.
+
+
+def test_a_card_under_another_name_is_a_rater_of_its_own(shards: list[Path], tmp_path: Path) -> None:
+    own = card_yaml(tmp_path / "hash.yaml", name="hash", target="curate.testing:HashRater")
+    rate(shards, tmp_path / "store", str(own), f"old_hash={own}")
+    report = curate.rank(tmp_path / "store", by="hash - old_hash", out=tmp_path / "rankings.parquet")
+    assert report.funnels[0].kept == 48
+    assert set(pq.read_table(tmp_path / "rankings.parquet")["value"].to_pylist()) != {0.0}, "the name decides what is drawn"
+
+
+def test_a_rater_that_ships_and_has_not_rated_yet_is_said(shards: list[Path], hash_card: str, tmp_path: Path) -> None:
+    rate(shards, tmp_path / "store", hash_card)
+    store = tmp_path / "store"
+    for name, said in (("pickscore", "pickscore"), ("clip_l14", "clip-l14"), ('"clip-l14"', "clip-l14"), ("hpsv3.mu", "hpsv3")):
+        with pytest.raises(curate.CurateError) as raised:
+            curate.pair(store, by=f"hash + {name}", out=tmp_path / "out")
+        remedy = f"curate rate SHARDS --rater {said} --store {store}"
+        assert str(raised.value) == f"by: '{said}' is a rater, not rated in this store yet: {remedy}"
+    with pytest.raises(curate.CurateError, match=r"^by, position 1: there is no rater or sample field 'hsh'"):
+        curate.pair(store, by="hsh", out=tmp_path / "out")
+
+
+def test_a_format_for_something_else_is_refused_before_any_work(shards: list[Path], hash_card: str, tmp_path: Path) -> None:
+    rate(shards, tmp_path / "store", hash_card)
+    sentence = "^the format 'rankdpo' takes rankings, and this makes pairs; make rankings with `curate rank`$"
+    with pytest.raises(curate.CurateError, match=sentence):
+        curate.pair(tmp_path / "store", by="hash", format="rankdpo", out=tmp_path / "out")
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with no room for another byte."""
+    place = tmp_path / "full"
+    place.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(place)], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("a file system of its own cannot be mounted here")
+    (place / "filler").write_bytes(bytes(4096))
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.mark.parametrize("asks_for_a_dataset", [True, False])
+def test_what_cannot_be_written_is_said_of_what_the_user_knows(
+    full_disk: Path, shards: list[Path], hash_card: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asks_for_a_dataset: bool
+) -> None:
+    """A selection is written aside first, or in the temporary folder: files that nobody has named."""
+    rate(shards, tmp_path / "store", hash_card)
+    curate.filter(tmp_path / "store", where="hash >= 0", out=tmp_path / "kept")
+    monkeypatch.setattr("tempfile.tempdir", str(full_disk if asks_for_a_dataset else tmp_path))
+    with pytest.raises(curate.CurateError) as raised:
+        if asks_for_a_dataset:
+            curate.filter(tmp_path / "store", where="hash >= 0", out=tmp_path / "out")
+        else:
+            curate.rank(tmp_path / "store", by="hash", out=full_disk / "ranking.parquet")
+    place = full_disk if asks_for_a_dataset else full_disk / "ranking.parquet"
+    sentence = f"no space left to write {place}; free some and run the same command again"
+    more = "; TMPDIR can name another folder for what is made on the way" if asks_for_a_dataset else ""
+    assert str(raised.value) == sentence + more

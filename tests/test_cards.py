@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from curate.cards import CardFile, load_card, parse_card, shipped_cards
+from curate.cards import CardFile, load_card, parse_card, shipped_cards, shipped_names
 from curate.errors import CardError
+from curate.rubrics.loading import load_method
 from curate.scorers.golden import load_golden
 from tests import generated
 
@@ -95,7 +96,7 @@ def test_every_golden_file_belongs_to_a_card_and_keeps_the_schema() -> None:
 
     schema = json.loads((ROOT / "schemas" / "golden.schema.json").read_text(encoding="utf-8"))
     named = {file.card.parity for file in CARDS.values()}
-    for path in (ROOT / "tests" / "golden").iterdir():
+    for path in (ROOT / "tests" / "golden").glob("*.json"):
         assert path.name in named, f"no card names {path.name}"
         jsonschema.validate(json.loads(path.read_text(encoding="utf-8")), schema)
 
@@ -103,7 +104,10 @@ def test_every_golden_file_belongs_to_a_card_and_keeps_the_schema() -> None:
 def test_the_cards_in_the_guide_hold_together() -> None:
     guide = (ROOT / "annotators" / "README.md").read_text(encoding="utf-8")
     texts = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
-    assert len({parse_card(text, where="annotators/README.md").name for text in texts}) == len(texts) >= 3
+    cards = [parse_card(text, where="annotators/README.md") for text in texts]
+    assert len({card.name for card in cards}) == len(cards) >= 5
+    rubrics = [CardFile(card=card, where=card.name, shipped=False) for card in cards if card.target.startswith("curate.judges.")]
+    assert [type(load_method(file)).__name__ for file in rubrics] == ["Calls", "Pairwise"]
     assert [
         target for file in CARDS.values() if f"`{(target := file.card.target).removeprefix('curate.scorers.')}`" not in guide
     ] == []
@@ -215,3 +219,61 @@ def test_a_card_by_path_is_not_taken_for_a_shipped_one(tmp_path: Path) -> None:
     (tmp_path / "signal.yaml").write_text(made(name="signal"))
     assert load_card(str(tmp_path / "signal.yaml")).shipped is False
     assert load_card("signal").shipped is True
+
+
+def test_other_weights_at_the_same_path_are_another_rater(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.bin"
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "{name: mine, version: 1, about: x, target: 'curate.testing:HashRater', dimensions: {overall: {}}, main: overall,"
+        " weights: {model: {path: weights.bin}}}"
+    )
+    weights.write_bytes(b"one")
+    before = load_card(str(path)).card.fingerprint
+    assert load_card(str(path)).card.fingerprint == before
+    weights.write_bytes(b"two")
+    assert load_card(str(path)).card.fingerprint != before
+
+
+# Another name for a card.
+
+
+def test_the_names_of_shipped_cards_are_those_of_their_files() -> None:
+    assert shipped_names() == set(CARDS)
+
+
+def test_a_card_under_another_name_is_another_rater_and_the_same_else(tmp_path: Path) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text(made())
+    plain, named = load_card(str(path)), load_card(f"old_tiny={path}")
+    assert named.card.name == "old_tiny"
+    assert (named.where, named.shipped) == (plain.where, False)
+    assert named.card == parse_card(made(name="old_tiny"), where="w")
+    assert named.card.fingerprint == parse_card(made(name="old_tiny"), where="w").fingerprint != plain.card.fingerprint
+    assert load_card("mine=signal").shipped is True
+    assert load_card("mine=signal").card.name == "mine"
+    assert load_card("signal").card.name == "signal", "the shipped one keeps its name"
+
+
+def test_a_path_with_an_equals_sign_is_a_path_where_the_file_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("lr=3.yaml").write_text(made())
+    assert load_card("lr=3.yaml").card.name == "tiny"
+    assert load_card(f"mine={tmp_path}/lr=3.yaml").card.name == "mine"
+    with pytest.raises(CardError, match=r"cannot read the card 4\.yaml"):
+        load_card("lr=4.yaml")
+
+
+@pytest.mark.parametrize("name", ["", "Old", "old clip", "./old", "1st", "a--b"])
+def test_a_name_that_no_rater_can_have_is_a_sentence(name: str) -> None:
+    with pytest.raises(CardError) as raised:
+        load_card(f"{name}=signal")
+    assert str(raised.value) == (
+        f"'{name}=signal' is no file, and '{name}' cannot name a rater; write NAME=CARD, with a name of small letters, digits,"
+        " '_' and dashes that begins with a letter"
+    )
+
+
+def test_a_name_for_no_card_is_a_sentence() -> None:
+    with pytest.raises(CardError, match="no card is named 'signl'. Did you mean 'signal'"):
+        load_card("mine=signl")

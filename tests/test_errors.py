@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
-from curate.errors import nearest
+from curate.errors import CurateError, ExpressionError, Option, UnknownRater, nearest
 
 
 @pytest.mark.parametrize(
@@ -23,3 +25,26 @@ def test_a_slip_is_answered_with_what_was_meant(slip: str, known: list[str], mea
 def test_a_name_that_is_like_none_is_answered_with_all(name: str, known: list[str]) -> None:
     assert nearest(name, known) == f"Known: {', '.join(sorted(known))}."
     assert nearest(name, []) == ""
+
+
+def test_names_that_are_ordered_stay_so() -> None:
+    assert nearest("foo", ["signal", "hpsv2", "bytes"], ordered=True, shown=2) == "Known: signal, hpsv2, …."
+    assert nearest("hpsv", ["signal", "hpsv2", "bytes"], ordered=True) == "Did you mean 'hpsv2'?"
+
+
+def test_options_are_spelled_as_they_are_given() -> None:
+    problem = CurateError("leave out ", Option("max_per_group"), ", or change ", Option("agree[1]"))
+    assert str(problem) == "leave out max_per_group, or change agree[1]"
+    assert problem.as_typed() == "leave out --max-per-group, or change --agree number 2"
+    assert CurateError("min_margin stands here as a word").as_typed() == "min_margin stands here as a word"
+
+
+def test_errors_keep_their_options_between_processes() -> None:
+    copy = pickle.loads(pickle.dumps(ExpressionError(Option("by"), " is empty")))
+    assert copy.as_typed() == "--by is empty"
+
+
+def test_an_unknown_rater_says_which() -> None:
+    problem = UnknownRater(Option("by"), ": there is no rater 'signl'", name="signl")
+    for one in (problem, pickle.loads(pickle.dumps(problem))):
+        assert (one.name, str(one)) == ("signl", "by: there is no rater 'signl'")

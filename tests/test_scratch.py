@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from curate.scratch import PREFIX, scratch_folder
+from curate.scratch import LONG_AGO, PREFIX, scratch_folder
 
 HOLDER = """
 import sys
@@ -75,6 +76,22 @@ def test_only_scratch_folders_are_touched(tmp_path: Path) -> None:
         pass
     assert sorted(tmp_path.iterdir()) == before
     assert (kept / "precious").is_dir()
+
+
+@pytest.mark.parametrize("killed_while", ["being made", "being removed"])
+def test_a_folder_without_a_lock_goes_when_nobody_can_be_at_it_any_more(tmp_path: Path, killed_while: str) -> None:
+    folder = tmp_path / f"{PREFIX}half"
+    folder.mkdir()
+    if killed_while == "being made":
+        (folder / "new").touch()
+    else:
+        (folder / "deep").mkdir()
+        (folder / "deep" / "half.parquet").touch()
+    for age, stays in ((LONG_AGO - 60, True), (LONG_AGO + 60, False)):
+        os.utime(folder, (time.time(), time.time() - age))
+        with scratch_folder(tmp_path):
+            pass
+        assert folder.exists() is stays
 
 
 def test_tmpdir_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +13,11 @@ import typer
 
 from curate.cli import options
 from curate.cli.display import Display, duration
+from curate.cli.serving import prices_of, serving_of
 from curate.cli.session import Session, session
-from curate.cli.tables import funnel_table, status_table
+from curate.cli.tables import estimate_table, funnel_table, reasons_table, status_table, told_table
 from curate.errors import CurateError, StoreError
+from curate.showing import names_shards
 
 if TYPE_CHECKING:
     from curate.rating.report import RateReport
@@ -32,6 +35,15 @@ def rate(
     trust: options.Trust = False,
     max_failures: options.MaxFailures = None,
     retry: options.Retry = None,
+    server: options.Server = None,
+    model: options.Model = None,
+    key_from: options.KeyVariable = None,
+    concurrency: options.Concurrency = 64,
+    budget: options.Budget = None,
+    budget_tokens: options.BudgetTokens = None,
+    canary: options.Canary = False,
+    dry_run: options.DryRun = False,
+    price: options.Price = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
     log: options.Log = None,
@@ -40,11 +52,33 @@ def rate(
 
     Run it again after a kill, with more shards or with another rater: only what is missing is computed.
 
-    Example: [bold]curate rate 'shards/{000..127}.tar' --rater signal --rater pickscore --store ratings[/bold]
+    Examples:
+
+    [bold]curate rate 'shards/{000..127}.tar' --rater signal --rater pickscore --store ratings[/bold]
+
+    [bold]curate rate 'shards/*.tar' --rater vqa-yes --server http://127.0.0.1:8000/v1 --store ratings[/bold]
     """
-    with session(quiet=quiet, as_json=as_json, log=log, store=store) as here:
+    with session(quiet=quiet, as_json=as_json, log=log, store=None if dry_run else store) as here:
         from curate import api
 
+        serving = serving_of(
+            server,
+            model=model,
+            key_from=key_from,
+            concurrency=concurrency,
+            budget=budget,
+            budget_tokens=budget_tokens,
+            canary=canary,
+        )
+        if dry_run:
+            prices = prices_of(price)
+            with Display(here.err, quiet=quiet) as display:
+                report = api.estimate(
+                    shards, raters=rater, store=store, layout=layout, workers=workers, serving=serving, on_progress=display
+                )
+            _say(report, here)
+            here.finish(report.as_dict(), [estimate_table(report.told, prices)])
+            return
         with Display(here.err, quiet=quiet) as display:
             report = api.rate(
                 shards,
@@ -58,10 +92,13 @@ def rate(
                 retry=retry or (),
                 trust=trust,
                 offline=offline,
+                serving=serving,
                 on_progress=display,
             )
         _say(report, here)
-        here.finish(report.as_dict(), [status_table(report.statuses), funnel_table(report.funnels)])
+        reasons = [reasons_table(report.reasons)] if report.reasons else []
+        asked = [told_table(report.told)] if report.told else []
+        here.finish(report.as_dict(), [status_table(report.statuses), funnel_table(report.funnels), *reasons, *asked])
         if not report.ok:
             raise typer.Exit(1)
 
@@ -73,13 +110,16 @@ def store_of(source: Sequence[str], raters: Sequence[str], store: str | None, la
             raise CurateError("--store says where to rate shards, and needs --rater; to read a store, name it alone")
         if len(source) > 1:
             raise StoreError(f"{len(source)} names where one store goes; to rate shards first, say with which --rater")
+        if names_shards(source[0]):
+            raise StoreError(f"{source[0]} is no store; to rate shards first, say with which --rater, such as --rater signal")
         return source[0]
     from curate import api
 
     store = store or default_store(source)
     here.tell(f"rating first what is not yet rated, in {store}")
     with Display(here.err, quiet=here.quiet) as display:
-        report = api.rate(source, raters=raters, store=store, layout=layout, on_progress=display)
+        serving = serving_of(os.environ.get("CURATE_SERVER"), model=os.environ.get("CURATE_MODEL"))
+        report = api.rate(source, raters=raters, store=store, layout=layout, serving=serving, on_progress=display)
     _say(report, here)
     return store
 

@@ -14,6 +14,7 @@ _PAIRS = "Which pairs"
 _VOTES = "Several raters"
 _RUN = "How it runs"
 _FAILURES = "Failures"
+_SERVER = "Vision-language judges"
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on the way.", rich_help_panel=_OUTPUT)]
 Json = Annotated[
@@ -35,14 +36,18 @@ Shards = Annotated[
 
 Raters = Annotated[
     list[str],
-    typer.Option("--rater", metavar="CARD", help="A rater: a name (see `curate raters`) or a YAML card; repeat for several."),
+    typer.Option(
+        "--rater",
+        metavar="[NAME=]CARD",
+        help="A rater: a name (see `curate raters`) or a YAML card, as NAME where that is said; repeat for several.",
+    ),
 ]
 RatersFirst = Annotated[
     list[str] | None,
     typer.Option(
         "--rater",
-        metavar="CARD",
-        help="Rate the shards with this card; repeat for several.",
+        metavar="[NAME=]CARD",
+        help="Rate the shards with this card, as NAME where that is said; repeat for several.",
         show_default=False,
         rich_help_panel=_RATING,
     ),
@@ -148,6 +153,87 @@ Retry = Annotated[
         help="Ask again what ended so: a status, 'transient' or 'failed'; repeat for several.",
         show_default=False,
         rich_help_panel=_FAILURES,
+    ),
+]
+
+Server = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        envvar="CURATE_SERVER",
+        help="The OpenAI-compatible server that judges with rubrics ask, such as http://127.0.0.1:8000/v1; without it their "
+        "weights run here.",
+        show_default=False,
+        rich_help_panel=_SERVER,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        envvar="CURATE_MODEL",
+        help="The model to ask for; the only one that is served where not said.",
+        show_default=False,
+        rich_help_panel=_SERVER,
+    ),
+]
+KeyVariable = Annotated[
+    str | None,
+    typer.Option(
+        "--key-from",
+        metavar="VARIABLE|FILE",
+        help="The environment variable, or the file that only you can read, with the server's key.",
+        show_default=False,
+        rich_help_panel=_SERVER,
+    ),
+]
+Concurrency = Annotated[
+    int, typer.Option("--concurrency", min=1, help="The most requests in flight.", rich_help_panel=_SERVER)
+]
+Budget = Annotated[
+    int | None,
+    typer.Option(
+        "--budget",
+        metavar="N",
+        min=1,
+        help="Send at most N requests, tries included; what is not asked then is asked by the next run.",
+        show_default=False,
+        rich_help_panel=_SERVER,
+    ),
+]
+BudgetTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--budget-tokens",
+        metavar="N",
+        min=1,
+        help="Use at most N tokens, of prompts and replies together.",
+        show_default=False,
+        rich_help_panel=_SERVER,
+    ),
+]
+Canary = Annotated[
+    bool,
+    typer.Option(
+        "--canary",
+        help="Test first, and every hour, that the server's answers are about the pictures they were asked about.",
+        rich_help_panel=_SERVER,
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Ask nothing: count the requests and tokens it would take.", rich_help_panel=_SERVER),
+]
+Price = Annotated[
+    str | None,
+    typer.Option(
+        "--price",
+        metavar="IN,OUT",
+        help="Prices of a million tokens of prompts and of replies, for --dry-run.",
+        show_default=False,
+        rich_help_panel=_SERVER,
     ),
 ]
 

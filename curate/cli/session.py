@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from curate.cli.serving import without_keys
 from curate.errors import CurateError, OutputError
 from curate.files import os_sentence
 
@@ -76,10 +77,10 @@ def session(*, quiet: bool = False, as_json: bool = False, log: str | None = Non
     """
     try:
         with _logging(log, store), _bugs_logged():
-            LOG.info("curate %s", shlex.join(sys.argv[1:]))
+            LOG.info("curate %s", shlex.join(without_keys(sys.argv[1:])))
             yield Session(quiet=quiet, as_json=as_json)
     except CurateError as problem:
-        raise _stop(f"error: {problem}", 2) from problem
+        raise _stop(f"error: {problem.as_typed()}", 2) from problem
     except KeyboardInterrupt as problem:
         raise _stop("stopped; run the same command to go on", 130) from problem
     except OSError as problem:
@@ -91,10 +92,13 @@ def session(*, quiet: bool = False, as_json: bool = False, log: str | None = Non
 
 @contextmanager
 def _bugs_logged() -> Iterator[None]:
-    """Write what ends a command into the log, with the traceback that the terminal is spared."""
+    """Write what ends a command into the log, with the traceback that the terminal is spared; of Ctrl-C there is none to read."""
     try:
         yield
     except typer.Exit:
+        raise
+    except KeyboardInterrupt:
+        LOG.warning("stopped by the user")
         raise
     except BaseException:
         LOG.exception("the command ended with an error")

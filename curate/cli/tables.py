@@ -65,5 +65,35 @@ def status_table(statuses: Mapping[str, Mapping[str, int]]) -> Table:
     return table("Ratings by status", ("rater", *names, "samples"), rows)
 
 
+def told_table(told: Mapping[str, Mapping[str, float]]) -> Table:
+    """What raters counted of their own work: requests, tokens; one row a rater."""
+    names = list(dict.fromkeys(name for numbers in told.values() for name in numbers))
+    rows = [(rater, *(numbers.get(name) for name in names)) for rater, numbers in sorted(told.items())]
+    return table("What the judges were asked", ("rater", *names), rows)
+
+
+def reasons_table(reasons: Mapping[str, Mapping[str, int]]) -> Table:
+    """Why answers of a run have no value: a row for each rater and reason, what failed most first."""
+    rows = [
+        (rater, reason, count)
+        for rater, counts in sorted(reasons.items())
+        for reason, count in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    ]
+    return table("Without a value in this run", ("rater", "reason", "answers"), rows)
+
+
+def estimate_table(told: Mapping[str, Mapping[str, float]], prices: tuple[float, float] | None) -> Table:
+    """What would be asked, about; with what it would cost where prices of a million tokens are known."""
+    names = list(dict.fromkeys(name for numbers in told.values() for name in numbers))
+    rows = [(rater, *(numbers.get(name) for name in names), *_cost(numbers, prices)) for rater, numbers in sorted(told.items())]
+    return table("What would be asked, about", ("rater", *names, *(("price",) if prices else ())), rows)
+
+
+def _cost(numbers: Mapping[str, float], prices: tuple[float, float] | None) -> tuple[float, ...]:
+    if prices is None:
+        return ()
+    return ((numbers.get("prompt tokens", 0) * prices[0] + numbers.get("reply tokens", 0) * prices[1]) / 1e6,)
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -19,7 +19,7 @@ from curate.errors import ShardError
 from curate.records import Member, Reject, RejectReason
 from curate.shards.limits import DEFAULT_LIMITS, ShardLimits
 from curate.shards.sources import open_stream
-from curate.shards.tar import Entry, Fault, Problem, iter_members
+from curate.shards.tar import Entry, Fault, Problem, SoundFile, iter_members
 
 UNKNOWN_OFFSET = -1
 """Offset of a member whose place is not known: it came from a stream of webdataset samples."""
@@ -93,8 +93,8 @@ def read_records(url: str, limits: ShardLimits = DEFAULT_LIMITS) -> Iterator[Rec
     grouping = _Grouping(url, limits)
     with open_stream(url) as stream:
         try:
-            for entry in iter_members(stream, limits):
-                if (closed := grouping.add(entry)) is not None:
+            for found in iter_members(stream, limits):
+                if (closed := grouping.add(found)) is not None:
                     yield closed
         except OSError as problem:
             raise ShardError(f"reading {url} failed: {problem}") from problem
@@ -130,7 +130,7 @@ class _Grouping:
         self._shard = shard
         self._limits = limits
         self._key: str | None = None  # of the open record
-        self._prefix = ""  # what the names of its members begin with; empty where that does not tell
+        self._prefix: str | None = None  # what the names of its members begin with; None where that does not tell
         self._members: list[Member] = []
         self._data: dict[str, bytes] = {}
         self._size = 0
@@ -141,24 +141,38 @@ class _Grouping:
         self._entries = self._records = self._rejects = self._end = 0
         self._fault: Fault | None = None
 
-    def add(self, entry: Entry | Fault) -> Record | Reject | None:
+    def add(self, found: SoundFile | Entry | Fault) -> Record | Reject | None:
         """Take what comes next in the archive; what it closes, or rejects by itself, comes out."""
-        if isinstance(entry, Fault):
-            return self._stop(entry)
-        self._entries += 1
-        self._end = entry.offset + entry.size
-        if self._continues(entry):
+        if isinstance(found, Fault):
+            return self._stop(found)
+        if isinstance(found, Entry):
+            return self._add_entry(found)
+        name, offset, data = found
+        prefix = self._prefix
+        if prefix is not None and name.startswith(prefix) and "/" not in (ending := name[len(prefix) :]):
+            self._take(name, ending.lower(), offset, data)  # as most are: `split_name` would say the same
             return None
+        parts = split_name(name)
+        if parts is None or is_metadata(name):
+            self._pass_over("no_key" if parts is None else "webdataset_metadata", offset + len(data))
+            return None
+        closed = self._turn_to(parts[0])
+        self._take(name, parts[1], offset, data)
+        return closed
+
+    def _add_entry(self, entry: Entry) -> Record | Reject | None:
+        """Folders belong to no record; anything else spoils the record it belongs to, or is rejected by itself."""
+        end = entry.offset + entry.size
+        if entry.kind == "folder" or entry.problem is None:
+            self._pass_over("folder", end)
+            return None
+        self._entries += 1
+        self._end = end
         parts = split_name(entry.name)
-        if parts is None or entry.kind == "folder" or is_metadata(entry.name):
-            return self._outside(entry, parts)
-        key, name = parts
-        closed = None
-        if key != self._key:
-            closed = self._flush()
-            self._open(key)
-        if not self._continues(entry):
-            self._take(entry, name)
+        if parts is None or is_metadata(entry.name):
+            return self._reject(entry.name, entry.problem)
+        closed = self._turn_to(parts[0])
+        self._spoil(entry.problem)
         return closed
 
     def close(self) -> Iterator[Record | Reject | ShardEnd]:
@@ -179,59 +193,55 @@ class _Grouping:
             fault=self._fault.detail if self._fault else None,
         )
 
-    def _outside(self, entry: Entry, parts: tuple[str, str] | None) -> Reject | None:
-        """An entry that belongs to no record. The open record stays open: such entries may stand between its members."""
-        if entry.problem is not None and entry.kind != "folder":
-            return self._reject(entry.name, entry.problem)
-        reason = "folder" if entry.kind == "folder" else "no_key" if parts is None else "webdataset_metadata"
+    def _pass_over(self, reason: str, end: int) -> None:
+        """Count what belongs to no record. The open record stays open: such entries may stand between its members."""
+        self._entries += 1
+        self._end = end
         self._skipped[reason] = self._skipped.get(reason, 0) + 1
-        return None
 
-    def _continues(self, entry: Entry) -> bool:
-        """Take a sound member of the open record, as most are, without taking its name apart."""
-        name, _, offset, size, data, _ = entry
-        prefix = self._prefix
-        if not prefix or data is None or not name.startswith(prefix):
-            return False
-        field_name = name[len(prefix) :].lower()
-        if field_name in self._data or "/" in field_name or len(self._members) >= self._limits.record_members:
-            return False
-        if self._problem is not None or self._size + size > self._limits.record_bytes:
-            return False
-        self._size += size
-        self._members.append(Member(name, field_name, offset, size))
-        self._data[field_name] = data
-        return True
-
-    def _open(self, key: str) -> None:
+    def _turn_to(self, key: str) -> Record | Reject | None:
+        """Make the record of `key` the open one; what it closes comes out."""
+        if key == self._key:
+            return None
+        closed = self._flush()
         self._key = key
         # webdataset's own names need a look at the whole of them.
-        self._prefix = "" if key.startswith("__") else f"{key}."
+        self._prefix = None if key.startswith("__") else f"{key}."
         if key in self._seen:
             if self._seen[key]:
                 self._retracted.add(key)
             self._problem = Problem(RejectReason.KEY_REAPPEARS, "members of this key stand apart in the shard")
+        return closed
 
-    def _take(self, entry: Entry, name: str) -> None:
-        if self._problem is None:
-            self._problem = entry.problem or self._problem_of(entry, name)
-        if self._problem is None and entry.data is not None:
-            self._members.append(Member(entry.name, name, entry.offset, entry.size))
-            self._data[name] = entry.data
-        else:
-            self._members.clear()  # nothing of a record that will be rejected is held
-            self._data.clear()
+    def _take(self, name: str, field_name: str, offset: int, data: bytes) -> None:
+        """Add a sound member to the open record."""
+        size = len(data)
+        held = self._data
+        self._entries += 1
+        self._end = offset + size
+        self._size += size
+        if self._problem is not None:
+            return
+        if field_name in held or len(held) >= self._limits.record_members or self._size > self._limits.record_bytes:
+            self._spoil(self._problem_of(field_name))
+            return
+        self._members.append(Member(name, field_name, offset, size))
+        held[field_name] = data
 
-    def _problem_of(self, entry: Entry, name: str) -> Problem | None:
-        """What is wrong with adding a sound member to the open record."""
-        self._size += entry.size
-        if name in self._data:
-            return Problem(RejectReason.DUPLICATE_MEMBER, f"the field {name!r} stands twice in the record")
+    def _problem_of(self, field_name: str) -> Problem:
+        """Why one more member is too many."""
+        if field_name in self._data:
+            return Problem(RejectReason.DUPLICATE_MEMBER, f"the field {field_name!r} stands twice in the record")
         if len(self._members) >= self._limits.record_members:
             return Problem(RejectReason.TOO_LARGE, f"more than {self._limits.record_members} members")
-        if self._size > self._limits.record_bytes:
-            return Problem(RejectReason.TOO_LARGE, f"more than {self._limits.record_bytes} bytes")
-        return None
+        return Problem(RejectReason.TOO_LARGE, f"more than {self._limits.record_bytes} bytes")
+
+    def _spoil(self, problem: Problem) -> None:
+        """The open record will be rejected, for the first problem that was found; nothing of it is held any longer."""
+        if self._problem is None:
+            self._problem = problem
+        self._members.clear()
+        self._data.clear()
 
     def _flush(self) -> Record | Reject | None:
         """Close the open record: one `Record` or one `Reject`; None where none is open."""
@@ -245,7 +255,7 @@ class _Grouping:
             closed = Record(self._shard, key, tuple(self._members), self._data)
         else:
             closed = self._reject(key, problem)
-        self._key, self._prefix, self._members, self._data, self._size, self._problem = None, "", [], {}, 0, None
+        self._key, self._prefix, self._members, self._data, self._size, self._problem = None, None, [], {}, 0, None
         return closed
 
     def _reject(self, key: str, problem: Problem) -> Reject:
@@ -257,11 +267,8 @@ class _Grouping:
         if fault.offset == 0 and not self._entries:
             raise ShardError(f"{self._shard} is not a tar archive that can be read: {fault.detail}")
         self._fault = fault
-        closed = None
         parts = split_name(fault.name) if fault.name is not None else None
-        if parts is not None and parts[0] != self._key:
-            closed = self._flush()
-            self._open(parts[0])
+        closed = self._turn_to(parts[0]) if parts is not None else None
         if self._key is not None and self._problem is None:
             self._problem = Problem(RejectReason.TRUNCATED, fault.detail)
         return closed

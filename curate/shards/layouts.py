@@ -7,6 +7,7 @@ explained in `curate.shards.patterns`.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,10 @@ from curate.shards.values import RecordValues
 _NAME = r"^[a-z][a-z0-9_-]*$"
 _SHAPES = {_NAME: "a name of small letters, digits, '_' and dashes that begins with a letter"}
 """What matches a pattern, in words."""
+
+
+_KINDS_SHOWN = 3
+"""Kinds of records that a guess names, the most frequent first."""
 
 
 def _listed(value: Any) -> Any:
@@ -145,17 +150,39 @@ def guess_layout(records: Sequence[Record]) -> Guess:
 
     Raises `LayoutError` when none fits any of them.
     """
+    found = _best(records)
+    if found is None:
+        raise LayoutError(_why_none(records))
+    layout, evidence = found
+    shown = Counter(filter(None, evidence)).most_common()
+    had = shown[0][0] if len(shown) == 1 else " or ".join(f"{fields} ({count})" for fields, count in shown[:_KINDS_SHOWN])
+    more = " …" if len(shown) > _KINDS_SHOWN else ""
+    fitting = f"{sum(map(bool, evidence))} of the first {len(records)} records have {had}{more}"
+    others = [record for record, fits in zip(records, evidence, strict=True) if not fits]
+    return Guess(layout, f"layout '{layout.name}', because {fitting}{_what_others_are(others, layout)}")
+
+
+def _best(records: Sequence[Record]) -> tuple[Layout, list[str]] | None:
+    """The layout that most of the records show, and what each record has of it: nothing where it does not follow it."""
     best: tuple[int, int, Layout, list[str]] | None = None
     for layout in known_layouts().values():
         if (recognised := layout.recognised) is None:
             continue
-        evidence = [found for record in records if (found := _evidence(layout, recognised, record))]
-        if evidence and (best is None or (len(evidence), -recognised.order) > best[:2]):
-            best = (len(evidence), -recognised.order, layout, evidence)
-    if best is None:
-        raise LayoutError(_why_none(records))
-    fitting, _, layout, evidence = best
-    return Guess(layout, f"layout '{layout.name}', because {fitting} of the first {len(records)} records have {evidence[0]}")
+        evidence = [_evidence(layout, recognised, record) for record in records]
+        fitting = sum(map(bool, evidence))
+        if fitting and (best is None or (fitting, -recognised.order) > best[:2]):
+            best = (fitting, -recognised.order, layout, evidence)
+    return best and best[2:]
+
+
+def _what_others_are(others: Sequence[Record], taken: Layout) -> str:
+    """The rest of the sentence where records do not look like the layout that was taken for all."""
+    if not others:
+        return ""
+    found = _best(others)
+    alike = f"'{found[0].name}'" if found else "no known layout"
+    look = "1 other looks" if len(others) == 1 else f"{len(others)} others look"
+    return f"; {look} like {alike}: such records belong into shards of their own, since one run reads all as '{taken.name}'"
 
 
 def _evidence(layout: Layout, recognised: Recognised, record: Record) -> str:

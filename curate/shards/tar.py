@@ -16,12 +16,20 @@ from curate.records import RejectReason
 from curate.shards.compress import DamagedStreamError
 from curate.shards.kinds import kind_of
 from curate.shards.limits import DEFAULT_LIMITS, ShardLimits
-from curate.shards.tar_header import Extension, apply_pax, checksum_fits, parse_number, pax_records, short_name
+from curate.shards.tar_header import (
+    NAME_BYTES,
+    Extension,
+    apply_pax,
+    checksum_fits,
+    parse_number,
+    pax_records,
+    plain_file,
+    short_name,
+)
 
 BLOCK = 512
 _ZEROS = bytes(BLOCK)
 
-_PLAIN_FILE = ord("0")
 _FILE_TYPES = b"0\0007"
 _FOLDER_TYPE = ord("5")
 _TYPES_WITHOUT_CONTENTS = b"123456"
@@ -41,8 +49,15 @@ class Problem(NamedTuple):
     detail: str
 
 
+SoundFile = tuple[str, int, bytes]
+"""A file that can be part of a record: its name, the offset of its first byte in the stream, its contents.
+
+A bare tuple: nearly every member is one, and to make an object of a class for it takes a fifth of the time of reading it.
+"""
+
+
 class Entry(NamedTuple):
-    """A member of an archive."""
+    """Any other member. What contents it has were passed over."""
 
     name: str
     """As in the archive; bytes that are not UTF-8 as `\\xNN`, and then `problem` says so."""
@@ -50,9 +65,8 @@ class Entry(NamedTuple):
     offset: int
     """First byte of its contents in the stream."""
     size: int
-    data: bytes | None
-    """Its contents; None unless it is a file without problem."""
     problem: Problem | None
+    """None for some folders only."""
 
 
 class Fault(NamedTuple):
@@ -70,14 +84,23 @@ class _BrokenArchiveError(Exception):
         self.fault = Fault(offset, detail, name)
 
 
-def iter_members(stream: BinaryIO, limits: ShardLimits = DEFAULT_LIMITS) -> Iterator[Entry | Fault]:
+def _cut_inside(name: str, offset: int) -> _BrokenArchiveError:
+    return _BrokenArchiveError(offset, f"the archive is cut inside {name!r}", name)
+
+
+def iter_members(stream: BinaryIO, limits: ShardLimits = DEFAULT_LIMITS) -> Iterator[SoundFile | Entry | Fault]:
     """The members of an uncompressed archive in order; a `Fault` at the end when it is cut or damaged.
 
     `stream.read(n)` has to return n bytes unless the stream ends. Errors of the source itself (network, disk) are raised.
     """
     archive = _Archive(stream, limits)
     try:
-        yield from iter(archive.next, None)
+        while True:
+            yield from archive.plain_files()
+            member = archive.next()
+            if member is None:
+                return
+            yield member
     except _BrokenArchiveError as broken:
         yield broken.fault
     except DamagedStreamError as problem:
@@ -87,28 +110,56 @@ def iter_members(stream: BinaryIO, limits: ShardLimits = DEFAULT_LIMITS) -> Iter
 class _Archive:
     """The position in an archive, and the reading of one member after another."""
 
-    __slots__ = ("_limits", "_padding", "_read", "_shared", "current", "position")
+    __slots__ = ("_ahead", "_limits", "_padding", "_read", "_shared", "current", "position")
 
     def __init__(self, stream: BinaryIO, limits: ShardLimits) -> None:
         self._read = stream.read
         self._limits = limits
-        self._padding = 0
+        self._padding = 0  # zeros between `position` and the next header
+        self._ahead: bytes | None = None  # that padding and header, where they were read and not taken
         self._shared: dict[bytes, bytes] = {}  # pax records of global headers
         self.position = 0
         self.current: str | None = None  # the member whose contents are being read
 
-    def next(self) -> Entry | None:
+    def plain_files(self) -> Iterator[SoundFile]:
+        """Members, up to the first that needs the closer look of `next`; in a well-made shard that is its end.
+
+        Gives what `next` would give, in half the time: one loop, and no method called for a member. It may do so because in
+        a header of the plain form nothing but the name and the size can matter, apart from limits and global headers.
+        """
+        if self._shared or self._limits.name_bytes < NAME_BYTES:
+            return
+        read, most = self._read, self._limits.member_bytes
+        position, padding = self.position, self._padding
+        try:
+            while True:
+                block = read(padding + BLOCK)
+                plain = plain_file(block[padding:])
+                if plain is None or plain[1] > most:
+                    self._ahead = block
+                    return
+                name, size = plain
+                position += padding + BLOCK
+                self.current = name
+                data = read(size)
+                if len(data) < size:
+                    raise _cut_inside(name, position)
+                self.current = None
+                yield name, position, data
+                position += size
+                padding = -size % BLOCK
+        finally:
+            self.position, self._padding = position, padding
+
+    def next(self) -> SoundFile | Entry | None:
         """The next member; None after the last, when all that follows is zeros."""
         extension: Extension | None = None
         if self._shared:
             extension = Extension()
             apply_pax(self._shared, extension)
         while (header := self._header()) is not None:
-            kind_byte = header[156]
-            if kind_byte == _PLAIN_FILE and extension is None and (entry := self._plain_file(header)) is not None:
-                return entry
-            if kind_byte not in _EXTENDED_TYPES:
-                return self._entry(header, extension)
+            if header[156] not in _EXTENDED_TYPES:
+                return self._member(header, extension)
             extension = self._extend(header, extension or Extension())
         self._check_end()
         return None
@@ -116,10 +167,10 @@ class _Archive:
     def _header(self) -> bytes | None:
         """The next header, its checksum verified; None where a block of zeros stands instead."""
         padding, start = self._padding, self.position + self._padding
-        block = self._read(padding + BLOCK)
+        block = self._ahead if self._ahead is not None else self._read(padding + BLOCK)
         header = block[padding:]
         self.position += len(block)
-        self._padding = 0
+        self._padding, self._ahead = 0, None
         if len(header) < BLOCK:
             cut = f"the archive is cut at byte {self.position}: it has no end-of-archive block"
             raise _BrokenArchiveError(start, cut if self.position else "the file is empty")
@@ -129,19 +180,7 @@ class _Archive:
             raise _BrokenArchiveError(start, f"the header at byte {start} is damaged: its checksum does not fit")
         return header
 
-    def _plain_file(self, header: bytes) -> Entry | None:
-        """Nearly every member, in a third of the time of `_entry`; None, with nothing read, where that has to look closer."""
-        raw_name = header[:100].partition(b"\0")[0]
-        digits = header[124:135]
-        if not raw_name or header[345] or not digits.isdigit() or header[135] not in b"\0 ":
-            return None
-        try:
-            size, name = int(digits, 8), raw_name.decode()
-        except ValueError:
-            return None
-        return self._contents(name, size) if size <= self._limits.member_bytes else None
-
-    def _entry(self, header: bytes, extension: Extension | None) -> Entry:
+    def _member(self, header: bytes, extension: Extension | None) -> SoundFile | Entry:
         kind_byte = header[156]
         raw_name = short_name(header) if extension is None or extension.name is None else extension.name
         size = self._size(header, extension)
@@ -152,15 +191,15 @@ class _Archive:
             return self._file(name, size, problem)
         offset = self.position
         if kind_byte == _FOLDER_TYPE or kind_byte == 0:
-            return Entry(name, "folder", offset, 0, None, problem)
+            return Entry(name, "folder", offset, 0, problem)
         if kind_byte == _SPARSE_TYPE:
             self._skip_sparse_map(header)
         if kind_byte not in _TYPES_WITHOUT_CONTENTS:
             self._skip(size, name)
         what = _TYPE_NAMES.get(chr(kind_byte), f"an entry of type {chr(kind_byte)!r}")
-        return Entry(name, "other", offset, size, None, problem or Problem(RejectReason.NOT_A_FILE, f"{name!r} is {what}"))
+        return Entry(name, "other", offset, size, problem or Problem(RejectReason.NOT_A_FILE, f"{name!r} is {what}"))
 
-    def _file(self, name: str, size: int, problem: Problem | None) -> Entry:
+    def _file(self, name: str, size: int, problem: Problem | None) -> SoundFile | Entry:
         most = self._limits.member_bytes
         if size > most and kind_of(name) == "video":
             most = self._limits.video_bytes
@@ -170,19 +209,19 @@ class _Archive:
             return self._contents(name, size)
         offset = self.position
         self._skip(size, name)
-        return Entry(name, "file", offset, size, None, problem)
+        return Entry(name, "file", offset, size, problem)
 
-    def _contents(self, name: str, size: int) -> Entry:
+    def _contents(self, name: str, size: int) -> SoundFile:
         """The file whose contents come now."""
         offset = self.position
         self.current = name
         data = self._read(size)
         self.current = None
         if len(data) < size:
-            raise _BrokenArchiveError(offset, f"the archive is cut inside {name!r}", name)
+            raise _cut_inside(name, offset)
         self.position = offset + size
         self._padding = -size % BLOCK
-        return Entry(name, "file", offset, size, data, None)
+        return name, offset, data
 
     def _size(self, header: bytes, extension: Extension | None) -> int:
         if extension is not None and extension.size is not None:

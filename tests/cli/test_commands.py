@@ -21,6 +21,8 @@ import pytest
 from PIL import Image, ImageFilter
 from typer.testing import Result
 
+from curate.store.replies import FILE as REPLIES
+from curate.store.replies import Cost, Replies
 from curate.testing import card_yaml, write_shard
 
 Curate = Callable[..., Result]
@@ -69,11 +71,24 @@ def document(result: Result) -> dict[str, Any]:
     return found
 
 
+def test_the_health_of_raters_is_shown(curate: Curate, shards: Path) -> None:
+    curate("rate", f"{shards}/*.tar", "--rater", "signal", "--store", "store", "--quiet")
+    assert "What judges were asked" not in curate("show", "store").stdout, "none was"
+    with Replies(Path("store") / REPLIES) as replies:
+        replies.add(b"key", "0" * 16, "{}", Cost(prompt_tokens=321, completion_tokens=1, seconds=2.5))
+    (rater,) = document(curate("show", "store", "--json"))["raters"]
+    assert rater["reasons"] == {name: {"decode_error": 1} for name in rater["dimensions"]}
+    assert rater["dimensions"]["overall"]["deviation"]["within"] > 0
+    printed = curate("show", "store").stdout
+    assert all(word in printed for word in ("Health", "decode_error 1", "What judges were asked", "321", "2.5"))
+
+
 def test_rating_counts_every_sample_and_computes_nothing_twice(curate: Curate, shards: Path) -> None:
     first = document(curate("rate", f"{shards}/*.tar", "--rater", "signal", "--store", "store", "--json"))
     assert first["computed"] == GROUPS * CANDIDATES + 1
     rated = first["funnels"][-1]
     assert (rated["in"], rated["out"], rated["dropped"]) == (10, 9, {"decode_error": 1})
+    assert {rater: sum(counts.values()) for rater, counts in first["reasons"].items()} == {"signal": 1}
     assert "decode_error" in curate("rate", f"{shards}/*.tar", "--rater", "signal", "--store", "store").stdout
     assert document(curate("rate", f"{shards}/*.tar", "--rater", "signal", "--store", "store", "--json"))["computed"] == 0
 
@@ -238,6 +253,8 @@ def test_shards_are_rated_into_the_store_that_is_named(curate: Curate, shards: P
     [
         (["rate", "none/*.tar", "--rater", "signal", "--store", "s"], "none/"),
         (["rate", "SHARDS", "--rater", "signl", "--store", "s"], "Did you mean 'signal'"),
+        (["rate", "SHARDS", "--rater", "Old=signal", "--store", "s"], "'Old' cannot name a rater; write NAME=CARD"),
+        (["rate", "SHARDS", "--rater", "old=signl", "--store", "s"], "Did you mean 'signal'"),
         (["rate", "SHARDS", "--rater", "signal", "--store", "s", "--retry", "transint"], "Did you mean 'transient'"),
         (["rate", "SHARDS", "--rater", "signal", "--store", "s", "--layout", "none-such"], "layout"),
         (["show", "nowhere"], "nowhere"),
@@ -247,6 +264,17 @@ def test_shards_are_rated_into_the_store_that_is_named(curate: Curate, shards: P
         (["rank", "STORE", "--by", "sinal.sharpness", "--out", "o"], "signal"),
         (["pair", "STORE", "--by", "signal", "--strategy", "best-wrst", "--out", "o"], "best-worst"),
         (["pair", "a", "b", "--by", "signal", "--out", "o"], "--rater"),
+        (["pair", "SHARDS", "--by", "signal", "--out", "o"], "is no store; to rate shards first, say with which --rater"),
+        (["rank", "SHARDS/..", "--by", "signal", "--out", "o"], "--rater"),
+        (["filter", "data/{000..127}.tar", "--where", "signal > 0", "--out", "o"], "--rater"),
+        (["filter", "s3://bucket/a.tar", "--where", "signal > 0", "--out", "o"], "--rater"),
+        (["pair", "STORE", "--by", "signal", "--min-margin", "big", "--out", "o"], "error: --min-margin is 'big'"),
+        (["pair", "STORE", "--by", "signal", "--agree", "signal", "--agree", "x y", "--out", "o"], "error: --agree number 2, "),
+        (["pair", "STORE", "--by", "signal", "--split", "test=5", "--out", "o"], "error: --split: the share of 'test' is '5'"),
+        (["filter", "STORE", "--top", "many", "--by", "signal", "--out", "o"], "error: --top is 'many'"),
+        (["filter", "STORE", "--out", "o"], "give --where, or --top with --by"),
+        (["pair", "STORE", "--by", "sharpness", "--out", "o"], "error: --by, position 1: there is no rater or sample field"),
+        (["pair", "STORE", "--by", "sharpness", "--out", "o"], "Did you mean 'signal.sharpness'?"),
         (["pair", "STORE", "--store", "s", "--by", "signal", "--out", "o"], "--rater"),
         (["export", "STORE", "none.parquet", "--format", "rankdpo", "--out", "o"], "none.parquet"),
         (["check", "nowhere"], "nowhere"),
@@ -255,13 +283,14 @@ def test_shards_are_rated_into_the_store_that_is_named(curate: Curate, shards: P
     ],
 )
 def test_a_mistake_is_one_sentence(curate: Curate, shards: Path, store: Path, arguments: list[str], sentence: str) -> None:
-    names = {"SHARDS": f"{shards}/*.tar", "STORE": str(store)}
+    names = {"SHARDS": f"{shards}/*.tar", "SHARDS/..": str(shards), "STORE": str(store)}
     result = curate(*[names.get(argument, argument) for argument in arguments])
     assert result.exit_code == 2
     last = result.stderr.strip().splitlines()[-1]
     assert re.match(r"error: ", result.stderr) or last.startswith("error: ")
     assert sentence in last
     assert result.stdout == ""
+    assert list(Path().iterdir()) == [], "nothing is left of what was refused"
 
 
 @pytest.mark.parametrize(

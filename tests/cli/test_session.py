@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from curate.cli.session import session
-from curate.errors import CurateError, TooManyFailures
+from curate.errors import CurateError, Option, TooManyFailures
 
 
 def ending(raised: BaseException) -> int:
@@ -25,6 +25,7 @@ def ending(raised: BaseException) -> int:
     [
         (CurateError("no such thing"), 2, "error: no such thing\n"),
         (TooManyFailures("5 of 9 failed"), 2, "error: 5 of 9 failed\n"),
+        (CurateError(Option("min_margin"), " is 'x'; see ", Option("by")), 2, "error: --min-margin is 'x'; see --by\n"),
         (KeyboardInterrupt(), 130, "stopped; run the same command to go on\n"),
         (PermissionError(errno.EACCES, "Permission denied", "/a/b"), 2, "error: Permission denied (/a/b)\n"),
         (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/a/b"), 2, "error: Not a directory (/a/b)\n"),
@@ -47,6 +48,13 @@ def test_a_bug_keeps_its_traceback(bug: Exception, tmp_path: Path) -> None:
     with pytest.raises(type(bug)), session(log=str(tmp_path / "log.txt")):
         raise bug
     assert "Traceback" in (tmp_path / "log.txt").read_text()
+
+
+def test_ctrl_c_is_one_line_of_the_log(tmp_path: Path) -> None:
+    with pytest.raises(typer.Exit), session(log=str(tmp_path / "log.txt")):
+        raise KeyboardInterrupt
+    _, *said = (tmp_path / "log.txt").read_text().splitlines()
+    assert [line.split(" ", 1)[1] for line in said] == ["WARNING stopped by the user"]
 
 
 def test_lines_of_the_log_have_times(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console, RenderableType
 
-from curate.cli.tables import funnel_table, spell, status_table, table
+from curate.cli.tables import funnel_table, reasons_table, spell, status_table, table
 from curate.records import Funnel
 from curate.showing import counted
 
@@ -48,6 +48,14 @@ def test_a_funnel_is_one_row_that_adds_up() -> None:
 
 def test_reasons_come_in_order_of_size_then_name() -> None:
     assert counted({"b": 1, "a": 1, "c": 7}) == "c 7, a 1, b 1"
+
+
+def test_reasons_are_a_row_each_what_failed_most_first() -> None:
+    lines = printed(
+        reasons_table({"y": {"refused: refusal": 2}, "x": {"parse_error": 1, "parse_error: low_mass": 9}})
+    ).splitlines()
+    rows = [line.split() for line in lines if line.lstrip().startswith(("x ", "y "))]
+    assert rows == [["x", "parse_error:", "low_mass", "9"], ["x", "parse_error", "1"], ["y", "refused:", "refusal", "2"]]
 
 
 def test_statuses_stand_beside_each_other_with_their_sum() -> None:

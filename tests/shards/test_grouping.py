@@ -11,6 +11,7 @@ import re
 import tarfile
 import tracemalloc
 from collections import Counter
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 
 from curate.errors import ShardError
 from curate.records import Reject
-from curate.shards.grouping import UNKNOWN_OFFSET, read_records, record_from_webdataset, split_name
+from curate.shards.grouping import UNKNOWN_OFFSET, is_metadata, read_records, record_from_webdataset, split_name
 from curate.shards.limits import ShardLimits
 from tests.shards.archives import BLOCK, END, raw_member, read_bytes, read_shard, sort_found, tar_bytes, webdataset_samples
 
@@ -306,6 +307,73 @@ def test_a_bomb_is_rejected_without_being_held(tmp_path: Path, pack: Any) -> Non
     assert [record.key for record in records] == ["a", "c"]
     assert reasons(rejects) == [("bomb", "too_large")]
     assert end.complete
+    assert peak < 8 << 20
+
+
+def expected_by_key(names: list[str]) -> tuple[list[tuple[str, list[str]]], list[tuple[str, str]], frozenset[str]]:
+    """Records with their fields, rejects, and retracted keys, by taking every name apart."""
+    parts = [split_name(name) for name in names if not is_metadata(name)]
+    records: list[tuple[str, list[str]]] = []
+    rejects: list[tuple[str, str]] = []
+    retracted: set[str] = set()
+    seen: dict[str, bool] = {}
+    for key, run in groupby((one for one in parts if one is not None), key=lambda one: one[0]):
+        fields = [field for _, field in run]
+        if key in seen:
+            rejects.append((key, "key_reappears"))
+            if seen[key]:
+                retracted.add(key)
+            seen[key] = False
+            continue
+        if len(set(fields)) < len(fields):
+            rejects.append((key, "duplicate_member"))
+        else:
+            records.append((key, fields))
+        seen[key] = len(set(fields)) == len(fields)
+    return records, rejects, frozenset(retracted)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    names=st.lists(
+        st.sampled_from(
+            ["a.jpg", "a.txt", "a.JPG", "a.b/c.txt", "a.b/c.d.txt", "a/.b", "__a.jpg", "__a.x__", "__a.y__/z.jpg", "a."]
+        )
+        | st.text(st.sampled_from("ab./_"), min_size=1, max_size=8),
+        min_size=1,
+        max_size=10,
+    )
+)
+def test_names_are_taken_apart_alike_wherever_they_stand(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
+    whole = b"".join(raw_member(name.encode(), b"x") for name in ["first.jpg", *names]) + END
+    records, rejects, end = read_bytes(tmp_path_factory.getbasetemp(), whole)
+    expected = expected_by_key(["first.jpg", *names])
+    found = [(record.key, [member.field for member in record.members]) for record in records]
+    assert (found, reasons(rejects), end.retracted) == expected
+    assert all(list(record.data) == [member.field for member in record.members] for record in records)
+
+
+def test_links_reject_what_they_belong_to(tmp_path: Path) -> None:
+    """A link spoils its record, whatever its other members are; a link of webdataset's own names is rejected by itself."""
+    link = raw_member(b"a.txt", kind=b"2")
+    members = [("a.jpg", b"1"), ("a.json", b"2"), ("a.jpg", b"3"), ("b.jpg", b"4")]
+    files = [raw_member(name.encode(), data) for name, data in members]
+    others = [raw_member(name, kind=kind) for name, kind in [(b"__b.x__", b"2"), (b"\xff.d/", b"5"), (b"a.zip", b"2")]]
+    records, rejects, end = read_bytes(tmp_path, b"".join([files[0], link, *files[1:], *others, END]))
+    assert [record.key for record in records] == ["b"]
+    assert reasons(rejects) == [("a", "not_a_file"), ("__b.x__", "not_a_file"), ("a", "key_reappears")]
+    assert end.skipped == {"folder": 1}
+    assert end.members == 8
+
+
+def test_what_follows_a_spoiled_member_is_not_held(tmp_path: Path) -> None:
+    members = [("a.jpg", b""), ("a.jpg", b""), *((f"a.{number}", bytes(1 << 20)) for number in range(40))]
+    (tmp_path / "shard.tar").write_bytes(tar_bytes(members))
+    tracemalloc.start()
+    _, rejects, _ = read_shard(tmp_path / "shard.tar")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert reasons(rejects) == [("a", "duplicate_member")]
     assert peak < 8 << 20
 
 

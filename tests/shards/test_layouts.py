@@ -339,7 +339,23 @@ def test_the_layout_of_most_records_is_taken_in_any_order(tmp_path: Path, order:
     kinds = [EXAMPLES["single"], EXAMPLES["single"], EXAMPLES["pickapic"]]
     layout, reason = guess_layout([record(tmp_path, kinds[number], str(number)) for number in order])
     assert layout.name == "single"
-    assert "2 of the first 3" in reason
+    assert reason == (
+        "layout 'single', because 2 of the first 3 records have jpg; 1 other looks like 'pickapic': such records belong"
+        " into shards of their own, since one run reads all as 'single'"
+    )
+
+
+def test_a_guess_says_all_that_the_records_have(tmp_path: Path) -> None:
+    kinds = [{"jpg": JPG, "txt": "p"}, {"png": PNG, "txt": "p"}, {"jpg": EXTRA, "txt": "p"}]
+    _, reason = guess_layout([record(tmp_path, fields, str(number)) for number, fields in enumerate(kinds)])
+    assert reason == "layout 'single', because 3 of the first 3 records have jpg (2) or png (1)"
+
+
+def test_a_guess_says_which_records_no_layout_fits(tmp_path: Path) -> None:
+    kinds = [{"jpg": JPG, "txt": "p"}, {"npy": b"x"}, {"npy": b"y"}, {"jpg": EXTRA, "txt": "p"}]
+    layout, reason = guess_layout([record(tmp_path, fields, str(number)) for number, fields in enumerate(kinds)])
+    assert layout.name == "single"
+    assert "2 of the first 4 records have jpg; 2 others look like no known layout" in reason
 
 
 def test_what_no_layout_fits_is_said_with_the_fields(tmp_path: Path) -> None:

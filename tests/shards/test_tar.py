@@ -6,30 +6,49 @@ import gzip
 import io
 import random
 import tarfile
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.records import RejectReason
-from curate.shards.compress import decompressed
+from curate.shards import tar
+from curate.shards.compress import GZIP, decompressed
 from curate.shards.limits import DEFAULT_LIMITS, ShardLimits
-from curate.shards.tar import Entry, Fault, iter_members
+from curate.shards.tar import Entry, Fault, Problem, SoundFile, iter_members
 from tests.shards.archives import BLOCK, END, pax_header, raw_member, tar_bytes
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
 
 
-def parse(data: bytes, limits: ShardLimits = DEFAULT_LIMITS) -> tuple[list[Entry], Fault | None]:
+class Parsed(NamedTuple):
+    """A member, whichever way it came."""
+
+    name: str
+    kind: str
+    offset: int
+    size: int
+    data: bytes | None
+    problem: Problem | None
+
+
+def parsed(found: SoundFile | Entry) -> Parsed:
+    if isinstance(found, Entry):
+        return Parsed(found.name, found.kind, found.offset, found.size, None, found.problem)
+    name, offset, data = found
+    return Parsed(name, "file", offset, len(data), data, None)
+
+
+def parse(data: bytes, limits: ShardLimits = DEFAULT_LIMITS) -> tuple[list[Parsed], Fault | None]:
     found = list(iter_members(io.BytesIO(data), limits))
-    entries = [one for one in found if isinstance(one, Entry)]
+    entries = [parsed(one) for one in found if not isinstance(one, Fault)]
     faults = [one for one in found if isinstance(one, Fault)]
     assert faults in ([], found[-1:]), "a fault comes once, and last"
     return entries, faults[0] if faults else None
 
 
-def only(data: bytes, limits: ShardLimits = DEFAULT_LIMITS) -> Entry:
+def only(data: bytes, limits: ShardLimits = DEFAULT_LIMITS) -> Parsed:
     """The one entry of an archive that is sound apart from it."""
     entries, fault = parse(data, limits)
     assert fault is None
@@ -252,9 +271,89 @@ def test_damaged_compression_is_a_fault_after_what_was_sound() -> None:
         found = list(iter_members(stream))
         assert isinstance(found[-1], Fault)
         assert "damaged" in found[-1].detail
-        sound = [one for one in found if isinstance(one, Entry)]
+        sound = [parsed(one) for one in found if not isinstance(one, Fault)]
         assert 0 < len(sound) < 20
         assert [(one.name, one.data) for one in sound] == members[: len(sound)]
+
+
+def quickly(data: bytes, limits: ShardLimits = DEFAULT_LIMITS) -> list[SoundFile | Entry | Fault]:
+    if data.startswith(GZIP):
+        return list(iter_members(decompressed(io.BufferedReader(io.BytesIO(data)), where="shard"), limits))
+    return list(iter_members(io.BytesIO(data), limits))
+
+
+def carefully(data: bytes, limits: ShardLimits = DEFAULT_LIMITS) -> list[SoundFile | Entry | Fault]:
+    """The members of an archive when no header passes for a plain one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tar, "plain_file", lambda header: None)
+        return quickly(data, limits)
+
+
+ODD_NAMES = st.sampled_from(
+    [b"", b"a", b"a.txt", b"a/", b"n" * 100, b"\xff.jpg", "\u00fc.mp4".encode(), b"a\0b.jpg", b"/", b" .jpg"]
+)
+ODD_SIZES = st.sampled_from(
+    [None, None, None, b"00000000003\0", b"00000000003 ", b"00000000003x", b"000000000003", b"3\0", b"         3 "]
+)
+MORE_SIZES = st.sampled_from(
+    [b"00000000009\0", b"0000_000003\0", b"+0000000003\0", b"\x80" + bytes(10) + b"\3", bytes(12), b"77777777777\0"]
+)
+ODD_MEMBERS = st.builds(
+    raw_member,
+    ODD_NAMES | st.binary(max_size=100),
+    st.binary(max_size=1100),
+    kind=st.sampled_from([b"0", b"0", b"0", b"\0", b"7", b"5", b"2", b"S", b"?", b"L"]),
+    size=ODD_SIZES | MORE_SIZES,
+    magic=st.sampled_from([b"ustar\x0000", b"ustar  \0", b"", b"other"]),
+    prefix=st.sampled_from([b"", b"", b"", b"folder", b"\0hidden"]),
+    signed=st.booleans(),
+)
+PLAIN_MEMBERS = st.builds(raw_member, st.sampled_from([b"a.jpg", b"b.mp4", b"n" * 100, b"a/c.json"]), st.binary(max_size=1100))
+PAX = st.builds(
+    pax_header,
+    st.sampled_from([(b"path", b"own.jpg"), (b"size", b"2"), (b"comment", b"c"), (b"GNU.sparse.name", b"s.jpg")]),
+    kind=st.sampled_from([b"x", b"x", b"g"]),
+)
+TIGHT = ShardLimits(member_bytes=600, video_bytes=900, name_bytes=8, header_bytes=512)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    parts=st.lists(PLAIN_MEMBERS | ODD_MEMBERS | PAX, max_size=6),
+    changes=st.lists(st.tuples(st.integers(0, 1 << 13), st.integers(0, 255)), max_size=2),
+    cut=st.none() | st.integers(0, 1 << 13),
+    limits=st.sampled_from([DEFAULT_LIMITS, TIGHT, ShardLimits(member_bytes=600)]),
+)
+def test_the_quick_way_gives_what_the_careful_one_gives(
+    parts: list[bytes], changes: list[tuple[int, int]], cut: int | None, limits: ShardLimits
+) -> None:
+    """Members of every sort in any order, with bytes changed and the end cut away."""
+    data = bytearray(b"".join(parts) + END)
+    for place, value in changes:
+        data[place % len(data)] = value
+    whole = bytes(data[:cut])
+    assert quickly(whole, limits) == carefully(whole, limits)
+
+
+def test_the_quick_way_ends_where_the_careful_one_ends_at_every_cut() -> None:
+    members = [("a.jpg", b"x" * 700), ("b/" + "n" * 98, b""), ("c.txt", b"y" * 512), ("d.json", b"{}")]
+    whole = tar_bytes(members)
+    for data in (whole, gzip.compress(whole, compresslevel=0)):  # level 0 keeps the bytes, so that cuts lie all over the archive
+        for cut in range(40, len(data)):
+            assert quickly(data[:cut]) == carefully(data[:cut])
+
+
+def test_the_quick_way_notices_every_changed_bit_of_a_header() -> None:
+    """Each bit is turned, and then the checksum mended: the first is damage, the second a header that says something else."""
+    header = raw_member(b"a.jpg", b"x")[:BLOCK]
+    for place in range(8 * BLOCK):
+        changed = bytearray(header)
+        changed[place // 8] ^= 1 << place % 8
+        mended = changed.copy()
+        mended[148:156] = b"%06o\0 " % (sum(mended) - sum(mended[148:156]) + 8 * ord(" "))
+        for one in (changed, mended):
+            whole = bytes(one) + b"x" + bytes(BLOCK - 1) + END
+            assert quickly(whole) == carefully(whole)
 
 
 @settings(max_examples=300, deadline=None)
