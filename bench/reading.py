@@ -1,6 +1,6 @@
 """Reading shards: curate's records against webdataset's samples, every payload as bytes.
 
-    python -m bench --only reading
+python -m bench --only reading
 """
 
 from __future__ import annotations

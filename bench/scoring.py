@@ -24,12 +24,13 @@ from bench.harness import alternate, run_job, table
 from bench.photographs import photographs
 
 SIDES = (224, 256, 352, 384)
-PICTURES = 400
+PICTURES = 1200
+"""So many that starting the decode workers does not decide the ratio."""
 CANDIDATES = 8
 
 
 def _folder() -> Path:
-    return Path(tempfile.gettempdir()) / "curate-bench-scoring-2"
+    return Path(tempfile.gettempdir()) / "curate-bench-scoring-3"
 
 
 def _make() -> dict[str, float]:

@@ -16,6 +16,7 @@ from curate.scorers.golden import Golden, Head, load_golden
 ROOT = Path(__file__).parents[1]
 RATERS = ROOT / "docs" / "raters.md"
 DOORS = ROOT / "tests" / "scorers" / "tensor_door.json"
+SPEEDS = ROOT / "tests" / "scorers" / "speed.json"
 RUBRIC = "curate.judges.rater:RubricRater"
 RATERS_BEGIN, RUBRICS_BEGIN = "<!-- generated: the table of raters -->\n", "<!-- generated: the table of rubrics -->\n"
 END = "<!-- end -->\n"
@@ -45,7 +46,7 @@ def schema(model: type[BaseModel]) -> str:
 
 def table_of_raters() -> str:
     """Every card but those of rubrics."""
-    head = ("rater", "looks at", "parity measured on", "within", "doors apart", "licence", "commercial use")
+    head = ("rater", "looks at", "parity measured on", "within", "doors apart", "speed", "licence", "commercial use")
     return markdown(head, (row(file) for file in sorted_cards() if file.card.target != RUBRIC))
 
 
@@ -69,7 +70,8 @@ def row(file: CardFile) -> tuple[str, ...]:
     golden = load_golden(file)
     commercial = {True: "allowed", False: "forbidden", None: "not said"}[card.commercial]
     within = f"{golden.within:g}" if golden else "-"
-    return (f"`{card.name}`", looks_at(card), measured_on(golden), within, doors_apart(card), card.licence, commercial)
+    numbers = (measured_on(golden), within, doors_apart(card), speed(card))
+    return (f"`{card.name}`", looks_at(card), *numbers, card.licence, commercial)
 
 
 def row_of_rubric(card: Card) -> tuple[str, ...]:
@@ -104,6 +106,13 @@ def doors_apart(card: Card) -> str:
     """How far `score_tensor` lies from `score`, as `tests/scorers/tensor_door.py` measured it."""
     door = json.loads(DOORS.read_text(encoding="utf-8")).get(card.name)
     return f"{door['difference']:g} of {door['span']:g}" if door else "-"
+
+
+def speed(card: Card) -> str:
+    """What a picture costs, as `tests/scorers/speed.py` measured it."""
+    found = json.loads(SPEEDS.read_text(encoding="utf-8")).get(card.name, {})
+    seconds = [f"{found['seconds']:.2g} s"] if "seconds" in found else []
+    return ", ".join([*seconds, *([f"{found['gflop']:,.3g} GFLOP".replace(",", "")] if "gflop" in found else [])]) or "-"
 
 
 def measured_on(golden: Golden | None) -> str:

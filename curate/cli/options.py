@@ -189,9 +189,7 @@ KeyVariable = Annotated[
         rich_help_panel=_SERVER,
     ),
 ]
-Concurrency = Annotated[
-    int, typer.Option("--concurrency", min=1, help="The most requests in flight.", rich_help_panel=_SERVER)
-]
+Concurrency = Annotated[int, typer.Option("--concurrency", min=1, help="The most requests in flight.", rich_help_panel=_SERVER)]
 Budget = Annotated[
     int | None,
     typer.Option(

@@ -19,6 +19,7 @@ class TokenIds:
         self._served = served
         self._tokens: dict[str, int | None] = {}
         self._known: dict[tuple[Label, ...], Mapping[str, int]] = {}
+        self._coming: dict[tuple[Label, ...], asyncio.Future[Mapping[str, int]]] = {}
 
     def known(self, labels: tuple[Label, ...]) -> Mapping[str, int] | None:
         """What `of` found before; None where it was not asked."""
@@ -27,8 +28,23 @@ class TokenIds:
     async def of(self, labels: tuple[Label, ...]) -> Mapping[str, int]:
         """By spelling, the tokens of labels; spellings that are several tokens are left out.
 
-        Raises `ServerError` for a label of which no spelling is one token, `NoResponse` where the server does not say.
+        Those who ask while somebody finds out get the same answer. Raises `ServerError` for a label of which no spelling is one
+        token, `NoResponse` where the server does not say.
         """
+        coming = self._coming.get(labels)
+        if coming is not None:
+            return await asyncio.shield(coming)
+        coming = self._coming[labels] = asyncio.get_running_loop().create_future()
+        try:
+            coming.set_result(await self._find(labels))
+        except Exception as problem:
+            coming.set_exception(problem)
+        finally:
+            del self._coming[labels]
+            coming.cancel()  # of no effect where it has come
+        return coming.result()
+
+    async def _find(self, labels: tuple[Label, ...]) -> Mapping[str, int]:
         spellings = [spelling for label in labels for spelling in label.spellings]
         missing = [spelling for spelling in dict.fromkeys(spellings) if spelling not in self._tokens]
         self._tokens.update(zip(missing, await asyncio.gather(*map(self._token, missing)), strict=True))

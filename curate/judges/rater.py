@@ -119,9 +119,7 @@ class RubricRater:
         backend = _server(settings, serving)
         try:
             arguments = rubric_arguments(_without_judge(file))
-            check_abilities(
-                backend.capabilities, file.card, arguments, reads_labels=self._method.reads_labels, url=serving.url
-            )
+            check_abilities(backend.capabilities, file.card, arguments, reads_labels=self._method.reads_labels, url=serving.url)
         except BaseException:
             backend.close()
             raise

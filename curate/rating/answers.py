@@ -14,14 +14,18 @@ SILENT = Value(status=Status.ERROR, detail="the rater gave no value for this dim
 
 
 def overall(values: Mapping[str, Value]) -> Status:
-    """The status of an answer: ok when all its dimensions are, else the first that is not."""
-    return next((value.status for value in values.values() if value.status is not Status.OK), Status.OK)
+    """The status of an answer: of its dimensions the first that is not ok; one that does not apply counts only where all do not."""
+    said = [value.status for value in values.values()]
+    applies = [status for status in said if status is not Status.NOT_APPLICABLE] or said
+    return next((status for status in applies if status is not Status.OK), Status.OK)
 
 
 def why_failed(values: Mapping[str, Value]) -> str | None:
     """Of an answer without a value, the reason of the dimension that decides its status (`curate.records.reason_of`)."""
-    failed = next((value for value in values.values() if value.status is not Status.OK), None)
-    return None if failed is None else reason_of(failed.status, failed.detail)
+    status = overall(values)
+    if status is Status.OK:
+        return None
+    return reason_of(status, next(value.detail for value in values.values() if value.status is status))
 
 
 def complete(card: Card, values: Mapping[str, Value]) -> dict[str, Value]:

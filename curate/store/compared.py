@@ -15,11 +15,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.files import output_errors
-from curate.records import RaterColumns
+from curate.records import RaterColumns, Status
 from curate.standings import bradley_terry, win_rates
 from curate.store.feeds import UUID, Places, card_schema
 from curate.store.ids import Ids, find, order, unpack_bytes
 from curate.store.judgements import LiveRows, id_bytes, status_codes
+from curate.store.known import CODES
 from curate.store.runs import Codes, starts_of_runs
 from curate.store.tables import ID
 from curate.store.unit import StoredCard
@@ -135,12 +136,13 @@ def _standings(answers: pa.RecordBatch, columns: RaterColumns, asked: Sequence[s
         made[name] = rates
         failed = np.isnan(rates)
         worst[failed] = np.maximum(worst, _worst(first[mine], second[mine], status[mine], len(samples)))[failed]
+        worst[~failed] = np.maximum(worst[~failed], CODES[Status.OK])
     values = [pa.array(made[name], mask=np.isnan(made[name])) for name in columns.dimensions]
     return pa.RecordBatch.from_arrays([_uuids(samples), *values, pa.array(worst)], schema=card_schema(columns))
 
 
 def _worst(first: NDArray[np.int64], second: NDArray[np.int64], status: Codes, samples: int) -> Codes:
-    """For each sample the largest status code of its comparisons, 0 where it has none."""
+    """For each sample the largest status code of its comparisons, the least there is where it has none."""
     worst = np.zeros(samples, dtype=np.uint8)
     for side in (first, second):
         np.maximum.at(worst, side, status)

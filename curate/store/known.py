@@ -11,8 +11,11 @@ from curate.records import Status
 from curate.store.ids import Ids, find, order, pack, pair_keys
 from curate.store.runs import Codes, Run, merged, run_of, starts_of_runs
 
-STATUSES = tuple(Status)
-"""Statuses by code. A larger code is worse: a judgement on several dimensions has the largest of their codes."""
+STATUSES = (Status.NOT_APPLICABLE, *(status for status in Status if status is not Status.NOT_APPLICABLE))
+"""Statuses by code. A larger code is worse: a judgement on several dimensions has the largest of their codes.
+
+What does not apply to a sample stands below `ok`, since it takes nothing from the dimensions that do.
+"""
 
 CODES = {status: code for code, status in enumerate(STATUSES)}
 

@@ -6,7 +6,6 @@ one key the newest stands. A row is on the disk's way as soon as it is added, so
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Mapping
@@ -141,7 +140,7 @@ def _writing(path: Path) -> sqlite3.Connection:
 
 
 def _reading(path: Path) -> sqlite3.Connection:
-    """Leaves nothing beside the file: SQLite reads one without a write-ahead log as it lies only where told that nobody writes."""
+    """Leaves nothing beside the file; SQLite does that for one without a write-ahead log only where told that nobody writes."""
     alone = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{alone}", uri=True, timeout=30, check_same_thread=False)
 

@@ -30,7 +30,7 @@ from curate.store.unit import StoredCard
 from curate.store.view_table import read_view, view_schema, write_view_table
 from curate.store.workspace import Workspace, open_workspace
 
-VIEW_FORMAT = 3
+VIEW_FORMAT = 4
 """Raised when the same store gives another file, so that older cached views are not found."""
 
 KEPT_VIEWS = 4

@@ -1,4 +1,4 @@
-"""What a user can get wrong with a server is one sentence and exit code 2, and leaves nothing behind; `--dry-run` asks nothing."""
+"""What a user can get wrong with a server is one sentence and exit code 2, and leaves nothing; `--dry-run` asks nothing."""
 
 from __future__ import annotations
 
@@ -36,16 +36,13 @@ def assert_one_sentence(result: Result, pattern: str) -> None:
 def refused(curate: Curate, shards: str, *arguments: str | Path, pattern: str) -> None:
     """Nothing is rated, for a reason that is said."""
     assert_one_sentence(curate("rate", shards, "--workers", "0", "--store", "store", *arguments), pattern)
-    left = sorted(Path("store").rglob("*"))
-    assert not left and not Path("store").exists(), left
+    assert not Path("store").exists(), sorted(Path("store").rglob("*"))
 
 
 def test_a_server_that_is_away(curate: Curate, shards: str) -> None:
     with ScriptedServer() as server:
         url = server.url
-    refused(
-        curate, shards, "--rater", "vqa-yes", "--server", url, pattern=rf"no server answers at {url} \(.*\); start it, or .*"
-    )
+    refused(curate, shards, "--rater", "vqa-yes", "--server", url, pattern=rf"no server answers at {url} \(.*\); start it, or .*")
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://here/v1", "http://", "http://here:port/v1", "not an address"])
@@ -80,7 +77,18 @@ def test_several_models_and_none_named(curate: Curate, shards: str) -> None:
             pattern=rf"{server.url} serves 2 models; name the one to ask: aesthetic-judge, scripted-judge",
         )  # fmt: skip
         result = curate(
-            "rate", shards, "--workers", "0", "--store", "store", "--rater", "vqa-yes", "--server", server.url, "--model", "scripted-judge"
+            "rate",
+            shards,
+            "--workers",
+            "0",
+            "--store",
+            "store",
+            "--rater",
+            "vqa-yes",
+            "--server",
+            server.url,
+            "--model",
+            "scripted-judge",
         )
         assert result.exit_code == 0, result.output
 
@@ -92,14 +100,18 @@ def test_no_probabilities_where_the_rubric_needs_them(curate: Curate, shards: st
             curate, shards, "--rater", "vqa-yes", "--server", server.url,
             pattern=rf"{server.url} returns no log-probabilities, which 'vqa-yes' needs; name a server that .*",
         )  # fmt: skip
-        result = curate("rate", shards, "--workers", "0", "--store", "store", "--rater", text_card(tmp_path), "--server", server.url)
+        result = curate(
+            "rate", shards, "--workers", "0", "--store", "store", "--rater", text_card(tmp_path), "--server", server.url
+        )
         assert result.exit_code == 0, "a rubric that reads text needs none"
 
 
 def test_fewer_pictures_than_the_rubric_shows(curate: Curate, shards: str, tmp_path: Path) -> None:
     with ScriptedServer(behaviour=Behaviour(most_pictures=1)) as server:
         # The samples to be compared are in the store by then.
-        result = curate("rate", shards, "--workers", "0", "--store", "pairs", "--rater", pairs_card(tmp_path), "--server", server.url, "-q")
+        result = curate(
+            "rate", shards, "--workers", "0", "--store", "pairs", "--rater", pairs_card(tmp_path), "--server", server.url, "-q"
+        )
         pattern = rf"{server.url} takes at most 1 picture in a request, and 'which' shows 2; start the server so .*"
         assert_one_sentence(result, pattern)
         assert not Store.open("pairs").export_rows("comparisons")
@@ -110,9 +122,7 @@ def test_fewer_pictures_than_the_rubric_shows(curate: Curate, shards: str, tmp_p
         )  # fmt: skip
 
 
-def test_a_key_that_is_missing_or_refused(
-    curate: Curate, shards: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_key_that_is_missing_or_refused(curate: Curate, shards: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with ScriptedServer(behaviour=Behaviour(key=KEY)) as server:
         arguments = ("--rater", "vqa-yes", "--server", server.url)
         refused(curate, shards, *arguments, pattern=rf"{server.url} refuses the key.*")
@@ -138,8 +148,13 @@ def test_a_key_that_is_missing_or_refused(
 def test_the_key_itself_in_place_of_its_name(curate: Curate, shards: str, key: str) -> None:
     """A slip that must not write the key into the terminal, or into the log of a store that is there."""
     with ScriptedServer() as server:
-        assert curate("rate", shards, "--workers", "0", "--store", "store", "--rater", "vqa-yes", "--server", server.url).exit_code == 0
-        result = curate("rate", shards, "--workers", "0", "--store", "store", "--rater", "vqa-yes", "--server", server.url, "--key-from", key)
+        assert (
+            curate("rate", shards, "--workers", "0", "--store", "store", "--rater", "vqa-yes", "--server", server.url).exit_code
+            == 0
+        )
+        result = curate(
+            "rate", shards, "--workers", "0", "--store", "store", "--rater", "vqa-yes", "--server", server.url, "--key-from", key
+        )
         assert_one_sentence(result, "--key-from names an environment variable or a file, and what it was given is neither; .*")
         assert key not in result.output
         log = Path("store/log.txt").read_text()
@@ -151,7 +166,9 @@ def test_a_key_that_is_refused_in_the_middle(curate: Curate, tmp_path: Path) -> 
     """What was answered before is kept, and the same command goes on."""
     many = write_numbered(tmp_path / "many", 60)
     with ScriptedServer(behaviour=Behaviour(refuses_key_after=30)) as server:
-        result = curate("rate", many, "--workers", "0", "--store", "store", "--rater", "vqa-yes", "--server", server.url, "--quiet")
+        result = curate(
+            "rate", many, "--workers", "0", "--store", "store", "--rater", "vqa-yes", "--server", server.url, "--quiet"
+        )
         assert_one_sentence(result, rf"{server.url} refuses the key.*")
         server.behaviour = Behaviour()
         answered = server.completed.total() - EXAMINING

@@ -148,9 +148,7 @@ def test_answers_that_nobody_asked_for_are_taken_for_nobodys(shards: str, tmp_pa
 @pytest.mark.soak
 @pytest.mark.parametrize("card", ["vqa-yes", "marks"])
 @pytest.mark.parametrize("fault", sorted(set(Fault) - {*UNASKED}))
-def test_every_kind_of_fault_by_itself(
-    shards: str, examining: frozenset[str], tmp_path: Path, fault: Fault, card: str
-) -> None:
+def test_every_kind_of_fault_by_itself(shards: str, examining: frozenset[str], tmp_path: Path, fault: Fault, card: str) -> None:
     """It happens to every other request, twice, and to a few for good."""
     faults = sparing(examining, spread(0.5, [fault], times=2, permanent=0.1))
     statuses = check(shards, tmp_path / "store", faults, [text_card(tmp_path) if card == "marks" else card])

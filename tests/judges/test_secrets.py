@@ -128,7 +128,11 @@ def everything_in(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 def curate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-m", "curate", *arguments], cwd=folder, capture_output=True, check=False, env={**os.environ, "A_KEY": KEY}
+        [sys.executable, "-m", "curate", *arguments],
+        cwd=folder,
+        capture_output=True,
+        check=False,
+        env={**os.environ, "A_KEY": KEY},
     )
 
 

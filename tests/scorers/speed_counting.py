@@ -15,7 +15,17 @@ _aten = torch.ops.aten
 
 _ATTENTION = _aten._scaled_dot_product_flash_attention_for_cpu
 
-_FILLS = (_aten.copy_, _aten.fill_, _aten.zero_, _aten.normal_, _aten.uniform_, _aten.erfinv_, _aten.mul_, _aten.add_, _aten.clamp_)
+_FILLS = (
+    _aten.copy_,
+    _aten.fill_,
+    _aten.zero_,
+    _aten.normal_,
+    _aten.uniform_,
+    _aten.erfinv_,
+    _aten.mul_,
+    _aten.add_,
+    _aten.clamp_,
+)
 
 _LARGE = 1 << 16
 """Numbers in a tensor from which on it is a matrix of weights."""

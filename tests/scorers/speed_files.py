@@ -1,7 +1,8 @@
-"""Files of weights of any size for measuring speed: random ones, or ones with holes in place of numbers, which take no disk."""
+"""Files of networks of any size for measuring speed: weights are random, or holes in place of numbers, which take no disk."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import struct
@@ -66,12 +67,33 @@ def shapes_of(model: Any, *, prefix: str = "") -> dict[str, tuple[int, ...]]:
     return {f"{prefix}{name}": tuple(one.shape) for name, one in kept.items()}
 
 
+def tower(width: int, layers: int, heads: int, hidden: int | None = None) -> dict[str, int]:
+    """Sizes of a transformer as the configs of transformers name them; `hidden` is the feed-forward's, four widths by default."""
+    sizes = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads}
+    return {**sizes, "intermediate_size": hidden or 4 * width}
+
+
+def save(place: Place, name: str, model: Any, *, dtype: torch.dtype = torch.float32) -> None:
+    """The folder that transformers would have saved."""
+    model.config.save_pretrained(place.folder / name)
+    place.write(f"{name}/model.safetensors", shapes_of(model), dtype)
+
+
+def stand_in(place: Place, role: str, length: int, *, slots: str = "") -> tuple[dict[str, str], dict[str, Any]]:
+    """A text of `length` characters in place of somebody else's, as `weights` and as `args` name it."""
+    text = slots + (" the" * length)[: length - len(slots)]
+    path = place.folder / f"{role}-{length}.txt"
+    path.write_text(text, encoding="utf-8")
+    said = {"length": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest(), "origin": "the measurement of speed"}
+    return {"path": path.name}, {"role": role, **said}
+
+
 def _dtype(name: str, others: torch.dtype) -> torch.dtype:
     return torch.int64 if name.endswith(_COUNTER) else others
 
 
 def _fill(file: BinaryIO, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-    """Numbers that keep activations near 1, layer after layer: what shrinks to denormal numbers takes longer than any real one."""
+    """Numbers that keep activations near 1, layer after layer: denormal numbers would take longer than real ones."""
     count = math.prod(shape)
     if len(shape) > 1:
         block = _random() / math.sqrt(math.prod(shape[1:]))
@@ -81,8 +103,7 @@ def _fill(file: BinaryIO, name: str, shape: tuple[int, ...], dtype: torch.dtype)
         block = 0.02 * _random()
     data = block[:count].to(dtype).view(torch.uint8).numpy().tobytes()
     whole, rest = divmod(count, _BLOCK)
-    for _ in range(whole):
-        file.write(data)
+    file.writelines(data for _ in range(whole))
     file.write(data[: rest * dtype.itemsize])
 
 

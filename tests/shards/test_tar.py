@@ -63,7 +63,9 @@ def test_a_size_of_twelve_digits_is_read_to_its_last() -> None:
     assert only(member + END).data == contents
 
 
-NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60)
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60).filter(
+    lambda name: not name.endswith("/")  # of a name in a pax header the standard library drops that
+)
 
 
 @settings(max_examples=60, deadline=None)
