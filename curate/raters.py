@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+NETWORKS = "curate.scorers."
+"""What the targets of networks on this machine begin with."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preparation:
@@ -290,7 +293,7 @@ def resolved_card(file: CardFile, settings: Settings) -> CardFile:
 
     An engine that needs this has a class method `resolved(file, settings) -> CardFile`; most do not. Raises as `load_rater` does.
     """
-    if file.card.target.startswith("curate.scorers."):
+    if file.card.target.startswith(NETWORKS):
         return file  # Networks never need it, and importing theirs takes seconds that a finished run should not cost.
     resolve = getattr(_engine(file, settings), "resolved", None)
     if resolve is None:

@@ -76,7 +76,7 @@ def rate(
                 report = api.estimate(
                     shards, raters=rater, store=store, layout=layout, workers=workers, serving=serving, on_progress=display
                 )
-            _say(report, here)
+            _warn(report, here)
             here.finish(report.as_dict(), [estimate_table(report.told, prices)])
             return
         with Display(here.err, quiet=quiet) as display:
@@ -131,14 +131,19 @@ def default_store(shards: Sequence[str]) -> str:
     return f".curate/{'-'.join(words)[-40:].strip('-') or 'shards'}-{hashlib.sha256(names.encode()).hexdigest()[:8]}"
 
 
-def _say(report: RateReport, here: Session) -> None:
-    """What a run did, in a line, and what the user has to know of it."""
+def _warn(report: RateReport, here: Session) -> None:
+    """What the user has to know of a run."""
     for notice in report.notices:
         here.warn(notice)
     for shard, reason in report.unreadable.items():
         here.warn(f"not read: {shard}: {reason}")
     for shard in report.cut:
         here.warn(f"cut short: {shard}; what was whole in it is kept")
+
+
+def _say(report: RateReport, here: Session) -> None:
+    """What a run did, in a line, and what the user has to know of it."""
+    _warn(report, here)
     here.tell(
         f"computed {report.computed:,} ratings of {report.samples:,} samples in {duration(report.seconds)}"
         f" ({report.shards:,} shards, {report.unchanged:,} unchanged)"

@@ -14,7 +14,7 @@ SILENT = Value(status=Status.ERROR, detail="the rater gave no value for this dim
 
 
 def overall(values: Mapping[str, Value]) -> Status:
-    """The status of an answer: of its dimensions the first that is not ok; one that does not apply counts only where all do not."""
+    """The status of an answer: of its dimensions the first that is not ok; what does not apply counts only where nothing does."""
     said = [value.status for value in values.values()]
     applies = [status for status in said if status is not Status.NOT_APPLICABLE] or said
     return next((status for status in applies if status is not Status.OK), Status.OK)

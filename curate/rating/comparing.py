@@ -19,6 +19,7 @@ from curate.rating.admission import bytes_of, task_for, unfit
 from curate.rating.answers import complete, overall, why_failed
 from curate.rating.desk import HEALTHY
 from curate.rating.engine import loaded, open_pool, seats_for, ticking, told_by
+from curate.rating.notices import said_beside
 from curate.rating.options import RateOptions
 from curate.rating.pairing import Pair, pairing_of
 from curate.rating.pool import Chunk, Decoded
@@ -60,6 +61,7 @@ def compare_into(store: Store, file: CardFile, options: RateOptions, report: Rat
     report.compared[file.card.name] = comparing.statuses
     if comparing.reasons:
         report.reasons[file.card.name] = comparing.reasons
+    report.notices += said_beside({file.card.name: comparing.notes}, of="pairs")
 
 
 class _Comparing:
@@ -80,6 +82,8 @@ class _Comparing:
         self._lost: dict[str, str] = {}
         self.statuses: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
+        self.notes: Counter[str] = Counter()
+        """What the rater said beside comparisons that stand, and of how many pairs."""
 
     def __enter__(self) -> _Comparing:
         return self
@@ -177,6 +181,7 @@ class _Comparing:
         self.statuses[str(status)] += 1
         if (reason := why_failed(values)) is not None:
             self.reasons[reason] += 1
+        self.notes.update({value.detail for value in values.values() if value.status is Status.OK and value.detail})
         failed = {} if status in HEALTHY else {str(status): 1}
         self._meter.add(samples=1, failures=failed)
         if failed:

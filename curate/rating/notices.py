@@ -27,11 +27,9 @@ def notices_of(files: Sequence[CardFile]) -> list[str]:
     return notices
 
 
-def said_beside(notes: Mapping[str, Counter[str]]) -> list[str]:
-    """A sentence for each thing that a rater said beside values that stand, with the number of samples."""
-    return [
-        f"{name}, of {count:,} samples: {note}" for name, said in notes.items() for note, count in said.most_common(MOST_NOTES)
-    ]
+def said_beside(notes: Mapping[str, Counter[str]], *, of: str = "samples") -> list[str]:
+    """A sentence for each thing that a rater said beside values that stand, with the number of samples, or of what `of` says."""
+    return [f"{name}, of {count:,} {of}: {note}" for name, said in notes.items() for note, count in said.most_common(MOST_NOTES)]
 
 
 def examples_of(examples: Mapping[tuple[str, Status], str]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, cast
 from curate.cards import CardFile, load_card
 from curate.errors import CardError, CurateError, ShardError
 from curate.progress import Meter
-from curate.raters import Shared, resolved_card
+from curate.raters import NETWORKS, Shared, resolved_card
 from curate.rating.admission import Seat
 from curate.rating.comparing import compare_into
 from curate.rating.engine import Engine, loaded, told_by
@@ -63,10 +63,18 @@ def _rate(store: Store, shards: Sequence[str] | Stream, raters: Sequence[str], o
         if plan is None:
             _add_cards(store, pointwise)
         else:
+            _try(pairwise, options)
             _rate_units(store, plan, pointwise, options, report)
         for file in pairwise:
             compare_into(store, file, options, report)
     return report
+
+
+def _try(files: Sequence[CardFile], options: RateOptions) -> None:
+    """Load the raters that ask a server, so that what it cannot do is said before hours of other work and not after."""
+    if options.settings.serving is not None:
+        with loaded([file for file in files if not file.card.target.startswith(NETWORKS)], options.settings):
+            pass
 
 
 def rate_stream(samples: Stream, raters: Sequence[str], options: RateOptions) -> Iterator[Rating]:
