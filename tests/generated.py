@@ -111,8 +111,8 @@ def doors_apart(card: Card) -> str:
 def speed(card: Card) -> str:
     """What a picture costs, as `tests/scorers/speed.py` measured it."""
     found = json.loads(SPEEDS.read_text(encoding="utf-8")).get(card.name, {})
-    seconds = [f"{found['seconds']:.2g} s"] if "seconds" in found else []
-    return ", ".join([*seconds, *([f"{found['gflop']:,.3g} GFLOP".replace(",", "")] if "gflop" in found else [])]) or "-"
+    seconds = [f"{found['seconds']:g} s"] if "seconds" in found else []
+    return ", ".join([*seconds, *([f"{found['gflop']:g} GFLOP"] if "gflop" in found else [])]) or "-"
 
 
 def measured_on(golden: Golden | None) -> str:

@@ -1,6 +1,6 @@
 """The networks of the cards in their true sizes, with weights that are random or missing, which change no time.
 
-Sizes are those that the publications and the repositories of the weights state; where OpenCLIP or timm know an architecture by
+Sizes are the published ones, not compared with the weights, which are not here; where OpenCLIP or timm know an architecture by
 name, theirs. Vocabularies are small ones, since looking words up costs nothing, with a token for each word that is asked;
 texts that are not ours to ship are stood in for by others of their length.
 """
