@@ -17,12 +17,20 @@ if TYPE_CHECKING:
 WIDTH = 100
 """Columns of the list."""
 
-NARROWEST = 24
+NARROWEST = 18
 """Columns for what a rater measures, however wide the others are."""
+
+NEEDS = 14
+"""Columns for what it needs, at most; `prompt, source` fits."""
+
+_JUDGES = "curate.judges."
+"""What the targets of rubrics begin with."""
 
 _GROUPS: tuple[tuple[str, Callable[[Card], bool]], ...] = (
     ("Two responses at a time", lambda card: card.judges == "pairs"),
     ("Videos", lambda card: card.takes.response == "video"),
+    ("Texts", lambda card: card.takes.response == "text"),
+    ("Pictures, asked about of a vision-language model", lambda card: card.target.startswith(_JUDGES)),
     ("Pictures beside another", lambda card: bool(card.takes.conditions)),
     ("Pictures and their prompt", lambda card: card.takes.prompt == "required"),
     ("Pictures alone", lambda card: True),
@@ -76,7 +84,9 @@ def _group(title: str, cards: Sequence[Card]) -> Table:
     columns = ("rater", "needs", "extra", "commercial", "parity", "what it measures")
     rows = [(card.name, _needs(card), card.extra, _commercial(card), card.parity is not None, _in_short(card)) for card in cards]
     made = table(title, columns, rows)
+    made.columns[1].max_width = NEEDS
     others = [max(len(columns[at]), *(len(spell(row[at])) for row in rows)) for at in range(len(columns) - 1)]
+    others[1] = min(others[1], NEEDS)
     made.columns[-1].max_width = max(NARROWEST, WIDTH - sum(others) - 3 * len(columns))  # three beside each column
     return made
 
