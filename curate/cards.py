@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Mapping
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -238,11 +239,23 @@ def shipped_cards() -> dict[str, CardFile]:
     """Every card that comes with the package, by name."""
     cards: dict[str, CardFile] = {}
     for entry in content_files("annotators", "", ".yaml"):
-        card = parse_card(entry.read_text(encoding="utf-8"), where=entry.name)
-        if card.name in cards:
-            raise CardError(f"two shipped cards are named '{card.name}': {cards[card.name].where} and {entry.name}")
-        cards[card.name] = CardFile(card=card, where=str(entry), shipped=True)
+        file = _shipped_in(entry)
+        name = file.card.name
+        if name in cards:
+            raise CardError(f"two shipped cards are named '{name}': {cards[name].where} and {entry.name}")
+        cards[name] = file
     return cards
+
+
+def _shipped_in(entry: Traversable) -> CardFile:
+    """The card in one file of those that come with the package."""
+    return CardFile(card=_parsed(entry.read_text(encoding="utf-8"), entry.name), where=str(entry), shipped=True)
+
+
+@cache
+def _parsed(text: str, where: str) -> Card:
+    """What `parse_card` gives, once for each text: many commands ask for the same shipped cards again and again."""
+    return parse_card(text, where=where)
 
 
 def shipped_names() -> frozenset[str]:
@@ -278,12 +291,14 @@ def _card_at(name_or_path: str) -> CardFile:
             raise CardError(f"cannot read the card {name_or_path}: {problem}") from problem
         card = _with_contents(parse_card(text, where=name_or_path), path.parent)
         return CardFile(card=card, where=str(path), shipped=False)
-    cards = shipped_cards()
-    if name_or_path not in cards:
-        raise CardError(
-            f"no card is named '{name_or_path}'. {nearest(name_or_path, cards)} To use your own, pass the path of a YAML card."
-        )
-    return cards[name_or_path]
+    # The one file that is wanted: reading all of them takes most of a second.
+    for entry in content_files("annotators", "", f"{name_or_path}.yaml"):
+        if entry.name == f"{name_or_path}.yaml":
+            return _shipped_in(entry)
+    names = shipped_names()
+    raise CardError(
+        f"no card is named '{name_or_path}'. {nearest(name_or_path, names)} To use your own, pass the path of a YAML card."
+    )
 
 
 def _compared_with(file: CardFile, role: str) -> CardFile:

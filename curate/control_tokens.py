@@ -52,10 +52,17 @@ def neutralised(text: str) -> str:
     Tokens are also found where they are spelt with full-width characters, or with invisible ones in between: what a tokenizer
     normalises before it looks for its tokens is unknown. Lone surrogates, which no request can carry, become U+FFFD.
     """
-    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return broken(text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"), _tokens())
+
+
+def broken(text: str, marks: re.Pattern[str]) -> str:
+    """A text with a space after the first character of each mark, wherever a lenient reader sees one (`as_seen`).
+
+    A mark that has its space may match no more, or this would not end.
+    """
     while True:
         seen, places = _as_seen(text)
-        starts = [places[match.start()] for match in _tokens().finditer(seen)]
+        starts = [places[match.start()] for match in marks.finditer(seen)]
         if not starts:
             return text
         # A space behind the first character; from the end, so that the places before stay right.

@@ -280,8 +280,8 @@ class Settings:
     """The server that judges with rubrics ask; None has them run on this machine."""
     replies: Path | None = None
     """The file in which the replies of judges are remembered; None remembers none."""
-    forget: bool = False
-    """Ask again for what is remembered."""
+    again: frozenset[Status] = frozenset()
+    """Statuses to which remembered replies must not lead: where they do, it is asked anew."""
     estimate: bool = False
     """Judges with rubrics ask nothing, and count what they would ask."""
     shared: Shared | None = None

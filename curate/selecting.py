@@ -143,7 +143,7 @@ class Selecting:
 
         return [
             f"{count:,} samples were rated by an older card named '{name}', and not by the latest, whose ratings alone count;"
-            f" to finish: curate rate SHARDS --rater {name} --store {self.store.path}"
+            f" to finish: curate rate SHARDS --rater {_spec(name)} --store {self.store.path}"
             for name, count in rated_only_before(self.store, self.view, read_made(selection)["cards"]).items()
         ]
 
@@ -183,6 +183,11 @@ class Selecting:
         )
         told += f", so the media of {sum(gone.values()):,} samples cannot be copied"
         return [f"{told}; rate the shards as and where they are now, which computes again only what is new"]
+
+
+def _spec(name: str) -> str:
+    """How a rater of a store is named to rate with it again: one that was renamed or lay in a file needs its card."""
+    return name if name in shipped_names() else f"{name}=CARD"
 
 
 def _command(verb: str, store: Path, recipe: Mapping[str, Any], format_name: str, out: str | Path) -> str:

@@ -177,10 +177,11 @@ def _compared(summary: Summary) -> Table:
             one.ties,
             f"{one.disagreeing / one.both_orders:.1%}" if one.both_orders else "",
             "" if one.position_bias is None else f"{one.position_bias:+.3f}",
+            one.orphans,
         )
         for one in summary.comparisons
     ]
-    columns = ("dimension", "card", "pairs", "by status", "ties", "orders disagree", "position bias")
+    columns = ("dimension", "card", "pairs", "by status", "ties", "orders disagree", "position bias", "no longer in a shard")
     return Table(title="Comparisons", columns=columns, rows=rows)
 
 
@@ -210,10 +211,12 @@ def _costs(summary: Summary) -> Table:
             one.cost.cached_tokens,
             one.cost.completion_tokens,
             one.cost.mean_seconds,
+            one.cost.backends.replace(",", ", "),
         )
         for one in summary.costs
     ]
-    columns = ("rater", "card", "replies", "requests", "prompt tokens", "of them cached", "reply tokens", "seconds a reply")
+    asked = ("replies", "requests", "prompt tokens", "of them cached", "reply tokens", "seconds a reply")
+    columns = ("rater", "card", *asked, "answered by")
     return Table(title="What judges were asked", columns=columns, rows=rows)
 
 

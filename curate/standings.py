@@ -22,6 +22,9 @@ Failures = Literal["leave-out", "half"]
 DECIMALS = 6
 """Of a strength: fewer than it is known to, so that samples with equal records have equal strengths."""
 
+RATE_DECIMALS = 12
+"""Of a win rate: fewer than a double has, since 1 - 0.7 is not 0.3 to the last bit."""
+
 _CLOSE = 1e-9
 """The iteration ends when no sample of the group changes by a larger share."""
 
@@ -35,6 +38,8 @@ _MOST = 20_000
 def win_rates(first: Numbers, second: Numbers, probability: Floats, samples: int, *, failures: Failures = "leave-out") -> Floats:
     """Mean probability of being better, over the comparisons of each sample, as (samples,); NaN for one without any.
 
+    Rounded to twelve decimals.
+
     `first` and `second` are (comparisons,) numbers below `samples`; `probability`, that the first is better, is 0.5 for a tie
     and NaN for a comparison without an answer. Such a one is left out. With `failures="half"` it counts as a tie, as in
     the released code of Pref-GRPO (arXiv 2508.20751, which then rounds to three decimals): a failure becomes a number, so use
@@ -46,7 +51,7 @@ def win_rates(first: Numbers, second: Numbers, probability: Floats, samples: int
         probability = np.where(np.isnan(probability), 0.5, probability)
     wins, counts = _totals(first, second, probability, samples)
     rates: Floats = np.divide(wins, counts, out=np.full(samples, np.nan), where=counts > 0)
-    return rates
+    return np.round(rates, RATE_DECIMALS)
 
 
 def bradley_terry(

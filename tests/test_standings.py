@@ -46,9 +46,15 @@ def records(draw: st.DrawFn) -> tuple[int, list[tuple[int, int, float]]]:
 
 def test_a_failed_comparison_is_left_out_unless_the_released_behaviour_is_asked_for() -> None:
     first, second, chance = arrays(*PREF_GRPO)
-    assert win_rates(first, second, chance, 4).tolist() == [2.5 / 3, 1 / 3, 1 / 2, 1 / 4]
+    assert win_rates(first, second, chance, 4).tolist() == [0.833333333333, 0.333333333333, 1 / 2, 1 / 4]
     released = win_rates(first, second, chance, 4, failures="half")
     assert np.round(released, 3).tolist() == [0.833, 0.333, 0.5, 0.333]
+
+
+def test_equal_win_rates_are_equal_to_the_last_bit() -> None:
+    assert win_rates(*arrays([0, 1], [1, 2], [0.3, 0.7]), 3).tolist() == [0.3, 0.7, 0.3], "1 - 0.7 is another double than 0.3"
+    tenths = win_rates(*arrays([0, 1, 1, 1], [2, 2, 3, 4], [0.1, 0.1, 0.1, 0.1]), 5)
+    assert tenths[0] == tenths[1], "whatever the number of comparisons"
 
 
 def test_a_sample_that_was_not_compared_has_no_standing() -> None:

@@ -41,7 +41,7 @@ def rate(
     concurrency: options.Concurrency = 64,
     budget: options.Budget = None,
     budget_tokens: options.BudgetTokens = None,
-    canary: options.Canary = False,
+    canary: options.Canary = True,
     dry_run: options.DryRun = False,
     price: options.Price = None,
     quiet: options.Quiet = False,
@@ -121,6 +121,7 @@ def store_of(source: Sequence[str], raters: Sequence[str], store: str | None, la
         serving = serving_of(os.environ.get("CURATE_SERVER"), model=os.environ.get("CURATE_MODEL"))
         report = api.rate(source, raters=raters, store=store, layout=layout, serving=serving, on_progress=display)
     _say(report, here)
+    here.wanting = not report.ok
     return store
 
 

@@ -215,14 +215,15 @@ BudgetTokens = Annotated[
 Canary = Annotated[
     bool,
     typer.Option(
-        "--canary",
-        help="Test first, and every hour, that the server's answers are about the pictures they were asked about.",
+        "--canary/--no-canary",
+        help="Test first, with up to 72 requests, and every hour that the server's answers are about the pictures they were "
+        "asked about.",
         rich_help_panel=_SERVER,
     ),
 ]
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="Ask nothing: count the requests and tokens it would take.", rich_help_panel=_SERVER),
+    typer.Option("--dry-run", help="Ask nothing: count the requests and tokens it would take at least.", rich_help_panel=_SERVER),
 ]
 Price = Annotated[
     str | None,

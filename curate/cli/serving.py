@@ -28,11 +28,11 @@ def serving_of(
     concurrency: int = 64,
     budget: int | None = None,
     budget_tokens: int | None = None,
-    canary: bool = False,
+    canary: bool = True,
 ) -> Serving | None:
     """The server that judges ask; None where none is named. Raises `CurateError` for what only makes sense with one."""
     if url is None:
-        alone = {"--key-from": key_from, "--budget": budget, "--budget-tokens": budget_tokens, "--canary": canary or None}
+        alone = {"--key-from": key_from, "--budget": budget, "--budget-tokens": budget_tokens}
         said = next((name for name, value in alone.items() if value is not None), None)
         if said is not None:
             raise CurateError(f"{said} is about a server; say which with --server URL")

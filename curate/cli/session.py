@@ -39,6 +39,8 @@ class Session:
         from rich.console import Console
 
         self.quiet = quiet
+        self.wanting = False
+        """Whether something of the input could not be used: what was made is there, and the exit code is 1."""
         self._as_json = as_json
         self.err: Console = Console(stderr=True, highlight=False)
         self._out: Console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
@@ -78,7 +80,10 @@ def session(*, quiet: bool = False, as_json: bool = False, log: str | None = Non
     try:
         with _logging(log, store), _bugs_logged():
             LOG.info("curate %s", shlex.join(without_keys(sys.argv[1:])))
-            yield Session(quiet=quiet, as_json=as_json)
+            here = Session(quiet=quiet, as_json=as_json)
+            yield here
+            if here.wanting:
+                raise typer.Exit(1)
     except CurateError as problem:
         raise _stop(f"error: {problem.as_typed()}", 2) from problem
     except KeyboardInterrupt as problem:

@@ -83,10 +83,10 @@ def reasons_table(reasons: Mapping[str, Mapping[str, int]]) -> Table:
 
 
 def estimate_table(told: Mapping[str, Mapping[str, float]], prices: tuple[float, float] | None) -> Table:
-    """What would be asked, about; with what it would cost where prices of a million tokens are known."""
+    """What would be asked at least, about; with what it would cost where prices of a million tokens are known."""
     names = list(dict.fromkeys(name for numbers in told.values() for name in numbers))
     rows = [(rater, *(numbers.get(name) for name in names), *_cost(numbers, prices)) for rater, numbers in sorted(told.items())]
-    return table("What would be asked, about", ("rater", *names, *(("price",) if prices else ())), rows)
+    return table("What would be asked at least, about", ("rater", *names, *(("price",) if prices else ())), rows)
 
 
 def _cost(numbers: Mapping[str, float], prices: tuple[float, float] | None) -> tuple[float, ...]:

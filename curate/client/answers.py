@@ -23,6 +23,9 @@ from curate.records import Status
 MOST_QUOTED = 300
 """Characters of a server's own words in a message."""
 
+MOST_READ = 1 << 16
+"""Characters in which those words are looked for."""
+
 MOST_REMEMBERED = 65_536
 """Ids of answers that are kept, to know one that comes again."""
 
@@ -90,10 +93,10 @@ class Reader:
         try:
             return self._reply(_document(response.body), ask, request_id, token_ids)
         except Malformed as problem:
-            return Again(reason=problem.reason, detail=self._redact(_short(problem.detail)))
+            return Again(reason=problem.reason, detail=_short(problem.detail, self._redact))
 
     def _failed(self, response: Response, ask: Ask) -> Trouble | Again:
-        said = self._redact(quoted(response.body))
+        said = quoted(response.body, self._redact)
         reason, detail = f"http_{response.status}", said or "the server gave no reason"
         if response.status == 401:
             raise ServerError(f"{self._url} refuses the key{f': {said}' if said else ''}")
@@ -134,7 +137,7 @@ class Reader:
     def _check_model(self, model: object) -> None:
         known = self.capabilities.answers_as
         if known and (not isinstance(model, str | None) or model not in known):
-            raise Malformed("wrong_model", f"the answer is one of {model!r:.100}, not of '{self.capabilities.served}'")
+            raise Malformed("wrong_model", f"the answer is not of '{self.capabilities.served}' but of '{model}'")
 
     def _check_id(self, name: object, request_id: str) -> None:
         """Raises `Malformed` for an answer that belongs to another request."""
@@ -160,20 +163,29 @@ def model_and_id(body: bytes) -> tuple[str | None, str | None]:
     return model if isinstance(model, str) else None, name if isinstance(name, str) and name else None
 
 
-def quoted(body: bytes) -> str:
-    """A server's own words about an error, short and on one line; empty where it has none."""
-    text = body[: 1 << 16].decode("utf-8", "replace")
+def quoted(body: bytes, redact: Redactor) -> str:
+    """A server's own words about an error, without secrets, short and on one line; empty where it has none."""
+    return _short(_words(redact.answer(body.decode("utf-8", "replace"))), redact)
+
+
+def _words(text: str) -> str:
+    """What the body of an error says: its message, or the text of a proxy's page."""
+    text = text[:MOST_READ]
     try:
-        text = _message(json.loads(text)) or text
+        return _message(json.loads(text)) or text
     except (ValueError, RecursionError):
-        text = re.sub(r"<[^>]*>", " ", text)  # a proxy's page
-    return _short(text)
+        return re.sub(r"<[^>]*>", " ", text)
 
 
-def _short(text: str) -> str:
-    """A text for a message: on one line, printable, and not too long."""
-    text = "".join(one if one.isprintable() else " " for one in text[: 1 << 16])
-    return " ".join(text.split())[:MOST_QUOTED]
+def _short(text: str, redact: Redactor) -> str:
+    """A text for a message: without secrets, on one line, printable, and not too long.
+
+    The key goes before anything is cut, since the half of it that a cut leaves is no longer known for what it is, and once more
+    when the text is clean, which may have put it together.
+    """
+    text = redact.answer(text)[:MOST_READ]
+    text = "".join(one if one.isprintable() else " " for one in text)
+    return redact(" ".join(text.split()))[:MOST_QUOTED]
 
 
 def _message(document: object) -> str | None:
@@ -192,7 +204,7 @@ def _document(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
-        raise Malformed("not_json", f"the answer is no JSON: {quoted(body)[:80]!r}") from None
+        raise Malformed("not_json", f"the answer is no JSON: {body.decode('utf-8', 'replace')}") from None
     if not isinstance(document, dict):
         raise Malformed("malformed", "the answer is no object")
     if document.get("error"):

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from curate.asks import Ask, Usage
+from curate.asks import Ask, Picture, Reply, Trouble, Usage
+from curate.client.answers import Again, Outcome
 
 Admission = Literal["granted", "wait", "spent"]
+
+FREE = ("connect", "http_")
+"""How failures without tokens begin: nothing was sent, or it was refused."""
 
 _BYTES_A_TOKEN = 2
 """Of text, on the safe side: English has four, Chinese three."""
@@ -21,12 +25,22 @@ _PATCH = 28
 _LEAST_PICTURE = 64
 """Tokens of the smallest picture: processors enlarge what is tiny."""
 
+_MARGIN = 1.1
+"""By which prompts are taken to be longer than the longest seen so far, for their estimates."""
+
+_ALIKE = 2
+"""Pictures of no more than so many times the tokens of one that was answered are taken to be counted as that was."""
+
+_UNSEEN = 16.0
+"""Times the estimate is what a prompt with larger pictures may take: tilings that pad and overlap have been seen to take 12."""
+
 
 class Budget:
     """Counts requests, tries included, and tokens; never grants what could exceed a limit.
 
-    A request reserves the tokens that it may need at most. Where the estimate for prompts proves too low, as for models that see
-    more tokens in a picture, it is raised for all that follows.
+    A request reserves the tokens that it may need at most. How many a model sees in a picture only its answers tell, so the
+    first with larger pictures than before reserves many times the estimate, and waits until nothing else is under way; once it
+    is answered, the highest ratio of count to estimate that was ever seen holds for all that follow, with a margin.
     """
 
     def __init__(self, most_requests: int | None, most_tokens: int | None) -> None:
@@ -34,6 +48,7 @@ class Budget:
         self._most_requests = most_requests
         self._most_tokens = most_tokens
         self._scale = 1.0
+        self._seen = _LEAST_PICTURE  # which is what servers are examined with, one question at a time
         self._reserved = 0
         self._open = 0
         self.requests = 0
@@ -45,12 +60,20 @@ class Budget:
         """The tokens to reserve for an ask: those of its prompt, estimated, and all that it may say. 0 where nobody counts."""
         if self._most_tokens is None:
             return 0
-        return math.ceil(_prompt_tokens(ask) * self._scale) + ask.max_tokens
+        scale = self._scale * _MARGIN
+        return math.ceil(_prompt_tokens(ask) * (scale if self.knows(ask) else max(scale, _UNSEEN))) + ask.max_tokens
 
-    def reserve(self, tokens: int) -> Admission:
-        """Take a request and its tokens. `wait`: there may be enough once those under way have said what they used."""
+    def knows(self, ask: Ask) -> bool:
+        """Whether answers have told how many tokens such pictures take, or nobody counts; else it is to be asked alone."""
+        return self._most_tokens is None or _largest_picture(ask) <= _ALIKE * self._seen
+
+    def reserve(self, tokens: int, *, alone: bool = False) -> Admission:
+        """Take a request and its tokens. `wait`: there may be enough once those under way have said what they used, or, for one
+        that is to be asked `alone`, once there are none."""
         if self.spent:
             return "spent"
+        if alone and self._open:
+            return "wait"
         if self._most_requests is not None and self.requests >= self._most_requests:
             self.spent = True
             return "spent"
@@ -70,10 +93,22 @@ class Budget:
         self._open -= 1
         self.tokens += used
 
+    def end(self, ask: Ask, reserved: int, outcome: Outcome | None) -> None:
+        """A request came to its end: with tokens as the server counts them, none where it refused, and all that were reserved
+        where nobody knows."""
+        used = reserved
+        if isinstance(outcome, Reply):
+            self.learn(ask, outcome.usage)
+            used = outcome.usage.prompt_tokens + outcome.usage.completion_tokens or reserved
+        elif isinstance(outcome, Trouble) or (isinstance(outcome, Again) and outcome.reason.startswith(FREE)):
+            used = 0
+        self.settle(reserved, used)
+
     def learn(self, ask: Ask, usage: Usage) -> None:
-        """Correct the estimate by what the server counted."""
-        if self._most_tokens is not None and usage.prompt_tokens:
+        """Correct the estimate by what the server counted; where it does not count, the estimate is all there is."""
+        if self._most_tokens is not None:
             self._scale = max(self._scale, usage.prompt_tokens / _prompt_tokens(ask))
+            self._seen = max(self._seen, _largest_picture(ask))
 
     def __str__(self) -> str:
         limits = []
@@ -92,5 +127,13 @@ def _prompt_tokens(ask: Ask) -> int:
             if isinstance(part, str):
                 tokens += math.ceil(len(part.encode("utf-8", "replace")) / _BYTES_A_TOKEN)
             else:
-                tokens += max(_LEAST_PICTURE, math.ceil(part.width / _PATCH) * math.ceil(part.height / _PATCH)) + 4
+                tokens += _picture_tokens(part) + 4
     return tokens
+
+
+def _picture_tokens(picture: Picture) -> int:
+    return max(_LEAST_PICTURE, math.ceil(picture.width / _PATCH) * math.ceil(picture.height / _PATCH))
+
+
+def _largest_picture(ask: Ask) -> int:
+    return max(map(_picture_tokens, ask.pictures), default=0)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from curate.asks import Answer, Ask, Reply, Trouble, Usage
-from curate.client.answers import Again
+from curate.client.answers import Again, Outcome
 from curate.client.breaker import Breaker
 from curate.client.budget import Budget
 from curate.client.exchange import Exchange
@@ -22,9 +22,6 @@ from curate.client.payload import body_size
 from curate.client.retries import RetryBudget, Retrying
 from curate.errors import CurateError
 from curate.records import Status
-
-UNSENT = frozenset({"connect"})
-"""Failures before anything was sent, and so without tokens."""
 
 
 @dataclass(slots=True, eq=False)
@@ -97,7 +94,7 @@ class Dispatcher:
             if not self._pace.admits(job.size):
                 return
             tokens = self._budget.needs(job.ask)
-            admission = self._budget.reserve(tokens)
+            admission = self._budget.reserve(tokens, alone=not self._budget.knows(job.ask))
             if admission == "wait":
                 return
             self._ready.popleft()
@@ -114,11 +111,11 @@ class Dispatcher:
         tokens = self._budget.needs(question)
         if self._budget.reserve(tokens) != "granted":
             return True
-        outcome: Answer | Again | None = None
+        outcome: Outcome | None = None
         try:
             outcome = await self._exchange.once(question)
         finally:
-            self._budget.settle(tokens, tokens if outcome is None else self._used(outcome, question, tokens))
+            self._budget.end(question, tokens, outcome)
         return isinstance(outcome, Reply)
 
     async def close(self) -> None:
@@ -132,17 +129,17 @@ class Dispatcher:
         started = time.monotonic()
         if not job.tries:
             job.began = started
-        used, refused, taken = reserved, False, None
+        outcome: Outcome | None = None
+        refused, taken = False, None
         try:
             outcome = await self._exchange.once(job.ask)
-            used = self._used(outcome, job.ask, reserved)
             if isinstance(outcome, Again):
                 refused, taken = outcome.congested, 1.0 if outcome.reason == "timeout" else None
             else:
                 taken = min(0.99, (time.monotonic() - started) / self._exchange.seconds(job.ask))
         finally:
             self._pace.end(job.size, refused=refused, taken=taken)
-            self._budget.settle(reserved, used)
+            self._budget.end(job.ask, reserved, outcome)
         job.tries += 1
         if isinstance(outcome, Again):
             self._failed(job, outcome)
@@ -152,14 +149,6 @@ class Dispatcher:
                 self._on_failing(False)
             self._answer(job, outcome)
         self.fill()
-
-    def _used(self, outcome: Answer | Again, ask: Ask, reserved: int) -> int:
-        """Tokens that a try took: as the server counts them, none where it refused, and all where nobody knows."""
-        if isinstance(outcome, Reply):
-            self._budget.learn(ask, outcome.usage)
-            return outcome.usage.prompt_tokens + outcome.usage.completion_tokens or reserved
-        refused = isinstance(outcome, Trouble) or outcome.reason in UNSENT or outcome.reason.startswith("http_")
-        return 0 if refused else reserved
 
     def _failed(self, job: Job, why: Again) -> None:
         if why.reason == "wrong_model":

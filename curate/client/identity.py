@@ -67,14 +67,15 @@ async def software(connection: Connection, model: Served) -> str:
         return model.owner
     document = _json(response) if response.status == 200 else None
     version = document.get("version") if isinstance(document, dict) else None
-    return " ".join(part for part in (model.owner, version if isinstance(version, str) else "") if part)[:100]
+    words = " ".join(part for part in (model.owner, version if isinstance(version, str) else "") if part)
+    return connection.redact(words)[:100]
 
 
 async def _list(connection: Connection) -> dict[str, Served] | None:
     """The models by name; None where the server has no such list."""
     response = await connection.look("/models")
     if response.status in {401, 403}:
-        said = connection.redact(quoted(response.body))
+        said = quoted(response.body, connection.redact)
         raise ServerError(f"{connection.url} refuses the key{f': {said}' if said else ''}")
     if 300 <= response.status < 400:
         raise ServerError(

@@ -96,7 +96,7 @@ def _log(value: object) -> float:
         log = float(value) if -1e9 < value < 1e9 else math.copysign(math.inf, value)
         if log <= ROUNDING:
             return min(log, 0.0)
-    raise Malformed("bad_logprobs", f"a token's logarithm is {value!r:.40}")
+    raise Malformed("bad_logprobs", f"a token's logarithm is {value}")
 
 
 def _token(entry: Mapping[str, Any]) -> Token:

@@ -174,10 +174,8 @@ class _Probe:
             if self._budget.reserve(reserved) != "granted":
                 raise BudgetSpent(f"the limit on requests or tokens is too low to find out what {self._connection.url} can do")
             outcome = await exchange.once(ask)
-            used = outcome.usage.prompt_tokens + outcome.usage.completion_tokens if isinstance(outcome, Reply) else 0
-            self._budget.settle(reserved, used)
+            self._budget.end(ask, reserved, outcome)
             if isinstance(outcome, Reply):
-                self._budget.learn(ask, outcome.usage)
                 self._note(exchange)
             if not isinstance(outcome, Again) or (tries >= FEW and given_up(outcome)):
                 return outcome

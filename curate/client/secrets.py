@@ -32,6 +32,10 @@ _PATTERNS = (
 )
 
 
+_BETWEEN = r"(?:[^!-~]|\\|<[^<>]{0,200}>){0,64}"
+"""What may stand between two characters of a key that is quoted: what is no visible ASCII, the backslashes of JSON, tags."""
+
+
 class Secret:
     """A text that shows in no repr, no message and no pickle."""
 
@@ -55,19 +59,18 @@ class Redactor:
     """Takes secrets out of texts: the key that is in use wherever it stands, and what looks like one."""
 
     def __init__(self, key: Secret | None = None) -> None:
-        self._key = None if key is None else key.reveal()
+        self._key = None if key is None else re.compile(_BETWEEN.join(map(re.escape, key.reveal())))
 
     def __call__(self, text: str) -> str:
         """A text for messages."""
-        if self._key is not None:
-            text = text.replace(self._key, REDACTED)
+        text = self.answer(text)
         for pattern, instead in _PATTERNS:
             text = pattern.sub(instead, text)
         return text
 
     def answer(self, text: str) -> str:
         """What a model said, without the key that is in use; whatever else it says is its own, and stays."""
-        return text if self._key is None else text.replace(self._key, REDACTED)
+        return text if self._key is None else self._key.sub(REDACTED, text)
 
 
 def read_key(serving: Serving) -> Secret | None:

@@ -68,13 +68,14 @@ class Session:
             on_failing=self._watch.failing,
             on_end=self.end,
         )
-        self._canary = Canary(self._dispatcher.ask, connection.url, serving.concurrency) if serving.canary else None
+        tested = serving.canary and found.capabilities.pictures > 0
+        self._canary = Canary(self._dispatcher.ask, connection.url, serving.concurrency) if tested else None
         self._canary_seconds = patience.canary_seconds
         self._later: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, connection: Connection, serving: Serving, *, patience: Patience, budget: Budget, on_end: End) -> Session:
-        """Examine the server; raises what `examine` does, and `ServerError` where it mixes up pictures."""
+        """Examine the server; raises what `examine` and `Canary.check` do."""
         found = await examine(connection, serving, budget, patience.retrying)
         session = cls(connection, serving, found, patience=patience, budget=budget, on_end=on_end)
         if session._canary is not None:

@@ -1,8 +1,9 @@
 """What is left of a selection that was made before some shards went: rows of the samples whose media can still be copied.
 
 Pairs and kept samples are left out with what is gone. A list is ranked again without it, by the rule of `curate rank`, so that
-it is what ranking the remaining samples would give; a list whose wins were counted against a sample that is gone is left out,
-because the wins of the others rest on it.
+it is what ranking the remaining samples by the same values would give (win rates and strengths stay as they were earned, against
+samples that are gone too); a list whose wins were counted against a sample that is gone is left out, because the wins of the
+others rest on it.
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@ by all who ask for the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from curate.asks import Answer, Ask, Backend, Reply, Usage
+from curate.asks import Answer, Ask, Backend, Reply
 from curate.judges.memory import Memory
 from curate.raters import Value
 from curate.records import Status
@@ -35,9 +35,10 @@ class Work:
     seconds: float = 0.0
     """Waited for answers, those that were waited for at the same time each in full."""
 
-    def add(self, usage: Usage) -> None:
-        """Count an answer."""
-        self.asks += 1
+    def add(self, answer: Answer) -> None:
+        """Count an answer; one to what was never sent is none."""
+        usage = answer.usage
+        self.asks += isinstance(answer, Reply) or usage.requests > 0
         self.requests += usage.requests
         self.prompt_tokens += usage.prompt_tokens
         self.cached_tokens += usage.cached_tokens
@@ -62,7 +63,12 @@ class _Open:
     """A conversation under way, and the asks it waits for."""
 
     number: int
+    make: Callable[[], Conversation]
     conversation: Conversation
+    anew: bool = False
+    """Whether replies from before this run count for nothing."""
+    used_old: bool = False
+    """Whether a reply was remembered."""
     asks: Sequence[Ask] = ()
     answers: list[Answer | None] = field(default_factory=list)
     missing: int = 0
@@ -79,8 +85,17 @@ class _Asked:
 class Driver:
     """Holds conversations with one backend; used from one thread."""
 
-    def __init__(self, backend: Backend, memory: Memory | None = None, work: Work | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        memory: Memory | None = None,
+        work: Work | None = None,
+        *,
+        again: Collection[Status] = (),
+    ) -> None:
+        """What ends with a status of `again` because of what is remembered is asked anew, once."""
         self._backend = backend
+        self._again = frozenset(again)
         self.work = work or Work()
         self._memory = memory
         self._tickets: dict[int, _Asked] = {}
@@ -89,8 +104,8 @@ class Driver:
         self._next_ticket = 0
         self._open = 0
 
-    def run(self, conversations: Iterable[tuple[int, Conversation]]) -> Iterator[tuple[int, Outcome]]:
-        """The outcome of each conversation, under its number, in any order. New ones are taken as slots become free."""
+    def run(self, conversations: Iterable[tuple[int, Callable[[], Conversation]]]) -> Iterator[tuple[int, Outcome]]:
+        """The outcome of each conversation, under its number, in any order. New ones are begun as slots become free."""
         coming = iter(conversations)
         more = True
         while True:
@@ -100,26 +115,30 @@ class Driver:
                     break
                 yield from self._begin(*new)
                 # New ones may come slowly, and an answer that is not taken is not remembered.
-                for ticket, answer in self._backend.poll():
-                    yield from self._answered(ticket, answer)
+                yield from self._take(self._backend.poll())
             if not self._tickets:
                 if not more:
                     return
                 continue
-            for ticket, answer in self._backend.get():
-                yield from self._answered(ticket, answer)
+            yield from self._take(self._backend.get())
 
-    def _begin(self, number: int, conversation: Conversation) -> Iterator[tuple[int, Outcome]]:
+    def _begin(self, number: int, make: Callable[[], Conversation]) -> Iterator[tuple[int, Outcome]]:
         self._open += 1
-        yield from self._advance(_Open(number, conversation), None)
+        yield from self._advance(_Open(number, make, make()), None)
+
+    def _take(self, answers: Sequence[tuple[int, Answer]]) -> Iterator[tuple[int, Outcome]]:
+        """Answers that came together: all are remembered before any goes on, since whoever takes the outcomes may be slow."""
+        for ticket, answer in answers:
+            if self._memory is not None and isinstance(answer, Reply):
+                self._memory.add(self._tickets[ticket].key, answer)
+        for ticket, answer in answers:
+            yield from self._answered(ticket, answer)
 
     def _answered(self, ticket: int, answer: Answer) -> Iterator[tuple[int, Outcome]]:
         asked = self._tickets.pop(ticket)
-        self.work.add(answer.usage)
+        self.work.add(answer)
         if self._memory is not None:
             del self._on_the_way[asked.key]
-            if isinstance(answer, Reply):
-                self._memory.add(asked.key, answer)
         for one, position in asked.waiting:
             one.answers[position] = answer
             one.missing -= 1
@@ -133,21 +152,24 @@ class Driver:
             try:
                 one.asks = next(one.conversation) if answers is None else one.conversation.send(answers)
             except StopIteration as end:
-                self._open -= 1
-                yield one.number, end.value
-                return
+                outcome: Outcome = end.value
             except NoJudgementError as why:
-                self._open -= 1
-                yield one.number, why
-                return
+                outcome = why
             except Exception as problem:
                 # A bug that one case brings to light is that case's; the others are judged all the same.
-                self._open -= 1
-                yield one.number, NoJudgementError(Status.ERROR, f"{type(problem).__name__}: {problem}")
-                return
-            if not self._put(one):
-                return
-            answers = [known for known in one.answers if known is not None]
+                outcome = NoJudgementError(Status.ERROR, f"{type(problem).__name__}: {problem}")
+            else:
+                if not self._put(one):
+                    return
+                answers = [known for known in one.answers if known is not None]
+                continue
+            if one.used_old and self._again & _statuses(outcome):
+                # What was remembered led to what is to be tried again, so now it is asked anew.
+                one.conversation, one.anew, one.used_old, answers = one.make(), True, False, None
+                continue
+            self._open -= 1
+            yield one.number, outcome
+            return
 
     def _put(self, one: _Open) -> bool:
         """Ask what is not remembered; True where all of it is, so that there is nothing to wait for."""
@@ -155,9 +177,10 @@ class Driver:
         one.missing = 0
         wanted = []
         for position, ask in enumerate(one.asks):
-            key, known = self._known(ask)
+            key, known = self._known(ask, one)
             if known is not None:
                 one.answers[position] = known
+                one.used_old = True
                 self.work.remembered += 1
                 continue
             one.missing += 1
@@ -174,9 +197,14 @@ class Driver:
             self._backend.put(wanted)
         return not one.missing
 
-    def _known(self, ask: Ask) -> tuple[bytes, Reply | None]:
+    def _known(self, ask: Ask, one: _Open) -> tuple[bytes, Reply | None]:
         """The key of an ask, and the reply where it is remembered."""
         if self._memory is None:
             return b"", None
         key = self._memory.key(ask)
-        return key, self._memory.find(key)
+        return key, self._memory.find(key, anew=one.anew)
+
+
+def _statuses(outcome: Outcome) -> set[Status]:
+    """What became of the dimensions of an outcome."""
+    return {outcome.status} if isinstance(outcome, NoJudgementError) else {value.status for value in outcome.values()}

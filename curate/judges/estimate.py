@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from curate.asks import Ask
+from curate.asks import Ask, Reply
 from curate.judges.memory import Memory
 from curate.raters import Judgement, failure
 from curate.records import Status
@@ -20,7 +20,7 @@ PATCH = 28
 
 @dataclass(slots=True, kw_only=True)
 class Estimate:
-    """What one rater would ask. Conversations that depend on what was answered are counted by their first asks."""
+    """What one rater would ask at least: questions that depend on an answer which is not known yet are not among it."""
 
     cases: int = 0
     requests: int = 0
@@ -50,24 +50,39 @@ def tokens_of(ask: Ask) -> int:
 
 
 def estimated(
-    conversations: Iterable[tuple[int, Conversation]], estimate: Estimate, memory: Memory | None, dimensions: Iterable[str]
+    conversations: Iterable[tuple[int, Callable[[], Conversation]]],
+    estimate: Estimate,
+    memory: Memory | None,
+    dimensions: Iterable[str],
 ) -> Iterator[Judgement]:
-    """Count what would be asked, each question once; every judgement is pending."""
+    """Count what would be asked, each question once; every judgement is pending.
+
+    What a judge will be asked next depends on what it says, so a conversation is followed only as far as its replies are known.
+    """
     counted: set[bytes] = set()
-    for number, conversation in conversations:
+    for number, make in conversations:
         estimate.cases += 1
-        try:
-            asks = next(conversation)
-        except (StopIteration, NoJudgementError):
-            asks = ()
+        conversation = make()
+        known: list[Reply | None] | None = None
+        while known is None or None not in known:
+            try:
+                asks = next(conversation) if known is None else conversation.send([one for one in known if one is not None])
+            except (StopIteration, NoJudgementError):
+                break
+            known = [_counted(ask, estimate, memory, counted) for ask in asks]
         conversation.close()
-        for ask in asks:
-            key = memory.key(ask) if memory is not None else ask.key({})
-            if key in counted or (memory is not None and memory.find(key) is not None):
-                estimate.remembered += 1
-                continue
-            counted.add(key)
-            estimate.requests += 1
-            estimate.prompt_tokens += tokens_of(ask)
-            estimate.completion_tokens += ask.max_tokens
         yield Judgement(item=number, values=failure(dimensions, Status.PENDING, "estimated"))
+
+
+def _counted(ask: Ask, estimate: Estimate, memory: Memory | None, counted: set[bytes]) -> Reply | None:
+    """The reply to an ask where it is known; else the ask is counted, unless it was before."""
+    key = memory.key(ask) if memory is not None else ask.key({})
+    reply = memory.find(key) if memory is not None else None
+    if reply is not None or key in counted:
+        estimate.remembered += 1
+        return reply
+    counted.add(key)
+    estimate.requests += 1
+    estimate.prompt_tokens += tokens_of(ask)
+    estimate.completion_tokens += ask.max_tokens
+    return None

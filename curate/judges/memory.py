@@ -14,25 +14,26 @@ from curate.store.replies import Cost, Replies
 class Memory:
     """Finds the replies that one card's judge gave before."""
 
-    def __init__(self, replies: Replies, *, card: str, model: Model, forgetful: bool = False) -> None:
-        """`card` is the fingerprint; `forgetful` finds nothing from before and remembers all the same, for asking again."""
+    def __init__(self, replies: Replies, *, card: str, model: Model, backend: str = "") -> None:
+        """`card` is the fingerprint; `backend` the software that answers, which is written down with each reply."""
         self._replies = replies
         self._card = card
         self._model = model.as_dict()
-        self._after = replies.last if forgetful else 0
+        self._backend = backend
+        self._before = replies.last
 
     def key(self, ask: Ask) -> bytes:
         """What the reply to an ask is found by."""
         return ask.key(self._model)
 
-    def find(self, key: bytes) -> Reply | None:
-        """The reply under a key, at no cost; None where there is none."""
-        text = self._replies.find(key, after=self._after)
+    def find(self, key: bytes, *, anew: bool = False) -> Reply | None:
+        """The reply under a key, at no cost; None where there is none. `anew` passes over those from before this run."""
+        text = self._replies.find(key, after=self._before if anew else 0)
         return None if text is None else _reply(text)
 
     def add(self, key: bytes, reply: Reply) -> None:
         """Remember a reply."""
-        self._replies.add(key, self._card, _text(reply), Cost(**asdict(reply.usage)))
+        self._replies.add(key, self._card, _text(reply), Cost(**asdict(reply.usage)), self._backend)
 
 
 def _text(reply: Reply) -> str:

@@ -6,8 +6,9 @@ never taken for each other's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from curate.asks import Backend, Model
@@ -18,10 +19,10 @@ from curate.judges.abilities import check_abilities
 from curate.judges.driver import Driver, Outcome, Work
 from curate.judges.estimate import Estimate, estimated
 from curate.judges.memory import Memory
-from curate.judges.showing import Showing
+from curate.judges.showing import Showing, difference
 from curate.raters import Item, Judgement, Place, Settings, failure
-from curate.records import canonical_json
-from curate.rubrics.case import Conversation, NoJudgementError
+from curate.records import Status, canonical_json
+from curate.rubrics.case import Case, Conversation, NoJudgementError
 from curate.rubrics.loading import load_method, rubric_arguments
 from curate.serving import Serving
 from curate.store.replies import Replies
@@ -49,6 +50,7 @@ class RubricRater:
         self._resources = ExitStack()
         self._resources.callback(self._showing.close)
         self._backend: Backend | None = None
+        self._again = settings.again
         self._memory: Memory | None = None
         self.batch_size = settings.batch_size or 8
         self._open(file, settings)
@@ -77,7 +79,8 @@ class RubricRater:
         if self._backend is None:
             yield from estimated(self._conversations(items), self._estimate, self._memory, self.dimensions)
             return
-        for number, outcome in Driver(self._backend, self._memory, self._work).run(self._conversations(items)):
+        driver = Driver(self._backend, self._memory, self._work, again=self._again)
+        for number, outcome in driver.run(self._conversations(items)):
             yield self._judgement(number, outcome)
 
     def told(self) -> dict[str, float]:
@@ -88,9 +91,16 @@ class RubricRater:
         """Give up what is under way; connections and the device go back."""
         self._resources.close()
 
-    def _conversations(self, items: Iterable[Item]) -> Iterator[tuple[int, Conversation]]:
+    def _conversations(self, items: Iterable[Item]) -> Iterator[tuple[int, Callable[[], Conversation]]]:
         for item in items:
-            yield item.number, self._method.converse(self._showing.case(item))
+            case = self._showing.case(item)
+            yield item.number, partial(self._converse, case, difference(item.samples))
+
+    def _converse(self, case: Case, unlike: str | None) -> Conversation:
+        """The conversation about a case; none where two samples do not answer the same request."""
+        if unlike is not None:
+            raise NoJudgementError(Status.NOT_APPLICABLE, f"unlike_requests: the two samples have not the same {unlike}")
+        return (yield from self._method.converse(case))
 
     def _judgement(self, number: int, outcome: Outcome) -> Judgement:
         if isinstance(outcome, NoJudgementError):
@@ -102,6 +112,7 @@ class RubricRater:
         with ExitStack() as stack:
             stack.callback(self._resources.close)
             serving = settings.serving
+            software = ""
             if settings.estimate:
                 model = _named(file.card.args)
             else:
@@ -109,9 +120,10 @@ class RubricRater:
                 self._resources.callback(self._backend.close)
                 model = _named(file.card.args) if serving is not None else self._backend.model
                 self.batch_size = settings.batch_size or self._backend.slots
+                software = self._backend.model.backend
             if settings.replies is not None and (settings.replies.exists() or not settings.estimate):
                 replies = self._resources.enter_context(Replies(settings.replies, read_only=settings.estimate))
-                self._memory = Memory(replies, card=file.card.fingerprint, model=model, forgetful=settings.forget)
+                self._memory = Memory(replies, card=file.card.fingerprint, model=model, backend=software)
             stack.pop_all()
 
     def _served(self, file: CardFile, settings: Settings, serving: Serving) -> Backend:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal
 
@@ -72,6 +72,20 @@ class Showing:
             return (Picture(data=original, mime=mime, width=width, height=height),)
         kind: Literal["png", "jpeg"] = "jpeg" if self._spec.format == "jpeg" else "png"
         return tuple(self._threads.map(lambda frame: encoded(frame, kind, self._spec.quality), frames))
+
+
+def difference(samples: Sequence[Sample]) -> str | None:
+    """In what the requests of two samples differ, in a word; None for those that answer the same one, and for a single sample."""
+    first, *others = samples
+    for other in others:
+        if other.prompt != first.prompt:
+            return "prompt"
+        roles = sorted(first.conditions.keys() | other.conditions.keys())
+        found = ({role: one.conditions[role].digest for role in roles if role in one.conditions} for one in (first, other))
+        ours, theirs = found
+        if ours != theirs:
+            return next(role for role in roles if ours.get(role) != theirs.get(role))
+    return None
 
 
 def _frames(array: Pixels) -> list[Pixels]:

@@ -189,10 +189,13 @@ class _Comparing:
             self._options.max_failures.check(self._failures, self.statuses.total())
 
     def _home(self, samples: Mapping[str, Sample]) -> UnitState:
-        """The unit with which comparisons of some samples are committed: the first that is a shard and lies somewhere."""
+        """The unit with which comparisons of some samples are committed: the first that is a shard and is there.
+
+        A commit says of its unit that it is there, so one that is not must not be taken.
+        """
         for shard in sorted({sample.shard for sample in samples.values()}):
             state = self._store.unit_state(shard)
-            if state is not None and state.signature:
+            if state is not None and state.signature and state.present:
                 return state
         raise CurateError(
             f"the rater '{self._seat.card.name}' looks at two samples again, and {min(samples)} came from a stream, of which no "

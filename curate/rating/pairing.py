@@ -6,7 +6,8 @@ and more of them between samples that are hard to tell apart. Win rates are then
 Bradley-Terry strengths allow for that.
 
 Who meets whom follows from the ids and from the answers of earlier rounds alone. So a run that was killed plays the rounds again
-from what the store holds, and asks what an undisturbed one would have asked.
+from what the store holds, and asks what an undisturbed one would have asked. A group that grew between two runs, by shards that
+were added or came back, plays anew as what it is now: it asks about other pairs, and about more in all, than one run would.
 """
 
 from __future__ import annotations
@@ -190,10 +191,14 @@ def pairing_of(card: Card, store: Store, retry: Collection[Status]) -> Pairing:
 
 
 def _groups(store: Store) -> Iterator[Group]:
-    """The groups of a store that have several samples."""
+    """The groups of a store that have several samples, without those of shards that are not where they were.
+
+    What cannot be looked at now is asked about once it is back, rather than failed for good.
+    """
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(store.view(raters={}).path) as file:
+    gone = [shard for shard, there in store.presence().items() if not there]
+    with pq.ParquetFile(store.view(raters={}, gone=gone).path) as file:
         rows = (row for batch in file.iter_batches(columns=["group", "sample", "digest"]) for row in batch.to_pylist())
         # A view is ordered by group, then by sample.
         for group, own in groupby(rows, key=lambda row: row["group"]):

@@ -22,7 +22,7 @@ from curate.rating.options import RateOptions
 from curate.rating.report import RateReport, UnitCounts
 from curate.rating.sources import ShardUnit, stream_units
 from curate.rating.units import Entry, OpenUnit, UnitSource
-from curate.records import TRANSIENT, Rating, Status
+from curate.records import Rating, Status
 from curate.shards.grouping import Record
 from curate.shards.layouts import Layout, guess_layout, known_layouts, load_layout
 from curate.shards.sources import expand, is_local, local_path
@@ -290,7 +290,7 @@ def _remembering(options: RateOptions, store: Store, shared: Shared) -> RateOpti
     settings = replace(
         options.settings,
         replies=options.settings.replies or store.path / REPLIES,
-        forget=bool(options.retry - TRANSIENT),
+        again=options.retry,
         shared=shared,
     )
     return replace(options, settings=settings)

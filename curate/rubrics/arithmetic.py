@@ -68,8 +68,8 @@ class Expression:
         self._text = text.strip()
         self._known = known
         self._values = values
-        self.calls: set[str] = set()
-        """Whose outputs it takes."""
+        self.outputs: set[tuple[str, str]] = set()
+        """What it takes: a call, and one of its outputs."""
         self.uses: set[str] = set()
         """The bare names in it."""
         if len(text) > LONGEST:
@@ -91,6 +91,11 @@ class Expression:
         if not math.isfinite(value):
             raise NoJudgementError(Status.NAN, f"arithmetic: {self._text} is {value}")
         return value
+
+    @property
+    def calls(self) -> frozenset[str]:
+        """Whose outputs it takes."""
+        return frozenset(call for call, _ in self.outputs)
 
     def _source(self, node: ast.expr) -> str:
         return (ast.get_source_segment(self._text, node) or self._text)[:40]
@@ -159,7 +164,7 @@ class Expression:
             raise self._wrong(f"the call '{call}' gives no '{output}'. {nearest(output, outputs)}".rstrip())
         if outputs[output] < 0:
             raise self._wrong(f"{call}.{output} is a text")
-        self.calls.add(call)
+        self.outputs.add((call, output))
         return outputs[output]
 
     def _number(self, node: ast.expr, given: Given, values: Mapping[str, float]) -> float:

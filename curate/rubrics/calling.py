@@ -11,8 +11,11 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from curate.asks import Answer, Ask, Reply
+from curate.cards import CardFile
+from curate.errors import CardError
 from curate.records import Status, canonical_json
 from curate.rubrics.case import Case, NoJudgementError, needed
+from curate.rubrics.distributions import MASS
 from curate.rubrics.messages import Messages, Names, Shown
 from curate.rubrics.readers import Reader, reader_of
 from curate.rubrics.replies.base import Outputs, Unreadable, sound
@@ -143,11 +146,30 @@ def seed_of(*parts: str | int) -> int:
     return int.from_bytes(digest[:4], "little") >> 1
 
 
+def check_judges_samples(file: CardFile) -> None:
+    """Raises `CardError` for a card of pairs: a method that shows one order would take a liking for a place for a verdict."""
+    if file.card.judges != "samples":
+        method = file.card.args["rubric"]
+        raise CardError(
+            f"{file.where}, field 'args.rubric': '{method}' judges samples, one by one; pairs are for 'pairwise' and 'frames'"
+        )
+
+
+def mass_of(heard: Iterable[Heard]) -> dict[str, float]:
+    """`p_mass` of the replies in which the judge was least about to say one of the labels; nothing where none were read."""
+    masses = [mass for one in heard if isinstance(mass := one.outputs.get(MASS), float)]
+    return {MASS: round(min(masses), 4)} if masses else {}
+
+
 def rationale_of(texts: Mapping[str, str]) -> str | None:
     """What is kept of several texts: the one there is, or all as JSON by name; cut to `MOST_RATIONALE` characters."""
     if not texts:
         return None
-    said = next(iter(texts.values())) if len(texts) == 1 else canonical_json(dict(texts))
+    return shortened(next(iter(texts.values())) if len(texts) == 1 else canonical_json(dict(texts)))
+
+
+def shortened(said: str) -> str:
+    """A rationale as it is stored: whole characters, at most `MOST_RATIONALE` of them."""
     said = sound(said)
     return said if len(said) <= MOST_RATIONALE else f"{said[: MOST_RATIONALE - 1]}…"
 

@@ -27,6 +27,12 @@ from curate.rubrics.replies.base import Unreadable
 MOST_CHANGE = 0.05
 """Of the span of the labels' values: what unknown spellings may be able to change."""
 
+MASS = "p_mass"
+"""The output that says how probable all labels are together."""
+
+OVER_ALL = (MASS, "full")
+"""Outputs that are shares of the whole vocabulary, so that those of two labels do not sum to 1."""
+
 _ROUNDING = 1e-2
 """By how much probabilities may sum to more than 1: servers round, and bfloat16 has three digits."""
 
@@ -38,7 +44,7 @@ def asked_labels(labels: Labels) -> tuple[Label, ...]:
 
 def label_outputs(labels: Labels) -> tuple[str, ...]:
     """Names of what `read_distribution` gives."""
-    return ("value", "p_mass", "full", *(f"p_{label.name}" for label in labels.labels))
+    return ("value", *OVER_ALL, *(f"p_{label.name}" for label in labels.labels))
 
 
 def read_distribution(distribution: Distribution | None, labels: Labels) -> dict[str, float]:
@@ -62,7 +68,7 @@ def read_distribution(distribution: Distribution | None, labels: Labels) -> dict
         _check_what_is_unknown(distribution, labels, logs, masses, mass)
     value = _value(labels, weights, sums)
     named = {f"p_{label.name}": weight for label, weight in zip(labels.labels, weights, strict=True)}
-    return {"value": value, "p_mass": mass, "full": _dot(values, masses), **named}
+    return {"value": value, MASS: mass, "full": _dot(values, masses), **named}
 
 
 def _checked(distribution: Distribution, labels: Labels) -> dict[str, dict[str, float]]:

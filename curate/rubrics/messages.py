@@ -23,7 +23,7 @@ from functools import lru_cache
 
 from curate.asks import Picture, Turn
 from curate.cards import Card
-from curate.control_tokens import neutralised
+from curate.control_tokens import broken, neutralised
 from curate.errors import CardError, nearest
 from curate.records import Status, canonical_json
 from curate.rubrics.case import Candidate, Case, NoJudgementError
@@ -212,7 +212,7 @@ class _Filling:
         text = self._text(name)
         plain, talks = _looked_at(text)
         if self._marks is not None:
-            plain = self._marks.sub(r"< \1", plain)
+            plain = broken(plain, self._marks)
         called = _called(name)
         if plain != text:
             self.notes[f"control tokens in {called} were taken as plain text"] = None
@@ -243,9 +243,12 @@ class _Filling:
 
 
 def _marks(texts: Iterable[str]) -> re.Pattern[str] | None:
-    """Finds in data the marks of blocks that a card's own texts use, `<caption>` and `</caption>`: data cannot end its block."""
+    """Finds in data the marks of blocks that a card's own texts use, `<caption>` and `</caption>`: data cannot end its block.
+
+    They are told by how they begin, so that `</caption/>`, `</caption x>` and one that is never closed are marks too.
+    """
     names = sorted({name for text in texts for name in _BLOCK_END.findall(text)})
-    return re.compile(rf"<(\s*/?\s*(?:{'|'.join(map(re.escape, names))})\s*>)", re.IGNORECASE) if names else None
+    return re.compile(rf"<(?:/\s*)?(?:{'|'.join(map(re.escape, names))})(?![\w-])", re.IGNORECASE) if names else None
 
 
 @lru_cache(maxsize=256)

@@ -65,10 +65,14 @@ class Values:
                 found[name] = why
         return found
 
+    def outputs_of(self, name: str) -> frozenset[tuple[str, str]]:
+        """What a value itself takes: calls, and which of their outputs."""
+        return frozenset(self._expressions[name].outputs)
+
     def calls_behind(self, name: str) -> frozenset[str]:
         """The calls whose numbers are in a value, also through other values."""
         expression = self._expressions[name]
-        return frozenset(expression.calls).union(*(self.calls_behind(used) for used in expression.uses))
+        return expression.calls.union(*(self.calls_behind(used) for used in expression.uses))
 
     def _of_one(self, read: Read) -> dict[str, float | NoJudgementError]:
         """The values of one pass."""

@@ -3,37 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from curate.records import View
+from curate.store.compared import judges_pairs
+from curate.store.ids import pack
+from curate.store.known import Known
+from curate.store.unit import StoredCard
 
 if TYPE_CHECKING:
     from curate.store.store import Store
+
+_PIECE = 1 << 16
+"""Comparisons at a time."""
 
 
 def rated_only_before(store: Store, view: View, names: Collection[str]) -> dict[str, int]:
     """How many samples of a view an older card judged and the latest did not, by the name that both have.
 
-    Of `names`, those that stand for their latest card in the view and have such samples. Costs nothing where each name has
-    one card.
+    Of `names`, those that stand for their latest card in the view and have such samples. A card that judges pairs has judged
+    the samples of each pair it compared. Costs nothing where each name has one card.
     """
     counts = {name: _count(store, view, name) for name in sorted(names)}
     return {name: count for name, count in counts.items() if count}
 
 
 def _count(store: Store, view: View, name: str) -> int:
-    cards = [card.fingerprint for card in store.cards() if card.name == name]
-    if len(cards) < 2 or view.raters[name].card != cards[-1]:
+    cards = [card for card in store.cards() if card.name == name]
+    if len(cards) < 2 or view.raters[name].card != cards[-1].fingerprint:
         return 0
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    older = [store.known(card) for card in cards[:-1]]
-    status, count = f"{name}.status", 0
+    *older, latest = (_judged(store, card) for card in cards)
+    count = 0
     with pq.ParquetFile(view.path) as file:
-        for batch in file.iter_batches(columns=["sample", status]):
-            ids = batch.filter(pc.is_null(batch.column(status))).column("sample").to_pylist()
-            count += int(np.any([known.has(ids) for known in older], axis=0).sum())
+        for batch in file.iter_batches(columns=["sample"]):
+            ids = batch.column("sample").to_pylist()
+            count += int((np.any([known.has(ids) for known in older], axis=0) & ~latest.has(ids)).sum())
     return count
+
+
+def _judged(store: Store, card: StoredCard) -> Known:
+    """The samples that a card has rated, or has compared with another."""
+    if not judges_pairs(card):
+        return store.known(card.fingerprint)
+    known = Known()
+    rows = iter(store.comparisons([card.fingerprint]))
+    while some := list(islice(rows, _PIECE)):
+        ids = pack([one for row in some for one in (row.first, row.second)])
+        known.add(ids, np.zeros(len(ids), dtype=np.uint8))
+    return known

@@ -132,8 +132,9 @@ def _standings(answers: pa.RecordBatch, columns: RaterColumns, asked: Sequence[s
     for place, name in enumerate(asked):
         mine = dimension == place
         rates = win_rates(first[mine], second[mine], value[mine], len(samples))
-        made[f"{name}{STRENGTH}"] = bradley_terry(first[mine], second[mine], value[mine], len(samples), groups=groups)
         made[name] = rates
+        if (strength := f"{name}{STRENGTH}") not in asked:
+            made[strength] = bradley_terry(first[mine], second[mine], value[mine], len(samples), groups=groups)
         failed = np.isnan(rates)
         worst[failed] = np.maximum(worst, _worst(first[mine], second[mine], status[mine], len(samples)))[failed]
         worst[~failed] = np.maximum(worst[~failed], CODES[Status.OK])

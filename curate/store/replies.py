@@ -1,7 +1,8 @@
 """What judges replied, kept word for word beside the tables of a store: nothing is asked twice, whatever ends a run.
 
 An SQLite file to which rows are only added. A reply is found again by a key that covers all that decides it; of several under
-one key the newest stands. A row is on the disk's way as soon as it is added, so a killed run loses no reply.
+one key the newest stands. A row is on its way to the disk as soon as it is added: a killed run loses what was in flight, and no
+more.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
     key BLOB NOT NULL,
     card TEXT NOT NULL,
+    backend TEXT NOT NULL,
     answered REAL NOT NULL,
     prompt_tokens INTEGER NOT NULL,
     cached_tokens INTEGER NOT NULL,
@@ -60,6 +62,8 @@ class CostOfCard:
     requests: int
     mean_seconds: float
     """From the first try to the reply."""
+    backends: str
+    """The software that answered, with its version; several with commas between."""
 
 
 class Replies:
@@ -101,11 +105,12 @@ class Replies:
         row = self._row(sql, key, after)
         return None if row is None else str(row[0])
 
-    def add(self, key: bytes, card: str, reply: str, cost: Cost) -> None:
-        """Keep a reply for a card (its fingerprint)."""
+    def add(self, key: bytes, card: str, reply: str, cost: Cost, backend: str = "") -> None:
+        """Keep a reply for a card (its fingerprint); `backend` is the software that gave it."""
         row = (
             key,
             card,
+            backend,
             time.time(),
             cost.prompt_tokens,
             cost.cached_tokens,
@@ -115,7 +120,7 @@ class Replies:
             reply,
         )
         try:
-            self._connection.execute("INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._connection.execute("INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.Error as problem:
             raise self._unusable(problem) from problem
 
@@ -151,8 +156,8 @@ def costs(folder: Path) -> Mapping[str, CostOfCard]:
     if not path.exists():
         return {}
     sql = (
-        "SELECT card, count(*), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(requests), avg(seconds) "
-        "FROM replies GROUP BY card"
+        "SELECT card, count(*), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(requests), avg(seconds), "
+        "group_concat(DISTINCT backend) FROM replies GROUP BY card"
     )
     try:
         with closing(_reading(path)) as connection:
@@ -167,6 +172,7 @@ def costs(folder: Path) -> Mapping[str, CostOfCard]:
             completion_tokens=completion,
             requests=requests,
             mean_seconds=seconds,
+            backends=backends,
         )
-        for card, count, prompt, cached, completion, requests, seconds in rows
+        for card, count, prompt, cached, completion, requests, seconds, backends in rows
     }

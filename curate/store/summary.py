@@ -9,13 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.store.compared import judges_pairs
 from curate.store.feeds import UUID, Places, card_batches, card_schema
 from curate.store.health import Deviation, Moments, count_reasons, declared_range, deviation, reasons_of, span_of, warning
-from curate.store.judgements import LiveRows
+from curate.store.ids import Ids, find, order, unpack_bytes
+from curate.store.judgements import LiveRows, id_bytes
 from curate.store.known import STATUSES
 from curate.store.manifest import Snapshot
 from curate.store.replies import CostOfCard, costs
@@ -69,7 +71,9 @@ class ComparisonSummary:
     card: str
     dimension: str
     statuses: Mapping[str, int]
-    """Compared pairs by status."""
+    """Compared pairs by status, of samples that a unit holds both."""
+    orphans: int
+    """Compared pairs with a sample that no unit holds any more, counted here alone; they are found again if it comes back."""
     ties: int
     """Those with the value 0.5."""
     both_orders: int
@@ -136,6 +140,7 @@ def summarise(folder: Path, cache: Path, snapshot: Snapshot, *, memory: str, thr
             )
         )
         raters = tuple(_rater(workspace, folder, snapshot, card) for card in snapshot.cards if not judges_pairs(card))
+        comparisons = tuple(_comparisons(workspace, folder, snapshot))
     return Summary(
         path=str(folder),
         bytes=sum(file.bytes for file in snapshot.files),
@@ -149,7 +154,7 @@ def summarise(folder: Path, cache: Path, snapshot: Snapshot, *, memory: str, thr
         media_bytes=media_bytes,
         rejects=_rejects(folder, snapshot),
         raters=raters,
-        comparisons=tuple(_comparisons(folder, snapshot)),
+        comparisons=comparisons,
         costs=tuple(_costs(folder, snapshot)),
     )
 
@@ -224,6 +229,7 @@ class _Compared:
     """What is counted of the comparisons of one card on one dimension."""
 
     statuses: Counter[str] = field(default_factory=Counter)
+    orphans: int = 0
     ties: int = 0
     both_orders: int = 0
     disagreeing: int = 0
@@ -233,7 +239,12 @@ class _Compared:
     reasons: Counter[str] = field(default_factory=Counter)
     moments: Moments = field(default_factory=Moments)
 
-    def add(self, batch: pa.RecordBatch) -> None:
+    def add(self, batch: pa.RecordBatch, samples: Ids) -> None:
+        """Count some rows; `samples` are those that a unit holds, in order."""
+        sides = (unpack_bytes(id_bytes(batch.column(name))) for name in ("first", "second"))
+        held = np.all([find(samples, side) >= 0 for side in sides], axis=0)
+        self.orphans += int((~held).sum())
+        batch = batch.filter(pa.array(held))
         agree, bias = batch.column("orders_agree"), batch.column("position_bias")
         self.statuses.update(batch.column("status").to_pylist())
         self.ties += pc.equal(batch.column("value"), 0.5).true_count
@@ -250,6 +261,7 @@ class _Compared:
             card=card.fingerprint,
             dimension=dimension,
             statuses=dict(sorted(self.statuses.items())),
+            orphans=self.orphans,
             ties=self.ties,
             both_orders=self.both_orders,
             disagreeing=self.disagreeing,
@@ -260,13 +272,17 @@ class _Compared:
         )
 
 
-def _comparisons(folder: Path, snapshot: Snapshot) -> Iterator[ComparisonSummary]:
+def _comparisons(workspace: Workspace, folder: Path, snapshot: Snapshot) -> Iterator[ComparisonSummary]:
+    batches = workspace.stream("SELECT sample FROM samples")
+    samples = np.concatenate([np.empty((0, 2), np.uint64), *(unpack_bytes(id_bytes(one.column(0).storage)) for one in batches)])
+    samples = samples[order(samples)]
     for card in snapshot.cards:
         live = LiveRows(folder, "comparisons", snapshot.parts_of("comparisons", card.fingerprint))
         found: dict[str, _Compared] = {}
         for batch in live.every(["dimension", "value", "orders_agree", "position_bias", "status", "detail"]):
             for dimension in batch.column("dimension").unique().to_pylist():
-                found.setdefault(dimension, _Compared()).add(batch.filter(pc.equal(batch.column("dimension"), dimension)))
+                mine = batch.filter(pc.equal(batch.column("dimension"), dimension))
+                found.setdefault(dimension, _Compared()).add(mine, samples)
         yield from (compared.summary(card, dimension) for dimension, compared in sorted(found.items()))
 
 

@@ -390,3 +390,15 @@ def test_a_reader_that_goes_away_is_no_bug(tmp_path: Path) -> None:
     command = f"{shlex.quote(sys.executable)} -m curate raters --json | head -c 10"
     piped = subprocess.run(command, shell=True, capture_output=True, text=True, check=False, cwd=tmp_path)  # noqa: S602
     assert "Traceback" not in piped.stderr
+
+
+def test_a_selection_from_shards_that_are_not_whole_says_so_in_its_exit_code(
+    curate: Curate, shards: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cut.tar").write_bytes((shards / "b.tar").read_bytes()[:20_000])
+    told = ("--rater", "signal", "--store", "s", "--where", "signal > 0")
+    assert curate("filter", shards / "a.tar", *told, "--out", "whole").exit_code == 0
+    result = curate("filter", shards / "a.tar", "cut.tar", *told, "--out", "kept")
+    assert result.exit_code == 1
+    assert "cut short" in result.stderr
+    assert (tmp_path / "kept" / "curate.json").exists()

@@ -175,6 +175,29 @@ def test_a_key_that_a_model_repeats_goes_no_further() -> None:
     assert reply.text == "you sent [redacted]"
 
 
+INVISIBLE = "\u200b"
+
+
+@pytest.mark.parametrize("before", [0, 265, 275, 290, 298, 70_000])
+@pytest.mark.parametrize("between", ["", INVISIBLE, " \n ", "<b></b>"])
+def test_a_key_goes_before_anything_is_cut(before: int, between: str) -> None:
+    """However the server quotes it, and wherever the message ends, no half of it is left."""
+    said = "x" * min(before, 299) + " " * max(1, before - 299) + KEY[:12] + between + KEY[12:]
+    bodies = [
+        (400, json.dumps({"error": {"message": said}}).encode()),
+        (500, f"<html>{said}</html>".encode()),
+        (200, said.encode()),
+        (200, json.dumps({**document(), "model": said}).encode()),
+        (200, json.dumps({**document(), "error": {"message": said}}).encode()),
+        (200, json.dumps(document(logprobs=logprobs({"token": "Yes", "logprob": said}))).encode()),
+    ]
+    for status, body in bodies:
+        outcome = read(body, labelled(1), status)
+        assert isinstance(outcome, Trouble | Again)
+        assert KEY[:10] not in outcome.detail
+        assert KEY[12:] not in outcome.detail
+
+
 def distribution(body: dict[str, Any], token_ids: dict[str, int] | None = None) -> Any:
     reply = read(document(logprobs=body), labelled(1), token_ids=token_ids)
     assert isinstance(reply, Reply), reply

@@ -14,6 +14,7 @@ from curate.client.breaker import Breaking
 from curate.client.probe import only_model
 from curate.client.retries import Retrying
 from curate.client.session import Patience
+from curate.client.swatches import swatch
 from curate.errors import BudgetSpent, ServerError
 from curate.records import Status
 from curate.serving import Serving
@@ -28,6 +29,7 @@ from curate.testing.server import (
     distribution,
     hash_oracle,
     listed,
+    replies,
     spread,
 )
 from tests.client.asking import QUICK, answered, collected, labelled, written
@@ -291,6 +293,27 @@ def test_tokens_never_exceed_their_limit(limit: int) -> None:
         assert pending
         assert {answer.status for answer in pending} == {Status.PENDING}
         assert len(server.chats) == len(answers) - len(pending) + EXAMINING
+
+
+def tiled(request: Request) -> int:
+    """What a model counts that cuts large pictures into a dozen tiles."""
+    return 50 + sum(3072 if one.width > 64 else 64 for one in request.pictures)
+
+
+def test_models_that_see_many_tokens_in_a_picture_stay_within_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve tiles where the estimate has one: what the server counts, of all it was asked, is within the limit."""
+    monkeypatch.setattr(replies, "_prompt_tokens", tiled)
+    limit = 20_000
+    asks = [
+        Ask(turns=(Turn(role="user", parts=(swatch((number, 0, 0), 448), f"Mark {number}.")),), max_tokens=4)
+        for number in range(40)
+    ]
+    with ScriptedServer(behaviour=Behaviour(latency=0.02)) as server:
+        backend = ServerBackend(Serving(url=server.url, most_tokens=limit), patience=QUICK)
+        answers = answered(backend, asks)
+        backend.close()
+    used = sum(answer.usage.prompt_tokens + answer.usage.completion_tokens for answer in answers)
+    assert 0.5 * limit < used <= limit
 
 
 def test_a_budget_too_small_to_begin_with() -> None:

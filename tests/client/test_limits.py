@@ -11,11 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.asks import Usage
+from curate.asks import Ask, Reply, Trouble, Turn, Usage
+from curate.client.answers import Again, Outcome
 from curate.client.breaker import Breaker, Breaking
 from curate.client.budget import Budget
 from curate.client.pace import FIRST, Pace
 from curate.client.retries import RetryBudget, Retrying, asked_wait
+from curate.client.swatches import swatch
+from curate.records import Status
 from tests.client.asking import labelled, written
 
 # Retries
@@ -237,6 +240,53 @@ def test_estimates_learn_from_what_servers_count() -> None:
     budget.learn(labelled(1), Usage(prompt_tokens=1))
     assert budget.needs(labelled(2)) >= 3 * (before - 1), "and stay on the safe side"
     assert Budget(None, None).needs(written(1)) == 0, "where nobody counts"
+
+
+def showing(side: int) -> Ask:
+    return Ask(turns=(Turn(role="user", parts=(swatch((0, 0, 0), side), "What is it?")),), max_tokens=4)
+
+
+def test_pictures_larger_than_any_before_are_asked_about_alone() -> None:
+    budget = Budget(None, 100_000)
+    assert budget.knows(showing(64)), "servers are examined with such"
+    large = showing(448)
+    assert not budget.knows(large)
+    reserved = budget.needs(large)
+    assert reserved > 16 * 256
+    assert budget.reserve(reserved, alone=True) == "granted"
+    assert budget.reserve(reserved, alone=True) == "wait"
+    budget.settle(reserved, 3100)
+    budget.learn(large, Usage(prompt_tokens=3100))
+    assert budget.knows(showing(560))
+    assert 3100 < budget.needs(large) < 1.2 * 3100, "the highest count, and a margin"
+    assert not budget.knows(showing(1024))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "used"),
+    [
+        (Reply(text="", finish="stop", usage=Usage(prompt_tokens=30, completion_tokens=4)), 34),
+        (Reply(text="", finish="stop"), 50),
+        (Trouble(status=Status.API_ERROR, detail="http_400: no"), 0),
+        (Again(reason="connect", detail=""), 0),
+        (Again(reason="http_503", detail=""), 0),
+        (Again(reason="timeout", detail=""), 50),
+        (Again(reason="no_logprobs", detail=""), 50),
+        (None, 50),
+    ],
+)
+def test_what_is_paid_for(outcome: Outcome | None, used: int) -> None:
+    """All that was reserved, where nobody knows better."""
+    budget = Budget(None, 100)
+    budget.reserve(50)
+    budget.end(written(1), 50, outcome)
+    assert budget.tokens == used
+
+
+def test_a_server_that_does_not_count_is_not_asked_one_by_one_for_ever() -> None:
+    budget = Budget(None, 100_000)
+    budget.learn(showing(448), Usage())
+    assert budget.knows(showing(448))
 
 
 @given(

@@ -13,12 +13,13 @@ from curate.asks import Ask, Label, Reply, Trouble, Turn
 from curate.client.backend import ServerBackend
 from curate.client.canary import COLOURS, mixed_up
 from curate.client.capabilities import Capabilities
+from curate.client.retries import Retrying
 from curate.client.session import Patience
 from curate.client.swatches import swatch
-from curate.errors import ServerError
+from curate.errors import BudgetSpent, ServerError
 from curate.records import Status
 from curate.serving import Serving
-from curate.testing.server import RETRIED, Behaviour, Fault, Plan, Request, Scripted, ScriptedServer, hash_oracle, spread
+from curate.testing.server import RETRIED, Behaviour, Fault, Plan, Refused, Request, Scripted, ScriptedServer, hash_oracle, spread
 from tests.client.asking import QUICK, answered, labelled, written
 
 ALL = Capabilities(
@@ -191,10 +192,39 @@ def test_one_that_begins_to_mix_them_up_later_ends_the_run() -> None:
         backend.close()
 
 
-def test_a_model_that_sees_no_colours_is_not_accused() -> None:
-    for text in ("a picture", "red"):
-        with ScriptedServer(lambda request, text=text: Scripted(text=text)) as server:
-            ServerBackend(Serving(url=server.url, canary=True), patience=QUICK).close()
+def test_a_model_that_names_no_colours_is_not_accused_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with ScriptedServer(lambda request: Scripted(text="a picture")) as server:
+        ServerBackend(Serving(url=server.url, canary=True), patience=QUICK).close()
+    assert "names 0 of 8 colours, so the test whether it mixes up pictures tells little" in caplog.text
+
+
+def test_a_cache_that_knows_only_the_words_is_found_out() -> None:
+    """Whichever picture comes first, its answer is given for all others with the same question."""
+    known: dict[tuple[str, ...], Scripted] = {}
+    with (
+        ScriptedServer(lambda request: known.setdefault(tuple(request.texts), sees(request))) as server,
+        pytest.raises(ServerError, match="calls 8 pictures of 8 colours red, asked about one by one"),
+    ):
+        ServerBackend(Serving(url=server.url, canary=True), patience=QUICK)
+
+
+def test_what_cannot_be_tested_is_an_error() -> None:
+    with ScriptedServer(sees) as server, pytest.raises(BudgetSpent, match="too low to test whether"):
+        ServerBackend(Serving(url=server.url, canary=True, most_requests=8), patience=QUICK)
+
+    def fails(request: Request) -> Scripted:
+        if any("colour is this picture" in text for text in request.texts):
+            raise Refused(500, "out of memory")
+        return sees(request)
+
+    quick = Patience(retrying=Retrying(tries=2, first_seconds=0.01), breaking=QUICK.breaking)
+    with ScriptedServer(fails) as server, pytest.raises(ServerError, match="fails at a plain picture .*out of memory"):
+        ServerBackend(Serving(url=server.url, canary=True), patience=quick)
+
+
+def test_a_server_without_pictures_has_none_to_mix_up() -> None:
+    with ScriptedServer(behaviour=Behaviour(most_pictures=0)) as server:
+        ServerBackend(Serving(url=server.url, canary=True), patience=QUICK).close()
 
 
 ALONE = {name: name for name in COLOURS}

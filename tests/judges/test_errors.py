@@ -11,7 +11,7 @@ import pytest
 from typer.testing import Result
 
 from curate import api
-from curate.testing.server import Behaviour, ScriptedServer
+from curate.testing.server import Behaviour, Scripted, ScriptedServer, hash_oracle
 from tests.cli.conftest import Curate
 from tests.judges.numbered import EXAMINING, pairs_card, quick, text_card, write_groups, write_numbered
 
@@ -159,13 +159,26 @@ def test_the_key_itself_in_place_of_its_name(curate: Curate, shards: str, key: s
         assert "--key-from '[redacted]'" in log
 
 
+def test_a_cache_that_knows_only_the_words(curate: Curate, shards: str) -> None:
+    """Tested without being asked to, and not where that is not wanted."""
+    known: dict[tuple[str, ...], Scripted] = {}
+    with ScriptedServer(lambda request: known.setdefault(tuple(request.texts), hash_oracle(request))) as server:
+        arguments = ("--rater", "vqa-yes", "--server", server.url)
+        refused(
+            curate, shards, *arguments, pattern=rf"{server.url} calls 8 pictures of 8 colours \w+, asked about one by one: .*"
+        )
+        result = curate("rate", shards, "--workers", "0", "--store", "store", *arguments, "--no-canary")
+        assert result.exit_code == 0, result.output
+
+
 def test_a_key_that_is_refused_in_the_middle(curate: Curate, tmp_path: Path) -> None:
     """What was answered before is kept, and the same command goes on."""
     many = write_numbered(tmp_path / "many", 60)
     with ScriptedServer(behaviour=Behaviour(refuses_key_after=30)) as server:
         result = curate(
-            "rate", many, "--workers", "0", "--store", "store", "--rater", "vqa-yes", "--server", server.url, "--quiet"
-        )
+            "rate", many, "--workers", "0", "--store", "store", "--rater", "vqa-yes", "--server", server.url, "--quiet",
+            "--no-canary",
+        )  # fmt: skip
         assert_one_sentence(result, rf"{server.url} refuses the key.*")
         server.behaviour = Behaviour()
         answered = server.completed.total() - EXAMINING
@@ -175,7 +188,7 @@ def test_a_key_that_is_refused_in_the_middle(curate: Curate, tmp_path: Path) -> 
 
 
 def test_options_that_make_no_sense_without_a_server(curate: Curate, shards: str) -> None:
-    for option in (("--budget", "5"), ("--budget-tokens", "5"), ("--key-from", "KEY"), ("--canary",)):
+    for option in (("--budget", "5"), ("--budget-tokens", "5"), ("--key-from", "KEY")):
         pattern = rf"{option[0]} is about a server; say which with --server URL"
         refused(curate, shards, "--rater", "vqa-yes", *option, pattern=pattern)
     with ScriptedServer() as server:
@@ -222,7 +235,7 @@ NOTHING = {"cases": 0, "requests": 0, "known already": 0, "prompt tokens": 0, "r
 def test_a_dry_run_counts_only_what_is_missing(curate: Curate, shards: str, tmp_path: Path) -> None:
     with ScriptedServer() as server:
         run = ("rate", shards, "--workers", "0", "--store", "store", "--rater", "vqa-yes", "--server", server.url, "--json")
-        curate(*run, "--budget", str(EXAMINING + 5))
+        curate(*run, "--budget", str(EXAMINING + 5), "--no-canary")
         before = contents(Path("store"))
         told = json.loads(curate(*run, "--dry-run").stdout)["told"]["vqa-yes"]
         assert contents(Path("store")) == before

@@ -232,6 +232,30 @@ def test_a_tournament_waits_for_answers_that_come_later(
     assert compared(tmp_path).drop_columns(["card"]).equals(compared(tmp_path, "expected").drop_columns(["card"]))
 
 
+@pytest.mark.parametrize("way", ["tournament", "all"])
+def test_samples_of_a_shard_that_is_away_are_asked_about_when_it_is_back(
+    shards: list[str], tmp_path: Path, judge: Callable[..., str], rate: Rate, way: str
+) -> None:
+    card = Path(judge())
+    card.write_text(card.read_text().replace('"tournament"', f'"{way}"'))
+    rate(shards, ["signal"])
+    with Store.open(tmp_path / "store") as store:
+        place_of = {row.sample.id: row.sample.shard for row in store.samples()}
+    gone, left = map(Path, shards)
+    gone.rename(tmp_path / "away.tar")
+    assert set(rate([str(left)], ["signal", str(card)]).compared["judge"]) == {"ok"}
+    first = pairs_of(compared(tmp_path))
+    assert {place_of[one] for pair in first for one in pair} == {str(left)}
+    with Store.open(tmp_path / "store") as store:
+        assert store.presence() == {str(gone): False, str(left): True}, "a commit brings no shard back"
+    (tmp_path / "away.tar").rename(gone)
+    assert set(rate(shards, ["signal", str(card)]).compared["judge"]) == {"ok"}
+    both = pairs_of(compared(tmp_path))
+    assert set(first) < set(both)
+    assert {place_of[one] for pair in both for one in pair} == set(shards)
+    assert way == "tournament" or len(both) == 36 + 10 + 1
+
+
 def test_what_was_compared_before_is_not_asked_again(
     shards: list[str], tmp_path: Path, judge: Callable[..., str], rate: Rate
 ) -> None:

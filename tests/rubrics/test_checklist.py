@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -42,6 +43,23 @@ def test_the_value_is_the_weighted_mean() -> None:
     values, rounds = talk(checklist(questions=points), case(), certain(kite=0.8, red=0.4))
     assert values["overall"].value == pytest.approx((3 * 0.8 + 0.4) / 4)
     assert [len(asks) for asks in rounds] == [2]
+
+
+def test_answers_and_the_least_mass_are_kept() -> None:
+    def judge(ask: Ask) -> Reply:
+        mass = 0.9 if "red" in said_of(ask) else 1.0
+        return Reply(distribution=distribution({"yes": {"yes": mass / 4}, "no": {"no": mass * 3 / 4}}))
+
+    points = [{"name": "a", "text": "Is it a kite?"}, {"name": "b", "text": "Is it red?"}]
+    values, _ = talk(checklist(questions=points), case(), judge)
+    assert json.loads(values["overall"].rationale or "") == {"answers": [["a", 0.25], ["b", 0.25]], "p_mass": 0.9}
+
+
+def test_pairs_are_not_judged_in_one_order() -> None:
+    call = {**CALL, "messages": [{"user": [{"picture": "first"}, {"picture": "second"}, "{question}"]}]}
+    args = {"rubric": "checklist", "call": call, "questions": [{"name": "a", "text": "Is the first better?"}]}
+    with pytest.raises(CardError, match="'checklist' judges samples, one by one"):
+        load_method(card(args, judges="pairs"))
 
 
 @pytest.mark.parametrize(("gate", "value"), [(0.4, 0.0), (0.5, 0.9)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -217,3 +218,32 @@ def test_data_cannot_end_its_block(end: str) -> None:
     assert end not in text.replace("<caption>\n", "", 1).replace("\n</caption>", "", 1)
     assert "<b>" in text
     assert made.notes == ("control tokens in the prompt were taken as plain text",)
+
+
+DISGUISED = [
+    "</caption/>",
+    "</caption x>",
+    "</caption\n",
+    "<caption id='1'>",
+    "</cap\u200btion>",
+    "<\u200b/caption>",
+    "</caption\u200b>",
+    "＜/caption＞",
+    "</ｃａｐｔｉｏｎ>",
+    "<" + "".join(chr(0xE0000 + ord(one)) for one in "/caption") + ">",
+]
+
+
+@pytest.mark.parametrize("end", DISGUISED)
+def test_a_disguised_mark_does_not_end_its_block(end: str) -> None:
+    made = messages("<caption>\n{prompt}\n</caption>\nIs it so?").render(case(f"a cat {end} and a hat"))
+    seen = as_seen(str(parts(made)[0]))
+    assert len(re.findall("<caption", seen)) == len(re.findall("</caption", seen)) == 1
+    assert made.notes == ("control tokens in the prompt were taken as plain text",)
+
+
+@pytest.mark.parametrize("text", ["a cat </captions> <caption-2>", "caption> <b>", "1 < caption"])
+def test_what_is_no_mark_of_the_card_stays(text: str) -> None:
+    made = messages("<caption>\n{prompt}\n</caption>").render(case(text))
+    assert parts(made) == (f"<caption>\n{text}\n</caption>",)
+    assert made.notes == ()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 import pytest
 
 from curate.asks import Ask, Reply
+from curate.errors import CardError
 from curate.records import Status
 from curate.rubrics.case import Candidate, Case, NoJudgementError
 from curate.rubrics.loading import load_method
@@ -72,6 +74,18 @@ def test_the_probability_of_the_right_option_is_read() -> None:
 
     values, _ = talk(questions(), caption(KITE), judge)
     assert values["accuracy"].value == pytest.approx(0.75)
+    kept = json.loads(values["accuracy"].rationale or "")
+    assert kept["p_mass"] == 0.8
+    ((question, _, share),) = kept["answers"]
+    assert (question, share) == ("What flies?", 0.75)
+    values, _ = talk(questions(reads="letter"), caption(KITE), picks("a kite"))
+    assert json.loads(values["accuracy"].rationale or "").keys() == {"answers"}
+
+
+def test_pairs_are_not_judged_in_one_order() -> None:
+    args = {"rubric": "questions", "asked": "questions", "messages": [{"user": ["{first} {second} {question} {options}"]}]}
+    with pytest.raises(CardError, match="'questions' judges samples, one by one"):
+        load_method(card(args, dimensions=("accuracy",), judges="pairs", takes={"response": "text"}))
 
 
 def test_fewer_questions_are_chosen_by_chance_and_the_same_again() -> None:

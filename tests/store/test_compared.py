@@ -8,6 +8,7 @@ import math
 import random
 import sqlite3
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 from curate import select
 from curate.records import Comparison, RaterColumns, Status, View
 from curate.store import Store
+from curate.store.behind import rated_only_before
 from curate.store.compared import _whole_groups
 from curate.store.feeds import UUID
 from tests.store.world import SHARP, add_cards, compare, make_row, make_sample, make_store, make_unit, sample_ids
@@ -75,7 +77,7 @@ def standing(view: View, column: str = "judge.overall") -> dict[int, object]:
 def test_a_win_rate_is_a_mean_over_the_comparisons_that_are_ok(tmp_path: Path) -> None:
     view = store_of(tmp_path / "s", range(4), judge(PREF_GRPO)).view()
     assert view.raters["judge"] == RaterColumns(card=JUDGE, main="overall", dimensions=("overall", "overall_strength"))
-    assert standing(view) == {0: 2.5 / 3, 1: 1 / 3, 2: 1 / 2, 3: 1 / 4}
+    assert standing(view) == {0: 0.833333333333, 1: 0.333333333333, 2: 1 / 2, 3: 1 / 4}
     assert set(standing(view, "judge.status").values()) == {"ok"}
     strengths = standing(view, "judge.overall_strength")
     assert strengths == {0: 0.895611, 1: -0.439844, 2: 0.143313, 3: -0.59908}
@@ -101,10 +103,12 @@ def test_each_dimension_has_its_own_standing_and_the_status_is_the_worst(tmp_pat
     assert standing(view, "judge.status") == {0: "refused", 1: "ok", 2: "ok"}
 
 
-def test_a_dimension_of_the_card_goes_before_a_strength_of_its_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dimensions", [("line", "line_strength"), ("line_strength", "line")])
+def test_a_dimension_of_the_card_goes_before_a_strength_of_its_name(tmp_path: Path, dimensions: tuple[str, str]) -> None:
     rows = [*judge([(0, 1, 1.0)], "line"), *judge([(0, 1, 0.25)], "line_strength")]
-    view = store_of(tmp_path / "s", range(2), rows, "line", "line_strength").view()
-    assert view.raters["judge"].dimensions == ("line", "line_strength", "line_strength_strength")
+    view = store_of(tmp_path / "s", range(2), rows, *dimensions).view()
+    assert view.raters["judge"].dimensions == (*dimensions, "line_strength_strength")
+    assert standing(view, "judge.line") == {0: 1.0, 1: 0.0}
     assert standing(view, "judge.line_strength") == {0: 0.25, 1: 0.75}
 
 
@@ -140,7 +144,7 @@ def test_samples_of_gone_shards_are_no_opponents(tmp_path: Path) -> None:
     with store.writing():
         store.commit(make_unit("b.tar", [3], cards=[]))
         store.commit(make_unit("c.tar", [1], cards=[], samples=[make_row(1, shard="c.tar")]))
-    assert standing(store.view()) == {0: 1 / 3, 1: 0.25, 2: 0.75, 3: 1.0}
+    assert standing(store.view()) == {0: 0.333333333333, 1: 0.25, 2: 0.75, 3: 1.0}
     assert standing(store.view(gone=["b.tar"])) == {0: 0.5, 1: 0.25, 2: 0.75}
     assert standing(store.view(gone=["a.tar"])) == {1: None, 3: None}
     assert standing(store.view(gone=["a.tar"]), "judge.status") == {1: None, 3: None}
@@ -153,6 +157,20 @@ def test_a_comparison_that_was_made_again_counts_as_it_is_now(tmp_path: Path) ->
         replaces = {(again.first, again.second, JUDGE)}
         store.commit(make_unit("a.tar", [0], cards=[], samples=None, rejects=(), comparisons=[again], replaces=replaces))
     assert standing(store.view()) == {0: 0.75, 1: 0.25}
+
+
+def test_an_upgrade_that_was_cut_short_hides_what_it_has_not_compared(tmp_path: Path) -> None:
+    store = store_of(tmp_path / "s", range(4), judge([(0, 1, 1.0), (0, 2, 0.5), (1, 2, REFUSED)]))
+    assert rated_only_before(store, store.view(), ["judge"]) == {}
+    newer = "9b" * 8
+    with store.writing():
+        store.add_card(newer, "judge", json.dumps({"judges": "pairs", "main": "overall", "dimensions": {"overall": {}}}))
+    assert rated_only_before(store, store.view(), ["judge"]) == {"judge": 3}
+    with store.writing():
+        rows = [replace(one, card=newer) for one in judge([(0, 1, REFUSED)])]
+        store.commit(make_unit("a.tar", [0], cards=[], samples=None, rejects=(), comparisons=rows))
+    assert rated_only_before(store, store.view(), ["judge"]) == {"judge": 1}, "what was refused was asked"
+    assert rated_only_before(store, store.view({"judge": JUDGE}), ["judge"]) == {}
 
 
 def everything(seed: int) -> Iterator[tuple[int, Said]]:
@@ -223,6 +241,16 @@ def test_how_comparisons_ended_is_counted_by_dimension(tmp_path: Path) -> None:
     assert (style.statuses, style.both_orders, style.position_bias) == ({"ok": 1}, 0, None)
 
 
+def test_comparisons_of_samples_that_no_unit_holds_are_counted_apart(tmp_path: Path) -> None:
+    store = store_of(tmp_path / "s", range(2), judge([(0, 1, 0.5), (0, 2, 0.5), (2, 3, REFUSED)], orders_agree=False))
+    (before,) = store.summary().comparisons
+    assert (before.statuses, before.orphans, before.ties, before.disagreeing) == ({"ok": 1}, 2, 1, 1)
+    with store.writing():
+        store.commit(make_unit("b.tar", [2, 3], cards=[]))
+    (after,) = store.summary().comparisons
+    assert (after.statuses, after.orphans, after.ties) == ({"ok": 2, "refused": 1}, 0, 2)
+
+
 def test_position_bias_comes_back_and_lies_where_it_can(tmp_path: Path) -> None:
     rows = judge([(0, 1, 0.5)], position_bias=-1.0)
     store = store_of(tmp_path / "s", range(2), rows)
@@ -253,7 +281,7 @@ def test_tables_of_before_position_bias_are_read(tmp_path: Path) -> None:
         assert store.verify() == []
         assert sorted(store.comparisons(), key=repr) == sorted(rows, key=repr)
         assert store.export_rows("comparisons")["position_bias"].null_count == len(rows)
-        assert standing(store.view()) == {0: 2.5 / 3, 1: 1 / 3, 2: 1 / 2, 3: 1 / 4}
+        assert standing(store.view()) == {0: 0.833333333333, 1: 0.333333333333, 2: 1 / 2, 3: 1 / 4}
         assert store.summary().comparisons[0].position_bias is None
         with store.writing():
             add_cards(store)

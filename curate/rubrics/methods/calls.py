@@ -13,10 +13,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from curate.cards import CardFile
-from curate.errors import CardError
 from curate.raters import Value
 from curate.records import Status
-from curate.rubrics.calling import Asking, Heard, Question, detail_of, hear, rationale_of, worst_of
+from curate.rubrics.calling import Asking, Heard, Question, check_judges_samples, detail_of, hear, rationale_of, worst_of
 from curate.rubrics.case import Case, Conversation, NoJudgementError
 from curate.rubrics.messages import Names
 from curate.rubrics.spec import Common, NamedCall, Passes, unique
@@ -53,8 +52,7 @@ class Calls:
     Arguments = CallsArguments
 
     def __init__(self, arguments: CallsArguments, file: CardFile) -> None:
-        if file.card.judges != "samples":
-            raise CardError(f"{file.where}, field 'args.rubric': 'calls' judges samples, one by one; pairs are for 'pairwise'")
+        check_judges_samples(file)
         self.pictures = arguments.pictures
         self._arguments = arguments
         self._dimensions = tuple(file.card.dimensions)

@@ -17,7 +17,7 @@ from curate.cards import CardFile
 from curate.errors import CardError
 from curate.raters import Value
 from curate.records import Status, canonical_json
-from curate.rubrics.calling import Asking, all_heard, detail_of
+from curate.rubrics.calling import Asking, all_heard, check_judges_samples, detail_of, mass_of
 from curate.rubrics.case import Case, Conversation, NoJudgementError
 from curate.rubrics.lookup import of_meta
 from curate.rubrics.messages import Names
@@ -73,6 +73,7 @@ class Checklist:
     Arguments = ChecklistArguments
 
     def __init__(self, arguments: ChecklistArguments, file: CardFile) -> None:
+        check_judges_samples(file)
         self.pictures = arguments.pictures
         self._arguments = arguments
         self._main = file.card.main
@@ -96,9 +97,8 @@ class Checklist:
         heard = yield from all_heard(questions, attempts=self._arguments.attempts)
         answers = [_share(one.outputs["value"]) for one in heard]
         detail = detail_of(note for one in heard for note in one.notes)
-        found = canonical_json(
-            [[point.name or point.text, round(answer, 4)] for point, answer in zip(points, answers, strict=True)]
-        )
+        each = [[point.name or point.text, round(answer, 4)] for point, answer in zip(points, answers, strict=True)]
+        found = canonical_json({"answers": each, **(mass_of(heard) if self.reads_labels else {})})
         values = {self._main: Value(value=score(points, answers), detail=detail, rationale=found)}
         for name in self._others:
             own = [number for number, point in enumerate(points) if point.dimension == name]

@@ -20,7 +20,7 @@ from curate.cards import CardFile
 from curate.errors import CardError
 from curate.raters import Value
 from curate.records import Status, canonical_json
-from curate.rubrics.calling import Asking, Question, all_heard, detail_of, seed_of
+from curate.rubrics.calling import Asking, Question, all_heard, check_judges_samples, detail_of, mass_of, seed_of
 from curate.rubrics.case import Case, Conversation, NoJudgementError
 from curate.rubrics.lookup import of_meta
 from curate.rubrics.messages import Names
@@ -91,6 +91,7 @@ class Questions:
     Arguments = QuestionsArguments
 
     def __init__(self, arguments: QuestionsArguments, file: CardFile) -> None:
+        check_judges_samples(file)
         if set(file.card.dimensions) != {ACCURACY}:
             raise CardError(f"{file.where}: 'rubric: questions' gives one dimension, {ACCURACY}")
         self.pictures = arguments.pictures
@@ -109,7 +110,8 @@ class Questions:
         put = [self._put(case, number, item) for number, item in self._chosen(case)]
         heard = yield from all_heard([self._question(case, one) for one in put], attempts=self._arguments.attempts)
         shares = [float(said.outputs[f"p_{one.right}"]) for one, said in zip(put, heard, strict=True)]  # type: ignore[arg-type]
-        found = canonical_json([[one.question, one.right, round(share, 4)] for one, share in zip(put, shares, strict=True)])
+        each = [[one.question, one.right, round(share, 4)] for one, share in zip(put, shares, strict=True)]
+        found = canonical_json({"answers": each, **(mass_of(heard) if self.reads_labels else {})})
         detail = detail_of(note for one in heard for note in one.notes)
         spread = statistics.pstdev(shares) if len(shares) > 1 else None
         return {ACCURACY: Value(value=statistics.fmean(shares), spread=spread, detail=detail, rationale=found)}

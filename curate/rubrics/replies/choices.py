@@ -32,7 +32,32 @@ SCALES: dict[str, tuple[str, ...]] = {
 }
 """The verbal scales of MJ-Bench (Chen et al., 2024), from 1 upwards."""
 
-_DENIED = re.compile(r"(?:\bnot|n't|n’t|\bnever|\bneither|\bnor|\bfar from|\bless than)(?: \w+)? ?$")
+_NOT = (
+    r"(?:\b(?:not|cannot|never|neither|nor|without|hardly|barely|scarcely|nowhere|nothing|(?:anything|all) but"
+    r"|far from|less than)|n['’]t)"
+)
+
+_DENIED = re.compile(
+    rf"{_NOT}(?:\s\w+)?\s?$"  # a line feed may only wrap a sentence
+    rf"|{_NOT}(?: (?!but\b)[\w'’]+){{0,5}} $"
+    r"|\bno(?: \w+)? $"
+)
+"""What denies the answer that follows it: a word of denial a few words before, in the same clause."""
+
+_INEXACT = re.compile(
+    r"(?:\b(?:minus|negative|(?:less|more|fewer|greater|higher|lower|better|worse|other) than|at (?:least|most)|up to"
+    r"|above|below|under|over|around|about|roughly|approximately|approx\.|circa|nearly|almost|close to)"
+    r"(?: (?:a|an|the|(?:a |the )?(?:score|rating) of))?|(?<![-=])>|[<≤≥~≈±−])\s?$|–$"
+)
+"""What makes another number of the one that follows it, or no certain one."""
+
+_OPEN = re.compile(r"\s*(?:\+|or (?:more|less|fewer|above|below|higher|lower|so)\b|at (?:least|most)\b)")
+"""The same behind a number."""
+
+_LOOKED_BACK = 80
+"""Characters before an answer in which a denial is looked for."""
+
+_TAG = re.compile(r"</?[a-z][^<>0-9]{0,80}>", re.IGNORECASE)
 
 _NUMERIC = re.compile(r"[-+]?[.,]?[0-9](?:[0-9.,:/%eE+-]*[0-9%])?[%°]?")
 """What looks like a number, a fraction, a share or a time; a sign between digits belongs to it."""
@@ -51,13 +76,13 @@ def read_choice(text: str, spec: Choice) -> Outputs:
     if spec.after is not None:
         text = after_last(text, spec.after)
     said = _folded(text)
-    names = {_folded(word).strip(): option for option in options_of(spec) for word in (option.name, *option.spellings)}
-    longest_first = "|".join(re.escape(word) for word in sorted(names, key=len, reverse=True))
+    names = {_plain(word): option for option in options_of(spec) for word in (option.name, *option.spellings)}
+    longest_first = "|".join(re.escape(word).replace(r"\ ", r"\s") for word in sorted(names, key=len, reverse=True))
     found: dict[str, Option] = {}
     for match in re.finditer(rf"(?<!\w)(?:{longest_first})(?!\w)", said):
-        if _DENIED.search(said[max(0, match.start() - 40) : match.start()]):
+        if _DENIED.search(_before(said, match)):
             raise Unreadable("ambiguous", f"{match[0]!r} is denied in {shown(text)}")
-        option = names[match[0]]
+        option = names[_plain(match[0])]
         found[option.name] = option
     if not found:
         raise Unreadable("no_choice", f"none of the answers is in {shown(text)}")
@@ -68,7 +93,10 @@ def read_choice(text: str, spec: Choice) -> Outputs:
 
 
 def read_number(text: str, spec: Number) -> Outputs:
-    """`value`, the one number of a reply (without its thoughts); raises `Unreadable` for none, several, fractions and shares."""
+    """`value`, the one number of a reply (without its thoughts).
+
+    Raises `Unreadable` for none, several, fractions and shares, and for one that is denied, a bound or about right.
+    """
     text = located(text, spec.place)
     if spec.after is not None:
         text = after_last(text, spec.after)
@@ -80,9 +108,24 @@ def read_number(text: str, spec: Number) -> Outputs:
     (number,) = found
     if not NUMBER.fullmatch(number) or re.search(rf"[\w.,/-]{re.escape(number)}|{re.escape(number)}(?:\w|\s*%)", text):
         raise Unreadable("not_a_number", f"{number!r} is no plain number in {shown(text)}")
+    said = _folded(_TAG.sub(" ", text), dashes="")
+    for match in re.finditer(re.escape(number.casefold()), said):
+        before = _before(said, match)
+        if _DENIED.search(before) or _INEXACT.search(before) or _OPEN.match(said, match.end()):
+            raise Unreadable("not_a_number", f"{number!r} is denied, or not exact, in {shown(text)}")
     return {"value": within(float(number), spec.range, "the number")}
 
 
-def _folded(text: str) -> str:
-    """A text in which case, blanks, dashes and underscores make no difference."""
-    return re.sub(r"[\s_\-‐‑–]+", " ", text.casefold())
+def _before(said: str, match: re.Match[str]) -> str:
+    """The end of what stands before an answer, without the signs that set it off: 'not **good**', 'not "good"'."""
+    return re.sub(r"[*`\"“”«»‘]|'(?=$)", "", said[max(0, match.start() - _LOOKED_BACK) : match.start()])
+
+
+def _folded(text: str, dashes: str = r"\-‐‑–") -> str:
+    """A text in which case, blanks, `dashes` and underscores make no difference; what holds a line feed becomes one."""
+    return re.sub(rf"[\s_{dashes}]+", lambda blank: "\n" if "\n" in blank[0] else " ", text.casefold())
+
+
+def _plain(word: str) -> str:
+    """The name of an answer, however it is written."""
+    return " ".join(_folded(word).split())

@@ -56,6 +56,51 @@ def test_two_answers_and_denied_ones_are_no_answer(text: str, why: str) -> None:
     assert problem.value.reason == why
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no good",
+        "No way good.",
+        "anything but good",
+        "hardly good",
+        "nowhere near good",
+        "Not at all poor",
+        "far from good",
+        "far from being good",
+        "isn't good",
+        "It isn’t what I would call good",
+        "never good",
+        "I don't think that it is good",
+        "It cannot be called excellent",
+        "It is not **Good**",
+        'not "good"',
+        "not 'good'",
+        "It is not\ngood",
+        "without good",
+    ],
+)
+def test_a_denial_a_few_words_before_counts(text: str) -> None:
+    with pytest.raises(Unreadable) as problem:
+        chosen(text)
+    assert problem.value.reason == "ambiguous"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "There are no flaws. Good.",
+        "There are no flaws, so it is good.",
+        "It has no visible flaws\nGood",
+        "Nothing is missing: Good",
+        "It is not great but good",
+        "The hands are not right; still, the rest makes it good",
+        "Good, though the sky is not blue",
+    ],
+)
+def test_a_denial_of_something_else_does_not(text: str) -> None:
+    assert chosen(text) == 7
+
+
 def test_the_same_answer_twice_is_one() -> None:
     assert chosen("Good. My rating is good.") == 7
 
@@ -86,7 +131,12 @@ def test_options_of_a_card_and_their_spellings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("4", 4), ("4.25", 4.25), ("I say 3.5.", 3.5), ("-1", -1), ("(2)", 2), ("4, surely", 4), ("2e1", 20)]
+    ("text", "value"),
+    [
+        *(("4", 4), ("4.25", 4.25), ("I say 3.5.", 3.5), ("-1", -1), ("(2)", 2), ("4, surely", 4), ("2e1", 20)),
+        *(("Score: 8", 8), ("**8**", 8), ("- 8", 8), ("Rating -> 8", 8), ("<score>8</score>", 8), ("Overall 8", 8)),
+        *(("There are no flaws: 8", 8), ("I am not sure, but 8", 8), ("It is not legible.\n8", 8), ("8 - good", 8)),
+    ],
 )
 def test_the_one_number_of_a_text(text: str, value: float) -> None:
     assert number(text) == value
@@ -109,6 +159,37 @@ def test_the_one_number_of_a_text(text: str, value: float) -> None:
         ("07", "not_a_number"),
         ("４", "not_a_number"),
         ("1.2.3", "not_a_number"),
+        *[
+            (f"{before}8", "not_a_number")
+            for before in (
+                *(
+                    "minus ",
+                    "negative ",
+                    "not ",
+                    "not an ",
+                    "isn't worth an ",
+                    "no ",
+                    "no more than ",
+                    "less than ",
+                    "more than ",
+                ),
+                *(
+                    "at least ",
+                    "at most a ",
+                    "above ",
+                    "below ",
+                    "about ",
+                    "around an ",
+                    "roughly ",
+                    "nearly ",
+                    "a score of about ",
+                ),
+                *("<", ">", "< ", "≤", "≥ ", "~", "≈", "−", "–", "not **", "less than\n"),
+            )
+        ],
+        *[(f"8{after}", "not_a_number") for after in ("+", " or more", " at most", " or less")],
+        ("<at most 8>", "not_a_number"),
+        ("-3", "out_of_range"),
         ("11", "out_of_range"),
         ("1e999", "out_of_range"),
     ],

@@ -255,7 +255,7 @@ def test_the_condition_is_found_in_the_file_of_its_authors(form: str, card: Card
 
 
 def test_a_condition_that_is_missing_or_another_is_a_sentence(card: CardFile, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"there is no file .*copy the card, and set weights\.condition\.path") as problem:
+    with pytest.raises(WeightsError, match=r"there is no file .*copy the card and set weights\.condition\.path") as problem:
         load_rater(variant(card, tmp_path, weights={"condition": "nowhere.txt"}))
     assert "github.com/Kwai-Kolors/MPS" in str(problem.value)
     (tmp_path / "other.txt").write_text("something else")
