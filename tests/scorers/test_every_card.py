@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -49,6 +50,15 @@ WANTED = {"objects": {"cat": 1}, "tag": "single_object", "include": [{"class": "
 
 OF_PICTURES = sorted(name for name in MAKERS if shipped_cards()[name].card.takes.response != "video")
 """Those of videos are tried on videos, in `vlm/test_videos.py`."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imports_are_not_searched() -> Iterator[None]:
+    """A lack of memory collects garbage: among what was imported before there is none, and it takes longest to search."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="module", params=OF_PICTURES)

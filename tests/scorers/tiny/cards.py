@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class Made:
 Maker = Callable[[Path], Made]
 
 
+@cache
 def makers() -> dict[str, Maker]:
     """For every card that has a network, what makes its tiny weights in a folder."""
     found: dict[str, Maker] = {}
