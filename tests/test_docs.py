@@ -43,7 +43,8 @@ def long_options(name: str) -> set[str]:
     """Of a command, or of all commands of a group."""
     command = GROUP.commands[name]
     leaves = [command, *getattr(command, "commands", {}).values()]
-    return {option for leaf in leaves for parameter in leaf.params for option in parameter.opts if option.startswith("--")}
+    parameters = [parameter for leaf in leaves for parameter in leaf.params]
+    return {option for one in parameters for option in (*one.opts, *one.secondary_opts) if option.startswith("--")}
 
 
 @pytest.mark.parametrize("name", sorted(GROUP.commands))
