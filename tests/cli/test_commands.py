@@ -220,7 +220,7 @@ def test_a_new_card_that_is_not_finished_is_said_with_what_to_do(curate: Curate,
         result = curate(*command)
         assert result.exit_code == 0, result.stderr
         assert [line for line in result.stderr.splitlines() if line.startswith(f"note: {sentence}")], result.stderr
-        assert "curate rate SHARDS --rater mine --store store" in result.stderr
+        assert "curate rate SHARDS --rater mine=CARD --store store" in result.stderr
     assert sentence in curate("filter", "store", "--where", "mine > 2", "--format", "ids", "--out", "none").stderr
     assert sentence not in curate("rank", "store", "--by", "signal", "--out", "signal.parquet").stderr, "another rater"
     curate("rate", every, "--rater", "mine.yaml", "--store", "store")

@@ -64,9 +64,9 @@ def test_a_position_bias_is_kept_and_turned_round_with_the_value(
     rows = comparisons(tmp_path).to_pylist()
     assert {(row["value"], row["orders_agree"], row["position_bias"]) for row in rows} == {(value, False, bias)}
     (table,) = [table for table in show(tmp_path / "store").tables if table.title == "Comparisons"]
-    ((dimension, _, pairs, statuses, ties, disagreeing, mean_bias),) = table.rows
+    ((dimension, _, pairs, statuses, ties, disagreeing, mean_bias, orphans),) = table.rows
     assert (dimension, pairs, statuses, ties) == ("told.overall", 99, "ok 99", 0)
-    assert (disagreeing, mean_bias) == ("100.0%", f"{bias:+.3f}")
+    assert (disagreeing, mean_bias, orphans) == ("100.0%", f"{bias:+.3f}", 0)
 
 
 @pytest.mark.parametrize(
