@@ -98,7 +98,7 @@ def test_what_passes_is_tried_again(fault: Fault, ask: Ask) -> None:
 def test_what_comes_besides_the_answer_belongs_to_nobody(fault: Fault, echoes_ids: bool) -> None:
     """Answers that come twice, that nobody asked for, or slowly."""
     asks = [labelled(number) for number in range(60)]
-    behaviour = Behaviour(echoes_ids=echoes_ids, drip_seconds=0.05)
+    behaviour = Behaviour(echoes_ids=echoes_ids, drip_seconds=0.01)
     with ScriptedServer(faults=spread(0.3, [fault]), behaviour=behaviour) as server:
         backend = ServerBackend(Serving(url=server.url, concurrency=4), patience=QUICK)
         answers = answered(backend, asks)
