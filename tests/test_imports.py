@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"asks", "cards", "client", "files", "fixed_text", "raters", "rubrics", "scorers", "serving", "shards", "store"},
     "maps": {"errors", "records", "files", "rubrics", "store"},
     "shards": BASE | {"files"},
-    "store": BASE | {"files", "standings"},
+    "store": BASE | {"asks", "files", "standings"},
     "scorers": BASE | {"asks", "cards", "control_tokens", "files", "fixed_text", "halving", "raters", "shards", "weights"},
     "rating": BASE | {"cards", "frames", "raters", "progress", "shards", "standings", "store", "scratch"},
     "select": {"errors", "records", "files", "scratch", "standings"},

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from curate.cli import options
 from curate.cli.display import Display, duration
 from curate.cli.serving import prices_of, serving_of
@@ -20,6 +18,8 @@ from curate.errors import CurateError, StoreError
 from curate.showing import names_shards
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from curate.rating.report import RateReport
 
 
@@ -70,8 +70,8 @@ def rate(
             budget_tokens=budget_tokens,
             canary=canary,
         )
+        prices = prices_of(price, dry_run=dry_run)
         if dry_run:
-            prices = prices_of(price)
             with Display(here.err, quiet=quiet) as display:
                 report = api.estimate(
                     shards, raters=rater, store=store, layout=layout, workers=workers, serving=serving, on_progress=display
@@ -96,11 +96,15 @@ def rate(
                 on_progress=display,
             )
         _say(report, here)
-        reasons = [reasons_table(report.reasons)] if report.reasons else []
-        asked = [told_table(report.told)] if report.told else []
-        here.finish(report.as_dict(), [status_table(report.statuses), funnel_table(report.funnels), *reasons, *asked])
-        if not report.ok:
-            raise typer.Exit(1)
+        here.finish(report.as_dict(), _tables(report))
+        here.wanting = not report.ok
+
+
+def _tables(report: RateReport) -> list[Table]:
+    """The end of a run: statuses, what became of it, and if there is any, why ratings have no value and what was asked."""
+    reasons = [reasons_table(report.reasons)] if report.reasons else []
+    asked = [told_table(report.told)] if report.told else []
+    return [status_table(report.statuses), funnel_table(report.funnels), *reasons, *asked]
 
 
 def store_of(source: Sequence[str], raters: Sequence[str], store: str | None, layout: str | None, here: Session) -> str:

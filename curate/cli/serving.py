@@ -55,10 +55,12 @@ def serving_of(
     )
 
 
-def prices_of(text: str | None) -> tuple[float, float] | None:
-    """The prices that `--price IN,OUT` says; raises `CurateError` for anything else."""
+def prices_of(text: str | None, *, dry_run: bool) -> tuple[float, float] | None:
+    """The prices that `--price IN,OUT` says; raises `CurateError` for anything else, and where nothing is estimated."""
     if text is None:
         return None
+    if not dry_run:
+        raise CurateError("--price is for what --dry-run counts; say both")
     try:
         prompt, completion = (float(part) for part in text.split(","))
     except ValueError:

@@ -67,7 +67,9 @@ class Exchange:
         except NoResponse as problem:
             return Again(reason=problem.reason, detail=problem.detail)
         outcome = self._reader.read(response, ask, request_id=name, token_ids=token_ids)
-        if response.status != 200 or not isinstance(outcome, Again):
+        right = response.status != 200 or not isinstance(outcome, Again)
+        if right and self.capabilities.ids == "echoed":
+            # Elsewhere nothing tells an answer that nobody asked for from the one that is waited for, so there each has its own.
             response.keep()
         return outcome
 

@@ -73,6 +73,14 @@ class Mailbox:
             self._given = []
 
 
+async def _settled() -> None:
+    """Until nothing is left in this loop: a connection that was being opened has to be closed by whoever was opening it."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+
+
 class Server:
     """An open connection to a server.
 
@@ -139,6 +147,7 @@ class Server:
         except BaseException as problem:
             self._end(problem)
         finally:
+            self._loop.run_until_complete(_settled())
             self._loop.close()
 
     async def _serve(self) -> None:

@@ -102,11 +102,11 @@ class Session:
 
     async def close(self) -> None:
         """Give up what is under way."""
-        self._ended = True
+        self._ended = self._dispatcher.paused = True
         if self._later is not None:
             self._later.cancel()
+        await self._dispatcher.close()  # before the watch, which it might still tell to look
         await self._watch.close()
-        await self._dispatcher.close()
 
     async def _check_again(self, canary: Canary) -> None:
         while True:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 from curate.asks import Ask, Distribution, Model, Reply, Usage
 from curate.errors import StoreError
-from curate.store.replies import Cost, Replies
+from curate.store.replies import Replies
 
 
 class Memory:
@@ -33,7 +32,7 @@ class Memory:
 
     def add(self, key: bytes, reply: Reply) -> None:
         """Remember a reply."""
-        self._replies.add(key, self._card, _text(reply), Cost(**asdict(reply.usage)), self._backend)
+        self._replies.add(key, self._card, _text(reply), reply.usage, self._backend)
 
 
 def _text(reply: Reply) -> str:

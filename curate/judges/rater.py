@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from curate.asks import Backend, Model
 from curate.cards import CardFile
-from curate.errors import CardError
+from curate.errors import CardError, MissingExtra
 from curate.fixed_text import load_text
 from curate.judges.abilities import check_abilities
 from curate.judges.driver import Driver, Outcome, Work
@@ -174,8 +174,12 @@ def _named(args: Mapping[str, Any]) -> Model:
 
 
 def _local(file: CardFile, settings: Settings) -> Backend:
-    from curate.scorers.vlm.answering import LocalBackend
-
+    try:
+        from curate.scorers.vlm.answering import LocalBackend
+    except ModuleNotFoundError as problem:
+        raise MissingExtra(
+            f"without --server URL the rater '{file.card.name}' runs on this machine, which", "rewards", problem
+        ) from problem
     return LocalBackend(file, settings)
 
 

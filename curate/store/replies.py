@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from curate.asks import Usage
 from curate.errors import StoreError
 
 FILE = "replies.sqlite"
@@ -38,17 +39,6 @@ CREATE TABLE IF NOT EXISTS replies (
 CREATE INDEX IF NOT EXISTS replies_by_key ON replies (key);
 CREATE INDEX IF NOT EXISTS replies_by_card ON replies (card);
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What some replies cost."""
-
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    requests: int = 1
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,18 +95,18 @@ class Replies:
         row = self._row(sql, key, after)
         return None if row is None else str(row[0])
 
-    def add(self, key: bytes, card: str, reply: str, cost: Cost, backend: str = "") -> None:
+    def add(self, key: bytes, card: str, reply: str, usage: Usage, backend: str = "") -> None:
         """Keep a reply for a card (its fingerprint); `backend` is the software that gave it."""
         row = (
             key,
             card,
             backend,
             time.time(),
-            cost.prompt_tokens,
-            cost.cached_tokens,
-            cost.completion_tokens,
-            cost.requests,
-            cost.seconds,
+            usage.prompt_tokens,
+            usage.cached_tokens,
+            usage.completion_tokens,
+            usage.requests,
+            usage.seconds,
             reply,
         )
         try:

@@ -21,8 +21,9 @@ import pytest
 from PIL import Image, ImageFilter
 from typer.testing import Result
 
+from curate.asks import Usage
 from curate.store.replies import FILE as REPLIES
-from curate.store.replies import Cost, Replies
+from curate.store.replies import Replies
 from curate.testing import card_yaml, write_shard
 
 Curate = Callable[..., Result]
@@ -75,7 +76,7 @@ def test_the_health_of_raters_is_shown(curate: Curate, shards: Path) -> None:
     curate("rate", f"{shards}/*.tar", "--rater", "signal", "--store", "store", "--quiet")
     assert "What judges were asked" not in curate("show", "store").stdout, "none was"
     with Replies(Path("store") / REPLIES) as replies:
-        replies.add(b"key", "0" * 16, "{}", Cost(prompt_tokens=321, completion_tokens=1, seconds=2.5))
+        replies.add(b"key", "0" * 16, "{}", Usage(prompt_tokens=321, completion_tokens=1, seconds=2.5))
     (rater,) = document(curate("show", "store", "--json"))["raters"]
     assert rater["reasons"] == {name: {"decode_error": 1} for name in rater["dimensions"]}
     assert rater["dimensions"]["overall"]["deviation"]["within"] > 0

@@ -96,12 +96,7 @@ def test_what_passes_is_tried_again(fault: Fault, ask: Ask) -> None:
 @pytest.mark.parametrize("echoes_ids", [True, False])
 @pytest.mark.parametrize("fault", sorted(HARMLESS))
 def test_what_comes_besides_the_answer_belongs_to_nobody(fault: Fault, echoes_ids: bool) -> None:
-    """Answers that come twice, that nobody asked for, or slowly.
-
-    One that nobody asked for, and that comes just when a connection is used again, is told by its id alone.
-    """
-    if fault is Fault.STRAY and not echoes_ids:
-        pytest.skip("without ids nothing tells such an answer from the one that is waited for")
+    """Answers that come twice, that nobody asked for, or slowly."""
     asks = [labelled(number) for number in range(60)]
     behaviour = Behaviour(echoes_ids=echoes_ids, drip_seconds=0.01)
     with ScriptedServer(faults=spread(0.3, [fault]), behaviour=behaviour) as server:

@@ -224,7 +224,9 @@ def test_what_cannot_be_tested_is_an_error() -> None:
 
 def test_a_server_without_pictures_has_none_to_mix_up() -> None:
     with ScriptedServer(behaviour=Behaviour(most_pictures=0)) as server:
-        ServerBackend(Serving(url=server.url, canary=True), patience=QUICK).close()
+        backend = ServerBackend(Serving(url=server.url, canary=True), patience=QUICK)
+        backend.close()
+        assert backend.capabilities.pictures == 0
 
 
 ALONE = {name: name for name in COLOURS}

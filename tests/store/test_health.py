@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from curate.asks import Usage
 from curate.records import Rating, Status, reason_of
 from curate.store import Store
 from curate.store.health import LEAST_GROUPS, LEAST_VALUES, Deviation, warning
-from curate.store.replies import FILE, Cost, Replies
+from curate.store.replies import FILE, Replies
 from curate.store.summary import Distribution, Summary
 from tests.store.world import SHARP, TASTE, compare, make_sample, make_store, make_unit, rate
 
@@ -149,7 +150,7 @@ def asked(store: Store) -> Summary:
     """The summary after three replies to two cards."""
     with Replies(store.path / FILE) as replies:
         for number, card in enumerate((SHARP, SHARP, "ff" * 8)):
-            cost = Cost(prompt_tokens=100, cached_tokens=40, completion_tokens=1, requests=1 + number, seconds=0.5 + number)
+            cost = Usage(prompt_tokens=100, cached_tokens=40, completion_tokens=1, requests=1 + number, seconds=0.5 + number)
             replies.add(b"%d" % number, card, "{}", cost)
     return store.summary()
 

@@ -141,7 +141,7 @@ class ScriptedServer:
         await self._listen()
         started.set()
         await self._stopping.wait()
-        self._disconnect()
+        await self._closed()
 
     def _run(self, started: threading.Event) -> None:
         try:
@@ -160,6 +160,14 @@ class ScriptedServer:
         self._opened += 1
         self._connections.add(connection)
         return connection
+
+    async def _closed(self) -> None:
+        """Until no connection is left, those included that were opened at the last moment."""
+        self._disconnect()
+        await asyncio.sleep(0)  # now each that was accepted is among the connections
+        while self._connections:
+            self._disconnect()
+            await asyncio.sleep(0)
 
     def _disconnect(self) -> None:
         if self._listener is not None:

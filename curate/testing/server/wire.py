@@ -45,7 +45,8 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, number: int, serve: Serve, lost: Callable[[Connection], None]) -> None:
         self.number = number
-        self.transport: asyncio.Transport
+        self._transport: asyncio.Transport | None = None
+        self._broken = False
         self._serve = serve
         self._lost = lost
         self._buffer = bytearray()
@@ -55,7 +56,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self._transport = transport
+        if self._broken:
+            self.reset()
 
     def connection_lost(self, _: Exception | None) -> None:
         self._lost(self)
@@ -66,6 +69,12 @@ class Connection(asyncio.Protocol):
         self._buffer += data
         if self._task is None:
             self._next()
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """Where answers are written to; there is one before the first request is."""
+        assert self._transport is not None
+        return self._transport
 
     @property
     def alive(self) -> bool:
@@ -79,10 +88,12 @@ class Connection(asyncio.Protocol):
             self.transport.close()
 
     def reset(self) -> None:
-        """Break off, so that the client's next read fails."""
-        sock = self.transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-        self.transport.abort()
+        """Break off, so that the client's next read fails; at once, or as soon as there is a transport."""
+        self._broken = True
+        if self._transport is not None:
+            sock = self._transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            self._transport.abort()
 
     def _next(self) -> None:
         """Begin with the next request if it is there."""
