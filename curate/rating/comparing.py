@@ -8,7 +8,7 @@ from __future__ import annotations
 import queue
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING
 
 from curate.cards import Card, CardFile
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 CHUNK_SAMPLES = 8
 
 
-def compare_into(store: Store, file: CardFile, options: RateOptions, report: RateReport) -> None:
+def compare_into(store: Store, file: CardFile, shards: Set[str] | None, options: RateOptions, report: RateReport) -> None:
     """Put the pairs that the store does not know yet to a rater of pairs; what became of them goes into the report.
 
-    Which pairs that are is told by the card (`curate.rating.pairing`); those of byte-identical responses are not asked about:
-    there is nothing to prefer. Call inside `store.writing()`.
+    Which pairs that are is told by the card and the shards (`curate.rating.pairing`); those of byte-identical responses are not
+    asked about: there is nothing to prefer. Call inside `store.writing()`.
     """
     meter = Meter(lanes={"decode": max(options.processes, 1)})
-    pairing = pairing_of(file.card, store, options.retry)
+    pairing = pairing_of(file.card, store, shards, options.retry)
     pairs = pairing.block()
     if not pairs:
         store.add_card(file.card.fingerprint, file.card.name, file.card.model_dump_json())

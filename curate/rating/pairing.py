@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import combinations, groupby, islice
 from math import ceil, log2
@@ -179,19 +179,21 @@ class Tournament:
         return rates
 
 
-def pairing_of(card: Card, store: Store, retry: Collection[Status]) -> Pairing:
+def pairing_of(card: Card, store: Store, shards: Set[str] | None, retry: Collection[Status]) -> Pairing:
     """The pairs that a card's rater is to be asked about, by the card's own way of pairing.
 
-    Those that ended with a status of `retry` are asked about again.
+    Of groups that have a sample in one of `shards`; None is every group of the store. Pairs that ended with a status of `retry`
+    are asked about again.
     """
     known = store.known_pairs(card.fingerprint, retry=retry)
+    groups = _groups(store, None if shards is None or shards >= store.presence().keys() else store.groups_in(shards))
     if card.pairing == "tournament":
-        return Tournaments(_groups(store), known, store.chances(card.fingerprint, card.main))
-    return AllPairs(_groups(store), known)
+        return Tournaments(groups, known, store.chances(card.fingerprint, card.main))
+    return AllPairs(groups, known)
 
 
-def _groups(store: Store) -> Iterator[Group]:
-    """The groups of a store that have several samples, without those of shards that are not where they were.
+def _groups(store: Store, wanted: Collection[str] | None) -> Iterator[Group]:
+    """The groups of a store that have several samples, or the wanted ones of them, without samples of shards that are gone.
 
     What cannot be looked at now is asked about once it is back, rather than failed for good.
     """
@@ -202,6 +204,8 @@ def _groups(store: Store) -> Iterator[Group]:
         rows = (row for batch in file.iter_batches(columns=["group", "sample", "digest"]) for row in batch.to_pylist())
         # A view is ordered by group, then by sample.
         for group, own in groupby(rows, key=lambda row: row["group"]):
+            if wanted is not None and group not in wanted:
+                continue
             members = [Member(sample=row["sample"], digest=row["digest"]) for row in own]
             if len(members) > 1:
                 yield group, members

@@ -39,8 +39,9 @@ Stream = Iterable[Mapping[str, Any]]
 def rate_into(store: Store, shards: Sequence[str] | Stream, raters: Sequence[str], options: RateOptions) -> RateReport:
     """Rate every sample of some shards, or of a stream, with some raters; what the store holds already is not asked again.
 
-    Raters of pairs are asked about the groups of the whole store. Raises `CurateError` for what the user can mend. Shards
-    that cannot be read are named in the report, and the others are rated all the same.
+    Raters of pairs are asked about the groups that have a sample in these shards; after a stream, about every group of the store.
+    Raises `CurateError` for what the user can mend. Shards that cannot be read are named in the report, and the others are rated
+    all the same.
     """
     started = time.perf_counter()
     with Shared() as shared:
@@ -59,15 +60,24 @@ def _rate(store: Store, shards: Sequence[str] | Stream, raters: Sequence[str], o
     report.notices += notices_of(files)
     with store.writing():
         _look_for_shards(store)
-        plan = _plan(store, shards, frozenset(report.raters.values()), options, report)
+        units = _named(shards, report)
+        plan = _plan(store, units, frozenset(report.raters.values()), options, report)
         if plan is None:
             _add_cards(store, pointwise)
         else:
             _try(pairwise, options)
             _rate_units(store, plan, pointwise, options, report)
+        named = {unit.name for unit in units} if isinstance(units, list) else None
         for file in pairwise:
-            compare_into(store, file, options, report)
+            compare_into(store, file, named, options, report)
     return report
+
+
+def _named(shards: Sequence[str] | Stream, report: RateReport) -> list[ShardUnit] | Stream:
+    """The shards that a run is about; a stream as it is, since what it brings is known only once it is read."""
+    if not isinstance(shards, Sequence):
+        return shards
+    return [ShardUnit(url) for url in expand(cast(Sequence[str], shards), tell=report.notices.append)]
 
 
 def _try(files: Sequence[CardFile], options: RateOptions) -> None:
@@ -122,21 +132,20 @@ class _Plan:
 
 
 def _plan(
-    store: Store, shards: Sequence[str] | Stream, cards: frozenset[str], options: RateOptions, report: RateReport
+    store: Store, shards: list[ShardUnit] | Stream, cards: frozenset[str], options: RateOptions, report: RateReport
 ) -> _Plan | None:
     """What is left to do; units that are complete are counted into the report. None where nothing is left."""
-    if not isinstance(shards, Sequence):
+    if not isinstance(shards, list):
         stream = stream_units(shards)
         first = next(stream, None)
         if first is None:
             raise ShardError("the stream gave no sample")
         return _Plan(units=chain([first], stream), total=0, layout=_told(_layout(options.layout, [first]), report))
-    found = [ShardUnit(url) for url in expand(cast(Sequence[str], shards), tell=report.notices.append)]
-    report.shards = len(found)
+    report.shards = len(shards)
     wanted = layout_identity(load_layout(options.layout)) if options.layout else None
     left: list[ShardUnit] = []
     layouts: set[str] = set()
-    for unit in found:
+    for unit in shards:
         state = store.unit_state(unit.name)
         layouts |= {state.layout} if state is not None else set()
         done = state is not None and cards <= state.asked and unit.signature == state.signature != ""

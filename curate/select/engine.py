@@ -6,6 +6,8 @@ closed before the first expression runs. Every query can be interrupted, and is 
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from curate.errors import CurateError, Option, StoreError
+from curate.errors import CurateError, Option, OutputError, StoreError
+from curate.files import no_space
 from curate.records import View
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ DATABASE_SHARE = 0.5
 _BATCH_ROWS = 1 << 17
 _INTERRUPT_EVERY = 0.1
 _TOO_LITTLE_MEMORY = ("not enough memory for this selection; raise ", Option("memory"), ", to 8GB, say")
+_NO_SPACE = (os.strerror(errno.ENOSPC), "max_temp_directory_size")
+"""What DuckDB says of a full disk: the system's words, or that it keeps to what was free when it began."""
 
 Parameters = Mapping[str, float | str]
 
@@ -40,6 +45,7 @@ class Engine:
         Raises `StoreError` for a view that cannot be read.
         """
         self._seconds = seconds
+        self._scratch = scratch
         self._deadline = None if seconds is None else time.monotonic() + seconds
         self._running: set[duckdb.DuckDBPyConnection] = set()
         self._lock = threading.Lock()
@@ -80,10 +86,12 @@ class Engine:
             self._running.add(cursor)
         try:
             yield cursor
-        except (duckdb.InterruptException, duckdb.OutOfMemoryException, OSError) as problem:
+        except (duckdb.InterruptException, duckdb.OutOfMemoryException, duckdb.IOException, OSError) as problem:
             # What goes wrong while a stream is read comes through Arrow: an OSError with DuckDB's words.
             if isinstance(problem, duckdb.InterruptException) or "INTERRUPT Error" in str(problem):
                 raise self._out_of_time() from problem
+            if any(sign in str(problem) for sign in _NO_SPACE):
+                raise OutputError(no_space(self._scratch)) from problem
             if isinstance(problem, duckdb.OutOfMemoryException) or "Out of Memory Error" in str(problem):
                 raise CurateError(*_TOO_LITTLE_MEMORY) from problem
             raise

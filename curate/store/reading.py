@@ -84,6 +84,17 @@ def _chosen_rows(folder: Path, file: FileEntry, chosen: NDArray[np.bool_]) -> It
             yield batch.filter(pa.array(mine))
 
 
+def groups_in(folder: Path, snapshot: Snapshot, shards: Collection[str]) -> frozenset[str]:
+    """The groups of which a sample lies in one of these shards."""
+    batches = (
+        batch
+        for number, file in snapshot.files_of("samples")
+        if snapshot.units[number].shard in shards
+        for batch in _read(folder, file, ["group"])
+    )
+    return frozenset(_hex(group) for batch in batches for group in batch.column("group").to_pylist())
+
+
 def ratings(folder: Path, parts: Sequence[Part], cards: Iterable[str] | None) -> Iterator[Rating]:
     """The ratings that stand, of some cards or of all, card by card."""
     for batch in _live(folder, "ratings", parts, cards):

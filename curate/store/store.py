@@ -229,6 +229,12 @@ class Store:
 
         return samples(self.path, self._manifest.snapshot(), ids)
 
+    def groups_in(self, shards: Collection[str]) -> frozenset[str]:
+        """The groups of which a sample lies in one of these shards."""
+        from curate.store.reading import groups_in
+
+        return groups_in(self.path, self._manifest.snapshot(), shards)
+
     def ratings(self, cards: Iterable[str] | None = None) -> Iterator[Rating]:
         """The ratings that stand, of some cards (fingerprints) or of all, card by card."""
         from curate.store.reading import ratings

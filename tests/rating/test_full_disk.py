@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from curate.rating.report import RateReport
 from curate.store import Store
@@ -15,18 +13,6 @@ from curate.testing import write_shard
 from tests.rating.conftest import records
 
 KINDS = ("samples", "ratings", "rejects")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system in memory with room for a few commits."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(place)], check=False, capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"a file system of its own cannot be mounted here: {mounted.stderr.decode().strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def test_a_full_disk_is_one_sentence_and_the_rerun_finishes(
@@ -38,6 +24,7 @@ def test_a_full_disk_is_one_sentence_and_the_rerun_finishes(
     raters = [card("hash", "HashRater", dimensions=[f"d{n}" for n in range(12)]), "signal"]
     rate(shards, raters, "roomy")
 
+    subprocess.run(["mount", "-o", "remount,size=600k", str(small_disk)], check=True)
     command = [sys.executable, "-m", "curate", "rate", *shards, "--store", str(small_disk / "store"), "--workers", "1"]
     command += [word for rater in raters for word in ("--rater", rater)]
     full = subprocess.run(command, check=False, capture_output=True, text=True, timeout=100)

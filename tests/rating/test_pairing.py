@@ -256,6 +256,21 @@ def test_samples_of_a_shard_that_is_away_are_asked_about_when_it_is_back(
     assert way == "tournament" or len(both) == 36 + 10 + 1
 
 
+@pytest.mark.parametrize("way", ["tournament", "all"])
+def test_only_groups_of_the_shards_that_are_named_are_asked_about(
+    tmp_path: Path, judge: Callable[..., str], rate: Rate, way: str
+) -> None:
+    card = Path(judge())
+    card.write_text(card.read_text().replace('"tournament"', f'"{way}"'))
+    names = ["here", "here", "both", "both", "there", "there", "there"]
+    records = [(f"{number}", {"png": png(number), "txt": name.encode()}) for number, name in enumerate(names)]
+    first, second = (str(write_shard(tmp_path / f"{part}.tar", some)) for part, some in (("a", records[:3]), ("b", records[3:])))
+    rate([first, second], ["signal"])
+    assert rate([first], ["signal", str(card)]).compared["judge"] == {"ok": 2}, "here, and both"
+    assert rate([second], ["signal", str(card)]).compared["judge"] == {"ok": 3}, "there; both is known"
+    assert rate([first, second], ["signal", str(card)]).compared["judge"] == {}
+
+
 def test_what_was_compared_before_is_not_asked_again(
     shards: list[str], tmp_path: Path, judge: Callable[..., str], rate: Rate
 ) -> None:

@@ -112,6 +112,16 @@ def test_too_little_memory_is_said_in_a_sentence(view: View, tmp_path: Path) -> 
         engine.rows(hungry, {})
 
 
+def test_a_full_disk_is_said_in_a_sentence(small_disk: Path) -> None:
+    large = View(path=str(small_disk.parent / "large.parquet"), rows=2_000_000, groups=1, raters={})
+    pq.write_table(pa.table({"sample": [f"{number:016x}" for number in range(2_000_000)]}), large.path)
+    with (
+        Engine(large, memory=96 << 20, threads=1, seconds=60, scratch=small_disk) as engine,
+        pytest.raises(OutputError, match=f"no space left to write {small_disk}; free some"),
+    ):
+        engine.rows("SELECT hash(sample) FROM samples ORDER BY sample, hash(sample) DESC LIMIT 1900000", {})
+
+
 def test_a_view_that_is_not_there_or_not_one_is_refused(tmp_path: Path) -> None:
     nothing = View(path=str(tmp_path / "none.parquet"), rows=1, groups=1, raters={})
     (tmp_path / "text.parquet").write_text("not parquet")
