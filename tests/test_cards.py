@@ -274,6 +274,12 @@ def test_a_name_that_no_rater_can_have_is_a_sentence(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("spec", [f"mine={'y' * 400}", f"{'z' * 5000}"])
+def test_a_name_that_is_too_long_for_a_file_is_a_sentence(spec: str) -> None:
+    with pytest.raises(CardError):
+        load_card(spec)
+
+
 def test_a_name_for_no_card_is_a_sentence() -> None:
     with pytest.raises(CardError, match="no card is named 'signl'. Did you mean 'signal'"):
         load_card("mine=signl")

@@ -100,7 +100,18 @@ Wins = Annotated[
         show_default=False,
     ),
 ]
-Out = Annotated[str, typer.Option("--out", metavar="DIR", help="The folder to write; it must be new or empty.")]
+
+
+def _no_pipe(place: str) -> str:
+    """Elsewhere '-' stands for a pipe; taken for a name here, it would leave a file that is hard to remove."""
+    if place == "-":
+        raise typer.BadParameter("a result is written as a whole, so not into a pipe; name a file or a folder")
+    return place
+
+
+Out = Annotated[
+    str, typer.Option("--out", metavar="DIR", help="The folder to write; it must be new or empty.", callback=_no_pipe)
+]
 Memory = Annotated[
     str | None,
     typer.Option(
@@ -273,7 +284,10 @@ SamplesFormat = Annotated[str, typer.Option("--format", metavar="F", help="shard
 # Of `rank`
 
 RankingOut = Annotated[
-    str, typer.Option("--out", metavar="FILE|DIR", help="The Parquet file of the ranking; with --format, a new folder.")
+    str,
+    typer.Option(
+        "--out", metavar="FILE|DIR", help="The Parquet file of the ranking; with --format, a new folder.", callback=_no_pipe
+    ),
 ]
 RankingFormat = Annotated[
     str | None,

@@ -303,6 +303,14 @@ def test_wrong_usage_exits_2(curate: Curate, arguments: list[str]) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("command", ["filter", "rank", "pair"])
+def test_a_result_goes_into_no_pipe(curate: Curate, store: Path, command: str) -> None:
+    result = curate(command, store, "--where" if command == "filter" else "--by", "signal", "--out", "-")
+    assert result.exit_code == 2
+    assert "not into a" in result.stderr
+    assert list(Path().iterdir()) == []
+
+
 def test_an_output_that_is_there_is_not_overwritten(curate: Curate, store: Path) -> None:
     Path("pairs").mkdir()
     Path("pairs/mine.txt").write_text("precious")
