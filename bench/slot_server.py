@@ -1,5 +1,7 @@
 """A server of chats that costs next to nothing: so many slots, so many seconds an answer, the same answer to everyone.
 
+As with vLLM, the id of an answer holds the one of its request, so clients may use connections again.
+
     python -m bench.slot_server --slots 64 --seconds 0.02 [--faults 0.05]
 
 Prints its port. A slot is taken again when its answer before was due, not when it was sent, so the server offers slots / seconds
@@ -90,14 +92,15 @@ class Connection(asyncio.Protocol):
         if b"/chat/" not in head.split(b"\r\n", 1)[0]:
             self._send(404, b"{}")
             return
+        name = self._name(head)
         fault = self._slots.fault()
         if fault % 2:
             self._send(500, b'{"error":{"message":"a fault"}}')
             return
         loop = asyncio.get_running_loop()
-        loop.call_at(self._slots.due(loop.time()), self._answer, bool(fault))
+        loop.call_at(self._slots.due(loop.time()), self._answer, name, bool(fault))
 
-    def _answer(self, broken: bool) -> None:
+    def _answer(self, name: bytes, broken: bool) -> None:
         if self._transport.is_closing():
             return
         if broken:
@@ -106,18 +109,25 @@ class Connection(asyncio.Protocol):
             self._transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
             return
-        self._send(200, ANSWER)
+        self._send(200, BEFORE + name + AFTER)
 
     def _send(self, status: int, body: bytes) -> None:
         head = f"HTTP/1.1 {status} .\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         self._transport.write(head + body)
+
+    def _name(self, head: bytes) -> bytes:
+        """The request's id, as its header says it."""
+        start = head.find(REQUEST_ID) + len(REQUEST_ID)
+        return head[start : head.index(b"\r\n", start)]
 
     def _length(self, head: bytes) -> int:
         lines = (line.partition(b":") for line in head.lower().split(b"\r\n"))
         return next((int(value) for name, _, value in lines if name == b"content-length"), 0)
 
 
-ANSWER = answer("chatcmpl-slots")
+REQUEST_ID = b"\r\nX-Request-Id: "
+
+BEFORE, AFTER = answer("chatcmpl-NAME").split(b"NAME")
 
 
 async def main() -> None:
