@@ -21,7 +21,7 @@ HEADING = "## Measurements"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="counted rounds of each variant")
-    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=BENCHMARKS)
+    parser.add_argument("--only", nargs="+", choices=(*BENCHMARKS, "gpu"), default=BENCHMARKS)
     parser.add_argument("--rows", type=int, default=10_000_000, help="rows of the table that is selected from")
     options = parser.parse_args()
     command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])

@@ -2,8 +2,9 @@
 
 Policies: `uniform`, at equal steps of time from the first frame to the last; `segment_centre` and `segment_random`, one frame
 of each of `count` segments of equal length (Yuan et al., InstructVideo, 2023: random in training, the centre is our choice for
-evaluation); `rate`, one frame every 1/fps seconds; `all`. Frames are chosen by the times they are shown at, never by counting
-on a constant rate.
+evaluation); `rate`, one frame every 1/fps seconds; `all`. These choose frames by the times they are shown at, never by counting
+on a constant rate. `strided` counts frames, for networks that were trained so: of n it takes `count`, n/count apart from the
+first on, so that the last of them is not seen (He et al., VideoScore, 2024).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Frames(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    policy: Literal["uniform", "segment_centre", "segment_random", "rate", "all"] = "uniform"
+    policy: Literal["uniform", "segment_centre", "segment_random", "rate", "strided", "all"] = "uniform"
     count: int | None = Field(default=None, ge=1, le=MOST_FRAMES)
     """Frames, or segments: 8 where it is not said. For `rate` and `all` the most there may be: all that are allowed."""
     fps: float | None = Field(default=None, gt=0)
@@ -57,6 +58,10 @@ class Frames(BaseModel):
         """
         if self.policy == "all":
             return list(range(min(len(times), self._most)))
+        if self.policy == "strided":
+            # The stride first, as the originals have it: rounded otherwise, some positions would be their neighbours.
+            stride = max(1.0, len(times) / self._most)
+            return [int(step * stride) for step in range(min(self._most, len(times)))]
         start, length = times[0], times[-1] - times[0]
         shown = {max(bisect_right(times, moment + 1e-9) - 1, 0) for moment in self._moments(start, length, key)}
         return sorted(shown)

@@ -21,10 +21,10 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeVar, cast, runtime_checkable
 
+from curate.buckets import alike_batches
 from curate.cards import CardFile
 from curate.errors import CardError, MissingExtra
 from curate.frames import Frames
@@ -169,10 +169,17 @@ class BatchRater(ABC):
     def judge_batch(self, batch: Sequence[Item]) -> Sequence[Judgement]:
         """One judgement for each item of the batch, in order."""
 
+    def bucket_of(self, item: Item) -> Hashable:
+        """What the items of a batch have in common; engines say what they can only judge together, such as pictures of a size."""
+        return None
+
     def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
-        it = iter(items)
-        while batch := list(islice(it, self.batch_size)):
-            yield from self._within_memory(batch)
+        for batch in self._batches(items):
+            yield from self._within_memory(batch, self.judge_batch)
+
+    def _batches(self, items: Iterable[Item]) -> Iterator[list[Item]]:
+        """Batches of items of one kind."""
+        return alike_batches(items, kind=self.bucket_of, size=lambda: self.batch_size)
 
     def close(self) -> None:
         return None
@@ -185,10 +192,13 @@ class BatchRater(ABC):
         """Whether an exception means that a smaller batch may succeed; engines add their device's own."""
         return isinstance(problem, self.out_of_memory)
 
-    def _within_memory(self, batch: list[Item]) -> Iterator[Judgement]:
+    def _within_memory(
+        self, batch: Sequence[Item], judge: Callable[[Sequence[Item]], Sequence[Judgement]]
+    ) -> Iterator[Judgement]:
+        """What `judge` makes of a batch, or of its halves where it does not fit, and of each item where one makes it fail."""
         return in_halves(
             batch,
-            self.judge_batch,
+            judge,
             failed=lambda item, status, detail: failed(item, self.dimensions, status, detail),
             is_out_of_memory=self.is_out_of_memory,
             shrink=self._shrink,
@@ -216,12 +226,12 @@ class Replicas:
         self._replicas = list(replicas)
 
     def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
-        it = iter(items)
         free = list(self._replicas)
+        batches = alike_batches(items, kind=free[0].bucket_of, size=lambda: min(one.batch_size for one in self._replicas))
         running: dict[Future[list[Judgement]], BatchRater] = {}
         with ThreadPoolExecutor(len(free), thread_name_prefix="replica") as threads:
             while True:
-                while free and (batch := list(islice(it, free[-1].batch_size))):
+                while free and (batch := next(batches, None)):
                     replica = free.pop()
                     running[threads.submit(_judged, replica, batch)] = replica
                 if not running:

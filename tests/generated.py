@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from curate.cards import Card, CardFile, shipped_cards
-from curate.scorers.golden import Golden, Head, load_golden
+from curate.scorers.golden import Golden, Head, Inputs, load_golden
 
 ROOT = Path(__file__).parents[1]
 RATERS = ROOT / "docs" / "raters.md"
@@ -119,11 +119,9 @@ def measured_on(golden: Golden | None) -> str:
     """What the numbers are compared with."""
     if golden is None:
         return "there is no original"
-    kinds = {
-        "published numbers": golden.published,
-        "the original, run": golden.measured,
-        "the original's head": isinstance(golden.head, Head),
-    }
+    tried = [isinstance(case.inputs, Inputs) for case in golden.published]
+    published = "published numbers" if all(tried) else f"published numbers ({sum(tried)} of {len(tried)} can be tried)"
+    kinds = {published: tried, "the original, run": golden.measured, "the original's head": isinstance(golden.head, Head)}
     return ", ".join(["the formula", *(kind for kind, there in kinds.items() if there)])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,6 +45,28 @@ def test_uniform_is_by_time_and_holds_both_ends() -> None:
     assert Frames(count=3).choose(uneven, key="") == [0, 4, 17]
 
 
+def test_strided_counts_frames_from_the_first_and_leaves_out_the_last() -> None:
+    """VideoScore's example: numpy's arange(0, n, n / count), cut to whole numbers."""
+    of_its_video = [0, 1, 3, 4, 6, 7, 9, 10, 12, 13, 15, 16, 18, 19, 21, 22]
+    assert Frames(policy="strided", count=16).choose([number / 8 for number in range(24)], key="") == of_its_video
+    assert Frames(policy="strided", count=4).choose(SIXTEEN, key="") == [0, 4, 8, 12]
+    # Of no more frames than are asked for, all are taken, once.
+    assert Frames(policy="strided", count=16).choose(SIXTEEN, key="") == list(range(16))
+    assert Frames(policy="strided", count=16).choose(SIXTEEN[:5], key="") == list(range(5))
+    # When they are shown changes nothing: half of these lie in the last tenth of the time.
+    uneven = [*(second for second in range(9)), *(8.1 + n / 100 for n in range(9))]
+    assert Frames(policy="strided", count=3).choose(uneven, key="") == [0, 6, 12]
+
+
+@pytest.mark.parametrize("count", [3, 16, 20, 48])
+def test_strided_positions_are_those_of_numpy_to_the_last(count: int) -> None:
+    """Where n is a multiple of count, rounding the quotient otherwise gives another frame, 48 of 208 for one."""
+    for total in range(count + 1, 600):
+        positions = np.arange(0, total, total / count).astype(int)
+        chosen = Frames(policy="strided", count=count).choose(range(total), key="")
+        assert chosen == positions[positions < total].tolist()
+
+
 def test_segments() -> None:
     assert Frames(policy="segment_centre", count=4).choose(SIXTEEN, key="") == [1, 5, 9, 13]
     one, same, other = (Frames(policy="segment_random", count=4).choose(SIXTEEN, key=key) for key in ("a", "a", "b"))
@@ -60,7 +83,7 @@ def test_a_rate() -> None:
         Frames(fps=2.0)
 
 
-@given(times, st.sampled_from(["uniform", "segment_centre", "segment_random", "all"]), st.integers(1, 20))
+@given(times, st.sampled_from(["uniform", "segment_centre", "segment_random", "strided", "all"]), st.integers(1, 20))
 def test_positions_are_ascending_inside_and_no_more_than_asked_for(times: list[float], policy: str, count: int) -> None:
     chosen = Frames.model_validate({"policy": policy, "count": count}).choose(times, key="k")
     assert chosen == sorted(set(chosen))

@@ -4,7 +4,8 @@ A pickle is a program. It is opened by `torch.load(weights_only=True)`, which ru
 and their containers, or, where it holds arrays of numpy, by `curate.scorers.array_pickles`; and that in a process with bounded
 memory and time, which may neither start another one nor open a connection (`curate.scorers.convert_process`). What comes out lies
 under the SHA-256 of the original, where
-`curate.scorers.states.load_state` looks for it, and beside it a record says what became of what.
+`curate.scorers.states.load_state` and `curate.scorers.pretrained.load_pretrained` look for it, and beside it a record says what
+became of what.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from curate.cards import CardFile, Weights
-from curate.errors import MissingExtra, WeightsError
+from curate.errors import CurateError, MissingExtra, WeightsError
 from curate.files import atomic_file
-from curate.scorers.pickles import PICKLES, converted_path
-from curate.weights import weights_file
+from curate.scorers.pickles import PICKLES, SAVED_PICKLES, converted_path
+from curate.weights import weights_file, weights_folder
 
 MEMORY_BYTES = 2 << 30
 """What the process may take beside three times the size of the file: as read, as written, and once more."""
@@ -55,21 +56,41 @@ class Conversion:
 
 
 def convert(file: CardFile, *, offline: bool = False) -> list[Conversion]:
-    """Convert every pickled file of weights that a card names; what was converted before is left as it is.
+    """Convert every pickled file of weights that a card names, and those in folders of transformers that it names and that are on
+    this machine; what was converted before is left as it is.
 
-    Raises `WeightsError` where the card names none, and for a file that is not to be had, that holds more than tensors, or that
-    takes more memory or time than its size explains; `MissingExtra` where there is one and torch is not installed.
+    Raises `WeightsError` where there is none, and for a file that is not to be had, that holds more than tensors, or that takes
+    more memory or time than its size explains; `MissingExtra` where there is one and torch is not installed.
     """
-    roles = [role for role, weights in file.card.weights.items() if _file_name(weights).suffix in PICKLES]
-    if not roles:
-        raise WeightsError(f"{file.where}: '{file.card.name}' names no pickled file of weights, so there is nothing to convert")
+    named = [role for role, weights in file.card.weights.items() if _file_name(weights).suffix in PICKLES]
+    folders = [(role, path) for role in file.card.weights if role not in named for path in _in_folder(file, role)]
+    if not named and not folders:
+        raise WeightsError(
+            f"{file.where}: '{file.card.name}' names no pickled file of weights, and no folder on this machine that holds one, "
+            "so there is nothing to convert"
+        )
     if importlib.util.find_spec("torch") is None:
         raise MissingExtra("converting weights", "rewards", ModuleNotFoundError("No module named 'torch'"))
-    return [_converted(role, weights_file(file, role, offline=offline), file.where) for role in roles]
+    originals = [*((role, weights_file(file, role, offline=offline)) for role in named), *folders]
+    return [_converted(role, original, file.where) for role, original in originals]
 
 
 def _file_name(weights: Weights) -> Path:
     return Path(weights.file or weights.path or "")
+
+
+def _in_folder(file: CardFile, role: str) -> list[Path]:
+    """The pickles of weights in the folder of a role; none where it holds safetensors as well, or is not on this machine.
+
+    Nothing is downloaded: whether a folder is wanted for its weights or for a tokenizer, only the engine knows.
+    """
+    if file.card.weights[role].file is not None:
+        return []
+    try:
+        folder = weights_folder(file, role, (SAVED_PICKLES,), offline=True)
+    except CurateError:
+        return []
+    return [] if any(folder.glob("model*.safetensors")) else sorted(folder.glob(SAVED_PICKLES))
 
 
 def _converted(role: str, original: Path, where: str) -> Conversion:

@@ -89,13 +89,16 @@ def contrastive_margin(matching: PerSample, mismatched: PerSample, target: float
     return relu(target - matching) + relu(mismatched)
 
 
-def answers_as_asked(right: Float[Tensor, "batch questions"], wrong: Float[Tensor, "batch questions"]) -> PerSample:
+def answers_as_asked(*log_odds: PerSample) -> PerSample:
     """NP-Edit's critic: - sum over questions of log sigmoid(logit of the wanted answer - logit of the other one).
 
-    The logits are a VLM's for "yes" and "no" at the first token of its answer. Kumari et al., Learning an Image Editing Model
-    without Image Editing Pairs, 2025.
+    The logits are a VLM's for "yes" and "no" at the first token of its answer. Their differences, one tensor for each question,
+    are what cards with `reading: logodds` give, whose first label is the wanted answer. Raises `ValueError` where no question is
+    given. Kumari et al., Learning an Image Editing Model without Image Editing Pairs, 2025.
     """
-    return -logsigmoid(right - wrong).sum(dim=1)
+    if not log_odds:
+        raise ValueError("give the log-odds of at least one question")
+    return -torch.stack([logsigmoid(one) for one in log_odds]).sum(dim=0)
 
 
 # From preferences

@@ -14,26 +14,28 @@ Both doors give larger-is-better numbers, whatever the direction of the network'
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from curate.ahead import ahead
 from curate.cards import CardFile
 from curate.errors import CardError, CurateError
 from curate.raters import BatchRater, Item, Judgement, Preparation, Settings, Value, failed, failure, measured
 from curate.records import Sample, Status
+from curate.scorers.computing import computing
 from curate.scorers.devices import is_out_of_memory, pick_device
 from curate.scorers.pictures import Picture, check_beside
 from curate.scorers.pixels import fit_tensor
 from curate.scorers.scoring import scores_of, tell
+from curate.scorers.staging import Group, Staged, Staging
 
-_MOST_LEVEL = 2.0
-"""Further from 0, pixels are on another scale (0 to 255)."""
+_BEYOND = 0.1
+"""How far outside [0, 1] the step of an optimiser leaves a pixel; further, all of them are on another scale."""
 
 Pixels = Float[Tensor, "batch 3 height width"]
 """RGB in [0, 1]."""
@@ -79,6 +81,9 @@ class NetworkRater(BatchRater):
     differentiable: ClassVar[bool] = True
     """Whether gradients of the scores reach the pixels."""
 
+    pads_prompts: ClassVar[bool] = False
+    """Whether a batch costs as much as its longest prompt, so that short ones are better judged without it."""
+
     def __init__(self, file: CardFile, settings: Settings, *, preparations: Sequence[Preparation]) -> None:
         for one in preparations:
             if one.role not in file.card.takes.roles:
@@ -90,6 +95,9 @@ class NetworkRater(BatchRater):
         self.batch_size = settings.batch_size or self.batch_size
         self.preparations = tuple(preparations)
         self.device = pick_device(settings.device)
+        # Asked here: a thread that torch has not met yet would be told what another one set last.
+        self._threads = torch.get_num_threads()
+        self._staging = Staging(file.card, self.preparations, pinned=self.device.type == "cuda")
 
     @abstractmethod
     def forward(self, inputs: Inputs) -> Scores:
@@ -126,14 +134,17 @@ class NetworkRater(BatchRater):
             raise CurateError(f"{self.card.name} has no dimension '{chosen}', but {', '.join(self.dimensions)}")
         given = {"response": pixels, **conditions}
         for role, one in given.items():
-            _check_pixels(role, one)
+            _check_pixels(role, one, video=role == "response" and self.card.takes.response == "video")
         check_beside(self.card, len(pixels), prompts, conditions)
         if self.card.takes.prompt == "required" and not all(prompt.strip() for prompt in prompts or ()):
             raise CurateError(f"{self.card.name} needs a prompt for each picture, and one is blank")
         fitted = {
-            one.role: fit_tensor(one.make, given[one.role].to(self.device)) for one in self.preparations if one.role in given
+            one.role: fit_tensor(one.make, given[one.role].to(self.device, torch.float32))
+            for one in self.preparations
+            if one.role in given
         }
-        scores = self.forward(Inputs(pixels=fitted, prompts=list(prompts or [""] * len(pixels))))
+        with computing(self.device, self._threads):
+            scores = self.forward(Inputs(pixels=fitted, prompts=list(prompts or [""] * len(pixels))))
         tell(self.card, list(scores.notes.values()), len(pixels))
         return self.column(scores, chosen)
 
@@ -149,27 +160,29 @@ class NetworkRater(BatchRater):
     def is_out_of_memory(self, problem: BaseException) -> bool:
         return is_out_of_memory(problem)
 
-    def judge_batch(self, batch: Sequence[Item]) -> list[Judgement]:
-        judged: dict[int, Judgement] = {}
-        ready = []
-        for item in batch:
-            why_not = self._unfit(item)
-            if why_not is None:
-                ready.append(item)
-            else:
-                judged[item.number] = failed(item, self.dimensions, *why_not)
-        for items in self._alike(ready):
-            judged.update((item.number, judgement) for item, judgement in zip(items, self._judge_alike(items), strict=True))
-        return [judged[item.number] for item in batch]
+    def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
+        """As every rater of batches does; the pixels of the next batch are put together while this one is computed."""
+        for batch, staged in ahead((batch, self._staging.attempt(batch)) for batch in self._batches(items)):
 
-    def _unfit(self, item: Item) -> tuple[Status, str] | None:
-        """Why an item cannot go to the network; None where it can."""
-        takes = self.card.takes
-        if takes.prompt == "required" and not (item.samples[0].prompt or "").strip():
-            return Status.MISSING_PROMPT, "there is no prompt to compare with"
-        seen = {role for role, _ in item.prepared[0]}
-        role = takes.missing(seen) if "response" in seen else "response"
-        return None if role is None else (Status.UNSUPPORTED_MEDIA, f"the {role} is no picture")
+            def judge(part: Sequence[Item], whole: list[Item] = batch, staged: Staged | None = staged) -> list[Judgement]:
+                return self._judged(part, staged if part is whole else None)
+
+            yield from self._within_memory(batch, judge)
+
+    def judge_batch(self, batch: Sequence[Item]) -> list[Judgement]:
+        return self._judged(batch, None)
+
+    def bucket_of(self, item: Item) -> Hashable:
+        """The shapes of what was prepared, since a batch is one tensor of each role, and how long the prompt is, by doubling."""
+        length = len(item.samples[0].prompt or "").bit_length() if self.pads_prompts else 0
+        return (length, self._staging.shapes(item))
+
+    def _judged(self, batch: Sequence[Item], staged: Staged | None) -> list[Judgement]:
+        staged = staged or self._staging.staged(batch)
+        judged = {item.number: failed(item, self.dimensions, *why) for item, why in staged.unfit}
+        for group in staged.groups:
+            judged.update(self._judge_alike(group))
+        return [judged[item.number] for item in batch]
 
     def free_memory(self) -> None:
         """What is remembered of pictures and texts is given up before a smaller batch is tried."""
@@ -178,34 +191,26 @@ class NetworkRater(BatchRater):
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _alike(self, batch: Sequence[Item]) -> list[list[Item]]:
-        """The items of a batch in groups with the same roles, of the same sizes, so that each can be one tensor."""
-        groups: dict[tuple[tuple[int, ...], ...], list[Item]] = {}
-        for item in batch:
-            prepared = item.prepared[0]
-            keys = ((one.role, one.name) for one in self.preparations)
-            shapes = tuple(prepared[key].shape if key in prepared else () for key in keys)
-            groups.setdefault(shapes, []).append(item)
-        return list(groups.values())
-
     # `no_grad`, not `inference_mode`: what is remembered of a text here may meet pixels that want gradients.
     @torch.no_grad()
-    def _judge_alike(self, items: Sequence[Item]) -> list[Judgement]:
-        pixels, keys = {}, {}
-        for one in self.preparations:
-            if (one.role, one.name) not in items[0].prepared[0]:
-                continue  # optional, and none of these has it
-            pixels[one.role] = self._on_device([item.prepared[0][(one.role, one.name)] for item in items])
-            keys[one.role] = [f"{one.name}:{_digest(item, one.role)}" for item in items]
-        prompts = [item.samples[0].prompt or "" for item in items]
-        samples = [item.samples[0] for item in items]
-        scores = self.forward(Inputs(pixels=pixels, prompts=prompts, samples=samples, keys=keys))
+    def _judge_alike(self, group: Group) -> dict[int, Judgement]:
+        items = group.items
+        inputs = Inputs(
+            pixels={role: self._on_device(pixels) for role, pixels in group.pixels.items()},
+            prompts=[item.samples[0].prompt or "" for item in items],
+            samples=[item.samples[0] for item in items],
+            keys=group.keys,
+        )
+        with computing(self.device, self._threads):
+            scores = self.forward(inputs)
         values = scores.values.float().tolist()
         spreads = scores.spreads.float().tolist() if scores.spreads is not None else None
-        return [
-            Judgement(item=item.number, values=self._values(scores, number, values[number], spreads[number] if spreads else None))
+        return {
+            item.number: Judgement(
+                item=item.number, values=self._values(scores, number, values[number], spreads[number] if spreads else None)
+            )
             for number, item in enumerate(items)
-        ]
+        }
 
     def _values(self, scores: Scores, number: int, values: Sequence[float], spreads: Sequence[float] | None) -> dict[str, Value]:
         if number in scores.failures:
@@ -217,25 +222,20 @@ class NetworkRater(BatchRater):
             found[dimension] = Value(value=value.value, spread=value.spread, status=value.status, detail=note)
         return found
 
-    def _on_device(self, arrays: Sequence[UInt8[np.ndarray, "height width 3"]]) -> Pixels:
-        """8-bit pixels of one size as a batch on the device; they cross in 8 bits, a quarter of the bytes."""
-        batch = torch.from_numpy(np.stack(arrays))
-        if self.device.type == "cuda":
-            batch = batch.pin_memory()
-        return batch.to(self.device, non_blocking=True).movedim(-1, -3).float() / 255
+    def _on_device(self, pixels: UInt8[Tensor, "batch height width 3"]) -> Pixels:
+        """8-bit pixels as a batch on the device; they cross in 8 bits, a quarter of the bytes."""
+        return pixels.to(self.device, non_blocking=True).movedim(-1, -3).float() / 255
 
 
-def _check_pixels(role: str, pixels: Tensor) -> None:
+def _check_pixels(role: str, pixels: Tensor, *, video: bool) -> None:
     """Raise `CurateError` for what is not RGB in [0, 1]; a little over is what an optimiser's step leaves."""
-    if pixels.ndim < 4 or pixels.shape[-3] != 3 or pixels.dtype not in (torch.float32, torch.float64):
+    axes = (5, "frames, 3") if video else (4, "3")
+    fits = pixels.ndim == axes[0] and pixels.shape[-3] == 3 and pixels.numel() > 0
+    if not fits or pixels.dtype not in (torch.float32, torch.float64):
         raise CurateError(
-            f"{role}: pixels are (batch, 3, height, width) in float32, not {tuple(pixels.shape)} in {str(pixels.dtype)[6:]}"
+            f"{role}: pixels are (batch, {axes[1]}, height, width) in float32, not {tuple(pixels.shape)} in "
+            f"{str(pixels.dtype)[6:]}"
         )
-    if (most := float(pixels.detach().abs().amax())) > _MOST_LEVEL:
-        raise CurateError(f"{role}: pixels are RGB in [0, 1], and here is {most:g}")
-
-
-def _digest(item: Item, role: str) -> str:
-    sample = item.samples[0]
-    digest = sample.response[0].digest if role == "response" else sample.conditions[role].digest
-    return f"{digest}, frame {item.frames[role]}" if role in item.frames else digest
+    least, most = (float(one) for one in pixels.detach().aminmax())
+    if least < -_BEYOND or most > 1 + _BEYOND:
+        raise CurateError(f"{role}: pixels are RGB in [0, 1], and these go from {least:g} to {most:g}")

@@ -1,4 +1,7 @@
-"""Which files of weights are pickles, and where their converted form lies; known without torch."""
+"""Which files of weights are pickles, and where their converted form lies; known without torch.
+
+Nothing that rates opens one: `curate.scorers.convert` does, in a process of its own, and what it wrote is what is read.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ import os
 from pathlib import Path
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".p", ".pkl", ".tar")
+
+SAVED_PICKLES = "pytorch_model*.bin"
+"""What transformers calls the files of weights in a folder that it saved before it had safetensors."""
 
 
 def converted_path(original: Path) -> Path:

@@ -76,9 +76,13 @@ class Normalise:
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         self._mean, self._std = tuple(mean), tuple(std)
+        self._on: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
-        mean, std = (torch.tensor(one, device=pixels.device).view(3, 1, 1) for one in (self._mean, self._std))
+        if pixels.device not in self._on:  # once: on its way to a GPU, it waits for all that is computed there
+            mean, std = (torch.tensor(one, device=pixels.device).view(3, 1, 1) for one in (self._mean, self._std))
+            self._on[pixels.device] = (mean, std)
+        mean, std = self._on[pixels.device]
         return (pixels - mean) / std
 
 

@@ -20,7 +20,11 @@ _loading = threading.Lock()
 
 
 def loaded_once(key: Hashable, load: Callable[[], T]) -> T:
-    """What `load` gives, the same object for the same key as long as anybody holds it."""
+    """What `load` gives, the same object for the same key as long as anybody holds it.
+
+    Hold the object itself: parts of it do not keep it, and the next one to ask would load it again. Several threads may be
+    computing with it when another one is given it, so `load` leaves nothing to be set on it afterwards.
+    """
     with _loading:
         found = _loaded.get(key)
         if found is None:

@@ -1,7 +1,7 @@
 """Weights that lie in one file without a config: read as safetensors only, and fitted strictly.
 
-The few originals that exist only as torch pickles (`.pt`, `.pth`, `.bin`) are converted once by `curate raters convert NAME`,
-in a process of its own; nothing else of curate opens a pickle. What was converted lies under the SHA-256 of the original.
+Originals that exist only as torch pickles (`.pt`, `.pth`, `.bin`) are converted once by `curate raters convert NAME`, in a
+process of its own; nothing here opens one. What was converted lies under the SHA-256 of the original.
 """
 
 from __future__ import annotations
@@ -10,14 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from curate.cards import CardFile
-from curate.errors import WeightsError
-from curate.scorers.pickles import PICKLES, converted_path
-from curate.scorers.pretrained import complain_of
-from curate.weights import first_line, weights_file
+from curate.scorers.pretrained import complain_of, read_tensors
+from curate.weights import weights_file
 
 
 def load_state(file: CardFile, role: str, *, offline: bool = False) -> dict[str, torch.Tensor]:
@@ -25,17 +21,7 @@ def load_state(file: CardFile, role: str, *, offline: bool = False) -> dict[str,
 
     Raises `WeightsError` for a file that cannot be read, and for a pickle that was not converted yet.
     """
-    path = weights_file(file, role, offline=offline)
-    if path.suffix in PICKLES:
-        original, path = path, converted_path(path)
-        if not path.is_file():
-            raise WeightsError(
-                f"{file.where}: {original} is a pickle, which curate does not open: run `curate raters convert {file.card.name}`"
-            )
-    try:
-        return dict(load_file(path))
-    except (OSError, SafetensorError) as problem:
-        raise WeightsError(f"{file.where}: cannot read {path}: {first_line(problem)}") from problem
+    return read_tensors(weights_file(file, role, offline=offline), where=file.where, card=file.card.name)
 
 
 def fit(module: torch.nn.Module, state: Mapping[str, torch.Tensor], *, where: str, place: str) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.ahead import ahead
 from curate.files import atomic_file
-from curate.select.ahead import ahead
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.ahead import ahead
 from curate.errors import CurateError, Option
 from curate.records import Funnel
-from curate.select.ahead import ahead
 from curate.select.caps import capped, shuffled
 from curate.select.engine import Engine
 from curate.select.expression import Expression

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.ahead import ahead
 from curate.records import View
-from curate.select.ahead import ahead
 from curate.select.engine import Engine
 from curate.select.expression import Expression
 from curate.select.samples import VALUE, Samples, parameters, with_column

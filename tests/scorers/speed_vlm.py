@@ -166,7 +166,6 @@ def _flant5(card: Card, place: Place) -> Made:
     (place.folder / "vision" / "config.json").write_text(json.dumps({"model_type": "clip_vision_model", **vision.to_dict()}))
     network = on_meta(SeeingT5, ClipT5Config.from_dict(said), vision)
     (place.folder / "model" / "config.json").write_text(json.dumps(said))
-    (place.folder / "model" / "pytorch_model.bin").unlink()
     place.write("model/model.safetensors", shapes_of(network), HALF)
     template, system = stand_in(place, "template", card.args["system"]["length"] // 4)
     weights = {name: {"path": name} for name in ("model", "vision", "tokenizer")}

@@ -83,6 +83,61 @@ def test_tensors_come_out_bit_for_bit_and_the_record_says_what_was_done(card: Ca
     assert sorted(path.suffix for path in Path(done.converted).parent.iterdir()) == [".json", ".safetensors"]
 
 
+def as_of_old(file: CardFile, role: str, parts: int) -> list[Path]:
+    """The folder of a role with its weights as pickles, as transformers saved them before safetensors; in several parts."""
+    folder = Path(file.where).parent / str(file.card.weights[role].path)
+    (kept,) = folder.glob("*.safetensors")
+    state = list(load_file(kept).items())
+    kept.unlink()
+    names = ["pytorch_model.bin"] if parts == 1 else [f"pytorch_model-{n + 1:05}-of-{parts:05}.bin" for n in range(parts)]
+    for number, name in enumerate(names):
+        torch.save(dict(state[number::parts]), folder / name)
+    return [folder / name for name in names]
+
+
+def score_of(file: CardFile) -> float:
+    """Of one picture; nothing of the rater is left."""
+    picture = np.random.default_rng(0).integers(0, 256, (64, 48, 3), dtype=np.uint8)
+    rater = load_rater(file)
+    try:
+        return float(rater.score([picture], ["a red cat"])[0, 0])
+    finally:
+        rater.close()
+
+
+PICKLED_FOLDERS = [
+    ("clip-l14", "model", 1),
+    ("blip-itm", "model", 2),
+    ("vqascore-clip-flant5", "model", 1),
+]
+"""Cards whose weights transformers saved, one of them with a network of ours; roles and parts."""
+
+
+@pytest.mark.parametrize(("name", "role", "parts"), PICKLED_FOLDERS)
+def test_pickles_in_a_folder_are_converted_too_and_never_opened_by_what_rates(
+    name: str, role: str, parts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tiny_card(name, tmp_path)
+    wanted = score_of(file)
+    pickles = as_of_old(file, role, parts)
+    with pytest.raises(
+        WeightsError, match=r"pytorch_model.*\.bin is a pickle, which curate does not open: run `curate raters conv"
+    ):
+        load_rater(file)
+    done = convert(file)
+    assert [(one.role, one.original) for one in done if "pytorch_model" in one.original] == [(role, str(one)) for one in pickles]
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("a pickle was opened by what rates"))
+    assert score_of(file) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_a_folder_with_safetensors_needs_no_conversion(tmp_path: Path) -> None:
+    file = tiny_card("clip-l14", tmp_path)
+    torch.save({}, tmp_path / str(file.card.weights["model"].path) / "pytorch_model.bin")
+    with pytest.raises(WeightsError, match="no folder on this machine that holds one, so there is nothing to convert"):
+        convert(file)
+    load_rater(file).close()
+
+
 def test_what_was_converted_is_left_alone_and_what_is_damaged_is_mended(card: Card, tmp_path: Path) -> None:
     torch.save({"a": torch.arange(3.0)}, tmp_path / "net.bin")
     (first,) = convert(card(tmp_path / "net.bin"))
@@ -290,7 +345,7 @@ def test_the_converting_process_is_confined() -> None:
 
 def test_a_card_without_pickles_has_nothing_to_convert(card: Card, tmp_path: Path) -> None:
     (tmp_path / "net.safetensors").write_bytes(b"")
-    with pytest.raises(WeightsError, match="'mine' names no pickled file of weights, so there is nothing to convert"):
+    with pytest.raises(WeightsError, match=r"'mine' names no pickled file of weights, .* so there is nothing to convert"):
         convert(card(tmp_path / "net.safetensors"))
 
 

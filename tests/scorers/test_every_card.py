@@ -20,10 +20,11 @@ data = pytest.importorskip("skimage.data")
 from PIL import Image  # noqa: E402
 
 import curate  # noqa: E402
-from curate.cards import CardFile, shipped_cards  # noqa: E402
+from curate.cards import CardFile, load_card, shipped_cards  # noqa: E402
 from curate.errors import CurateError  # noqa: E402
 from curate.raters import Settings, load_rater  # noqa: E402
 from curate.records import Status  # noqa: E402
+from curate.scorers import pretrained  # noqa: E402
 from curate.scorers.network import NetworkRater  # noqa: E402
 from curate.scorers.pictures import items_of  # noqa: E402
 from curate.testing import write_shard  # noqa: E402
@@ -102,6 +103,27 @@ def test_it_rates_a_shard(card: CardFile, pictures: list[np.ndarray], tmp_path: 
     report = curate.rate([str(tmp_path / "made.tar")], raters=[card.where], store=tmp_path / "store", workers=0)
     assert report.computed == len(pictures)
     assert set(report.statuses[card.card.name]) == {Status.OK}
+
+
+def parameters() -> dict[int, torch.nn.Parameter]:
+    """All that this process has, whatever holds them."""
+    return {id(one): one for one in gc.get_objects() if issubclass(type(one), torch.nn.Parameter)}
+
+
+@pytest.mark.parametrize("name", sorted(MAKERS))
+def test_a_second_load_makes_no_new_weights(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does one under another name: what cards share is the network, not the rater."""
+    file = tiny_card(name, tmp_path)
+    rater = load_rater(file)
+    reads: list[object] = []
+    monkeypatch.setattr(pretrained, "load_file", reads.append)
+    before = parameters()
+    again = [load_rater(file), load_rater(load_card(f"again={file.where}"))]
+    new = [one.shape for key, one in parameters().items() if key not in before]
+    assert new == []
+    assert reads == []
+    for one in (rater, *again):
+        one.close()
 
 
 def test_one_by_one_and_together_are_the_same(card: CardFile, pictures: list[np.ndarray]) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 torch = pytest.importorskip("torch")
 
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from curate.cards import shipped_cards  # noqa: E402
+from curate.cards import load_card, shipped_cards  # noqa: E402
+from curate.raters import load_rater  # noqa: E402
 from curate.scorers import losses  # noqa: E402
+from curate.scorers.network import NetworkRater  # noqa: E402
+from tests.scorers.tiny.cards import tiny_card  # noqa: E402
 
 ABOUT = {"abs": 1e-6}
 
@@ -44,9 +49,12 @@ def test_contrastive_margin() -> None:
 
 def test_answers_as_asked() -> None:
     """Two questions, by the definition: minus the logarithm of the probability that both are answered as wanted."""
-    right, wrong = one(2.0, 0.5)[None], one(-1.0, 1.0)[None]
+    right, wrong = (one(2.0), one(0.5)), (one(-1.0), one(1.0))
     both = 1 / (1 + math.exp(-3.0)) * 1 / (1 + math.exp(0.5))
-    assert losses.answers_as_asked(right, wrong).item() == pytest.approx(-math.log(both), **ABOUT)
+    log_odds = [wanted - other for wanted, other in zip(right, wrong, strict=True)]
+    assert losses.answers_as_asked(*log_odds).item() == pytest.approx(-math.log(both), **ABOUT)
+    with pytest.raises(ValueError, match="at least one question"):
+        losses.answers_as_asked()
 
 
 def test_bradley_terry_and_its_margin() -> None:
@@ -148,10 +156,6 @@ def test_the_tables_name_cards_that_ship() -> None:
 
 def test_a_loss_over_a_scorer_reaches_the_pixels(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
-    from curate.raters import load_rater
-    from curate.scorers.network import NetworkRater
-    from tests.scorers.tiny.cards import tiny_card
-
     rater = load_rater(tiny_card("pickscore", tmp_path))
     assert isinstance(rater, NetworkRater)
     pixels = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(0)).requires_grad_()
@@ -161,3 +165,34 @@ def test_a_loss_over_a_scorer_reaches_the_pixels(tmp_path: Path) -> None:
         assert loss.shape == (2,)
         (gradient,) = torch.autograd.grad(loss.sum(), pixels, retain_graph=True)
         assert gradient.norm() > 0
+
+
+def critic(folder: Path, name: str, question: str) -> Any:
+    """A scorer that gives the log-odds of yes to a question about an edit; all in a folder share one network."""
+    card = yaml.safe_load((folder / "yes-probability.yaml").read_text())
+    card["args"] |= {"reading": "logodds", "pictures": ["source", "response"], "question": question}
+    card |= {"name": name, "takes": {"response": "image", "prompt": "required", "conditions": ["source"]}}
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(card))
+    return load_rater(load_card(str(folder / f"{name}.yaml")))
+
+
+def test_np_edit_is_one_line_over_two_scorers(tmp_path: Path) -> None:
+    """Its gradient at the pixels is that of finite differences, and following it makes the answers those that are wanted."""
+    pytest.importorskip("transformers")
+    tiny_card("yes-probability", tmp_path)
+    followed = critic(tmp_path, "followed", 'Was "{text_prompt}" carried out? Yes or no.')
+    preserved = critic(tmp_path, "preserved", 'Is the rest as it was, but for "{text_prompt}"? Yes or no.')
+    source, edited = torch.rand(2, 2, 3, 56, 84, generator=torch.Generator().manual_seed(0)) * 0.9 + 0.05
+    edits = ["make it a cat", "add a dog"]
+
+    def loss(pixels: torch.Tensor) -> torch.Tensor:
+        return losses.answers_as_asked(*(one.score_tensor(pixels, edits, source=source) for one in (followed, preserved)))
+
+    assert loss(edited).shape == (2,)
+    (gradient,) = torch.autograd.grad(loss(edited.requires_grad_()).sum(), edited)
+    step = 1e-2 * gradient / gradient.norm()
+    with torch.no_grad():
+        rise = loss(edited + step).sum() - loss(edited - step).sum()
+        after = loss((edited - 0.05 * gradient.sign()).clamp(0, 1))
+    assert float(rise / 2) == pytest.approx(float(1e-2 * gradient.norm()), rel=0.01)
+    assert (after < loss(edited)).all()

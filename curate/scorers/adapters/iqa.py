@@ -88,7 +88,10 @@ def _preparation(args: PyiqaArguments, role: str, where: str) -> Preparation:
 
 
 def _load_metric(file: CardFile, args: PyiqaArguments, device: torch.device, *, offline: bool) -> Any:
-    """The metric on its device, one value a picture; gradients reach pixels and stay out of its weights."""
+    """The metric on its device, one value a picture; gradients reach pixels and stay out of its weights.
+
+    Each rater has its own: nothing says that these metrics may be called by several threads.
+    """
     import_transformers()  # Its way around a torchvision without operators has to come first.
     pyiqa = importlib.import_module("pyiqa")
     _tell_licence()

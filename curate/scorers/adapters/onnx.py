@@ -5,13 +5,20 @@
 
 A model comes as one file and runs on ONNX Runtime's own operators: data in other files, custom operators and inputs of another
 shape are refused when the card is loaded, with a sentence.
+
+The ONNX Runtime that the extras install is the one for CPUs. Where a run asks for CUDA and there is no other, the model runs on
+the CPU, and the log says so once: models of this size do well there, and the networks beside it should not have to wait for
+another build. With onnxruntime-gpu in its place it runs where the run says.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,10 +26,11 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from curate.cards import CardFile
-from curate.errors import CardError, CurateError, WeightsError
+from curate.errors import CardError, WeightsError
 from curate.raters import BatchRater, Item, Judgement, Preparation, Settings, measured
 from curate.scorers.adapters.onnx_file import has_external_data
 from curate.scorers.arguments import Arguments, arguments
+from curate.scorers.sharing import loaded_once
 from curate.shards.resize import Geometry, Interpolation, Mode, Rounding, resize
 from curate.weights import first_line, weights_file
 
@@ -31,6 +39,8 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
     Numbers = NDArray[np.float32]
+
+logger = logging.getLogger(__name__)
 
 Channels = tuple[float, float, float]
 
@@ -194,10 +204,21 @@ def _activated(numbers: Numbers, activation: str) -> Numbers:
 
 
 def open_session(path: Path, device: str, where: str) -> Any:
+    """The session of a model, the same one for the same bytes on the same device; its `run` may be called by several threads.
+
+    Raises `WeightsError` for what is no model, `CardError` for one that cannot be run here or names other files.
+    """
     import onnxruntime
 
-    providers = _providers(onnxruntime.get_available_providers(), device)
+    providers = _providers(onnxruntime.get_available_providers(), device, where)
     data = path.read_bytes()
+    key = ("onnx", hashlib.sha256(data).hexdigest(), repr(providers))
+    return loaded_once(key, lambda: _session(data, providers, path, where))
+
+
+def _session(data: bytes, providers: list[Any], path: Path, where: str) -> Any:
+    import onnxruntime
+
     try:
         outside = has_external_data(data)
     except ValueError as problem:
@@ -214,17 +235,22 @@ def open_session(path: Path, device: str, where: str) -> Any:
         raise CardError(f"{where}: ONNX Runtime cannot run {path}: {first_line(problem)}") from problem
 
 
-def _providers(available: Sequence[str], device: str) -> list[Any]:
-    """CPU always; CUDA before it where it is wanted. Never the providers that reach out to a network."""
-    wants_cuda = device.startswith("cuda")
+def _providers(available: Sequence[str], device: str, where: str) -> list[Any]:
+    """CPU always; CUDA before it where it is wanted and there. Never the providers that reach out to a network."""
     if "CUDAExecutionProvider" not in available:
-        if wants_cuda:
-            raise CurateError(f"there is no device '{device}' for ONNX Runtime here: install onnxruntime-gpu, or use cpu")
+        if device.startswith("cuda"):
+            _tell_of_the_cpu(where)
         return ["CPUExecutionProvider"]
     if device == "cpu":
         return ["CPUExecutionProvider"]
     number = device.partition(":")[2] or "0"
     return [("CUDAExecutionProvider", {"device_id": number}), "CPUExecutionProvider"]
+
+
+@lru_cache
+def _tell_of_the_cpu(where: str) -> None:
+    """Once for a card, however many devices a run has."""
+    logger.warning("%s: runs on the CPU, since the ONNX Runtime here is built without CUDA (onnxruntime-gpu has it)", where)
 
 
 def _runtime_errors() -> tuple[type[Exception], ...]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from pydantic import Field, field_validator
 from torch import Tensor, nn
@@ -25,11 +26,12 @@ from curate.cards import CardFile
 from curate.errors import CardError
 from curate.raters import Preparation, Settings
 from curate.scorers.arguments import Arguments, arguments
-from curate.scorers.detectors.omniaid_network import build_network
+from curate.scorers.detectors.omniaid_network import OmniAidNetwork, build_network
 from curate.scorers.devices import DTYPES, Precision
 from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.picture_arguments import CLIP_MEAN, CLIP_STD
 from curate.scorers.pixels import Normalise
+from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.states import load_state
 from curate.shards.resize import resize
 
@@ -84,16 +86,21 @@ class OmniAid(NetworkRater):
         args = arguments(file, OmniAidArguments)
         make = Squashed(sides=args.squash)
         super().__init__(file, settings, preparations=[Preparation(name=make.name, make=make)])
-        state = load_state(file, "model", offline=settings.offline)
-        network = build_network(state, heads=args.heads, top_k=args.top_k, where=file.where)
-        if network.side != args.squash[-1]:
+        key = ("omniaid", weights_key(file), args.heads, args.top_k, args.dtype, str(self.device))
+        self._network = loaded_once(key, lambda: _load(file, args, self.device, offline=settings.offline))
+        if self._network.side != args.squash[-1]:
             raise CardError(
-                f"{file.where}: squash makes squares of {args.squash[-1]} pixels, but the network takes {network.side}"
+                f"{file.where}: squash makes squares of {args.squash[-1]} pixels, but the network takes {self._network.side}"
             )
-        self._network = network.to(self.device).in_precision(DTYPES[args.dtype])
         self._normalise = Normalise(CLIP_MEAN, CLIP_STD)
         self._real = args.real
 
     def forward(self, inputs: Inputs) -> Scores:
         logits = self._network(self._normalise(inputs.pixels["response"]))
         return Scores(values=logits.softmax(dim=-1)[:, self._real, None])
+
+
+def _load(file: CardFile, args: OmniAidArguments, device: torch.device, *, offline: bool) -> OmniAidNetwork:
+    state = load_state(file, "model", offline=offline)
+    network = build_network(state, heads=args.heads, top_k=args.top_k, where=file.where)
+    return network.to(device).in_precision(DTYPES[args.dtype])

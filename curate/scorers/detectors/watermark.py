@@ -23,6 +23,7 @@ from curate.scorers.devices import DTYPES, Precision
 from curate.scorers.libraries import import_open_clip
 from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.pixels import Normalise, declared_preparation
+from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.states import fit, load_state
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -49,15 +50,20 @@ class Watermark(NetworkRater):
     def __init__(self, file: CardFile, settings: Settings) -> None:
         args = arguments(file, WatermarkArguments)
         super().__init__(file, settings, preparations=[declared_preparation(args.preprocess, where=file.where)])
-        network = watermark_network(args.network)
-        fit(network, load_state(file, "model", offline=settings.offline), where=file.where, place="weights.model")
         self._dtype = DTYPES[args.dtype]
-        self._network = network.to(self.device, self._dtype)
+        key = ("watermark", weights_key(file), args.network, args.dtype, str(self.device))
+        self._network = loaded_once(key, lambda: _load(file, args, offline=settings.offline).to(self.device, self._dtype))
         self._normalise = Normalise(MEAN, STD)
 
     def forward(self, inputs: Inputs) -> Scores:
         logits = self._network(self._normalise(inputs.pixels["response"]).to(self._dtype))
         return Scores(values=logits.float().softmax(dim=-1)[:, WATERMARK, None])
+
+
+def _load(file: CardFile, args: WatermarkArguments, *, offline: bool) -> torch.nn.Module:
+    network = watermark_network(args.network)
+    fit(network, load_state(file, "model", offline=offline), where=file.where, place="weights.model")
+    return network
 
 
 def watermark_network(name: str) -> torch.nn.Module:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from pydantic import Field
 from torch import nn
 
@@ -43,18 +44,16 @@ class Matching(NetworkRater):
         args = arguments(file, MatchingArguments)
         super().__init__(file, settings, preparations=[declared_preparation(args.preprocess, where=file.where)])
         key = ("blip-itm", weights_key(file), args.dtype, str(self.device))
-        model = loaded_once(key, lambda: _load(file, offline=settings.offline).to(self.device))
-        args.check_side(file, int(model.config.vision_config.image_size))
+        self._model = loaded_once(key, lambda: _load(file, DTYPES[args.dtype], self.device, offline=settings.offline))
+        args.check_side(file, int(self._model.config.vision_config.image_size))
         words = load_words(
             file,
             length=args.max_tokens,
-            vocabulary_size=model.config.text_config.vocab_size,
+            vocabulary_size=self._model.config.text_config.vocab_size,
             marks=MARKS,
             offline=settings.offline,
         )
-        dtype = DTYPES[args.dtype]
-        self._reader = CrossReader(model.vision_model.to(dtype), model.text_encoder.to(dtype), words)
-        self._head = model.itm_head
+        self._reader = CrossReader(self._model.vision_model, self._model.text_encoder, words)
         self._normalise = Normalise(args.mean, args.std)
 
     def close(self) -> None:
@@ -62,14 +61,17 @@ class Matching(NetworkRater):
 
     def forward(self, inputs: Inputs) -> Scores:
         read, pieces = self._reader.read(self._normalise(inputs.pixels["response"]), inputs.prompts)
-        return Scores(values=self._head(read).softmax(dim=-1)[:, 1:], notes=self._reader.words.notes(pieces))
+        return Scores(values=self._model.itm_head(read).softmax(dim=-1)[:, 1:], notes=self._reader.words.notes(pieces))
 
 
-def _load(file: CardFile, *, offline: bool) -> Any:
+def _load(file: CardFile, dtype: torch.dtype, device: torch.device, *, offline: bool) -> Any:
+    """The network with its two readers in `dtype`; the head stays in float32."""
     transformers = import_transformers()
     folder = weights_folder(file, "model", *MODEL_FILES, offline=offline)
     model = load_pretrained(transformers.BlipForImageTextRetrieval, folder, where=file.where, model_type="blip")
     for module in model.vision_model.modules():
         if isinstance(module, nn.LayerNorm):
             module.eps = ORIGINAL_EPSILON
-    return model
+    model.vision_model.to(dtype)
+    model.text_encoder.to(dtype)
+    return model.to(device)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import torch
 from pydantic import Field
 from torch import nn
 
@@ -72,12 +73,18 @@ class ImageRewardArguments(PictureArguments):
 class RewardNetwork(nn.Module):
     """BLIP's two networks and the head that makes one number of what was read."""
 
-    def __init__(self, vision: nn.Module, text: nn.Module, width: int) -> None:
+    def __init__(self, vision: Any, text: Any, width: int) -> None:
         super().__init__()
         self.vision = vision
         self.text = text
         sizes = zip((width, *_HEAD_WIDTHS), _HEAD_WIDTHS, strict=False)
         self.head = nn.Sequential(*(nn.Linear(wide, narrow) for wide, narrow in sizes))
+
+    def in_precision(self, dtype: torch.dtype) -> RewardNetwork:
+        """The same network with its two readers in `dtype`; the head stays in float32."""
+        self.vision.to(dtype)
+        self.text.to(dtype)
+        return self
 
 
 class ImageReward(NetworkRater):
@@ -87,18 +94,19 @@ class ImageReward(NetworkRater):
         args = arguments(file, ImageRewardArguments)
         super().__init__(file, settings, preparations=[declared_preparation(args.preprocess, where=file.where)])
         args.check_side(file, args.vision.side)
-        key = ("imagereward", weights_key(file), args.model_dump_json(), str(self.device))
-        network = loaded_once(key, lambda: load_network(file, args, offline=settings.offline).to(self.device))
-        dtype = DTYPES[args.dtype]
+        key = ("imagereward", weights_key(file), args.vision.model_dump_json(), args.dtype, str(self.device))
+        self._network = loaded_once(
+            key,
+            lambda: load_network(file, args, offline=settings.offline).to(self.device).in_precision(DTYPES[args.dtype]),
+        )
         words = load_words(
             file,
             length=args.max_tokens,
-            vocabulary_size=network.text.get_input_embeddings().num_embeddings,
+            vocabulary_size=self._network.text.get_input_embeddings().num_embeddings,
             marks=MARKS,
             offline=settings.offline,
         )
-        self._reader = CrossReader(network.vision.to(dtype), network.text.to(dtype), words)
-        self._head = network.head
+        self._reader = CrossReader(self._network.vision, self._network.text, words)
         self._centre, self._scale = args.centre, args.scale
         self._normalise = Normalise(args.mean, args.std)
 
@@ -107,10 +115,10 @@ class ImageReward(NetworkRater):
 
     def forward(self, inputs: Inputs) -> Scores:
         read, pieces = self._reader.read(self._normalise(inputs.pixels["response"]), inputs.prompts)
-        return Scores(values=(self._head(read) - self._centre) / self._scale, notes=self._reader.words.notes(pieces))
+        return Scores(values=(self._network.head(read) - self._centre) / self._scale, notes=self._reader.words.notes(pieces))
 
 
-def load_network(file: CardFile, args: ImageRewardArguments, *, offline: bool) -> Any:
+def load_network(file: CardFile, args: ImageRewardArguments, *, offline: bool) -> RewardNetwork:
     """The network under `weights.model`, whose text part `weights.text_config` describes, in float32 on the CPU.
 
     Raises `WeightsError` for a description that cannot be read, and for weights that do not fit, either way.

@@ -27,6 +27,7 @@ from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.pixels import Normalise
 from curate.scorers.references.base import AsItIs
 from curate.scorers.references.encoders import IMAGENET_MEAN, IMAGENET_STD, load_tokens
+from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.states import fit, load_state
 
 
@@ -56,7 +57,8 @@ class DeepFeature(NetworkRater):
         self._tokens = load_tokens(
             file, architecture="dinov2", side=args.side, dtype=args.dtype, device=self.device, offline=settings.offline
         )
-        self._head = _load_head(file, settings.offline).to(self.device)
+        key = ("deep-feature", weights_key(file), str(self.device))
+        self._head = loaded_once(key, lambda: _load_head(file, settings.offline).to(self.device))
         self._normalise = Normalise(IMAGENET_MEAN, IMAGENET_STD)
         self._args = args
 

@@ -35,6 +35,7 @@ from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.references.base import AsItIs, ReferenceRater, Several, Shrunk
 from curate.scorers.references.convnets import ALEXNET, VGG16, load_convnet
 from curate.scorers.references.encoders import IMAGENET_MEAN, IMAGENET_STD
+from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.states import load_state
 
 _TINY = 1e-10
@@ -73,29 +74,46 @@ class Lpips(ReferenceRater[list[Tensor]]):
         args = arguments(file, LpipsArguments)
         super().__init__(file, settings, prepare=lambda role: args.prepare(role, file.where), several=args.several)
         # Below these sides nothing is left for the last layer to see.
-        self.smallest, plan = (31, ALEXNET) if args.backbone == "alexnet" else (16, VGG16)
-        pool = nn.MaxPool2d(3, 2) if args.backbone == "alexnet" else nn.MaxPool2d(2, 2)
-        self._network = load_convnet(file, plan, pool=lambda channels: pool, offline=settings.offline).to(self.device)
-        self._weights = _channel_weights(file, settings.offline, self.device)
+        self.smallest = 31 if args.backbone == "alexnet" else 16
+        key = ("lpips", weights_key(file), args.backbone, str(self.device))
+        self._network = loaded_once(key, lambda: _load_lpips(file, args.backbone, offline=settings.offline).to(self.device))
 
     def describe(self, pixels: Pixels, keys: Sequence[str] | None) -> list[Float[Tensor, "batch channels tall wide"]]:
-        seen = self._network(self._scaled(2 * pixels - 1))
+        seen = self._network.backbone(self._scaled(2 * pixels - 1))
         # Where nothing is seen the length is 0, of which vector_norm has a gradient (0) and a square root has none.
         return [layer / (torch.linalg.vector_norm(layer, dim=1, keepdim=True) + _TINY) for layer in seen]
 
     def compare(self, response: list[Tensor], reference: list[Tensor]) -> Float[Tensor, "batch 1"]:
         distance = torch.zeros(len(response[0]), device=self.device)
-        for weights, one, other in zip(self._weights, response, reference, strict=True):
+        for weights, one, other in zip(self._network.channels(), response, reference, strict=True):
             distance = distance + (weights * (one - other) ** 2).sum(dim=1).mean(dim=(1, 2))
         return distance[:, None]
 
 
-def _channel_weights(file: CardFile, offline: bool, device: torch.device) -> list[Float[Tensor, "1 channels 1 1"]]:
+class _Weighted(nn.Module):
+    """A backbone and what was learned of its channels."""
+
+    def __init__(self, backbone: nn.Module, learned: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self._count = len(learned)
+        for number, weights in enumerate(learned):
+            self.register_buffer(f"learned_{number}", weights)
+
+    def channels(self) -> list[Tensor]:
+        """What was learned, in order."""
+        return [self.get_buffer(f"learned_{number}") for number in range(self._count)]
+
+
+def _load_lpips(file: CardFile, backbone: Literal["alexnet", "vgg16"], *, offline: bool) -> _Weighted:
+    """A weight (1, channels, 1, 1) for each of five layers."""
+    pool, plan = (nn.MaxPool2d(3, 2), ALEXNET) if backbone == "alexnet" else (nn.MaxPool2d(2, 2), VGG16)
+    network = load_convnet(file, plan, pool=lambda channels: pool, offline=offline)
     state = load_state(file, "heads", offline=offline)
     names = [f"lin{number}.model.1.weight" for number in range(5)]
     if set(state) != set(names):
         raise WeightsError(f"{file.where}: weights.heads does not hold {', '.join(names)} and nothing else")
-    return [state[name].to(device) for name in names]
+    return _Weighted(network, [state[name] for name in names])
 
 
 class DistsArguments(PairArguments):
@@ -120,21 +138,28 @@ class Dists(ReferenceRater[list[Tensor]]):
     def __init__(self, file: CardFile, settings: Settings) -> None:
         args = arguments(file, DistsArguments)
         super().__init__(file, settings, prepare=lambda role: args.prepare(role, file.where), several=args.several)
-        self._network = load_convnet(file, VGG16, pool=SmoothPool, offline=settings.offline).to(self.device)
+        key = ("dists", weights_key(file), str(self.device))
+        self._network = loaded_once(key, lambda: _load_dists(file, offline=settings.offline).to(self.device))
         self._normalise = Normalise(IMAGENET_MEAN, IMAGENET_STD)
-        state = load_state(file, "channels", offline=settings.offline)
-        if set(state) != {"alpha", "beta"} or state["alpha"].shape != state["beta"].shape:
-            raise WeightsError(f"{file.where}: weights.channels does not hold alpha and beta of one shape")
-        both = state["alpha"].sum() + state["beta"].sum()
-        self._alpha, self._beta = ((state[name].reshape(-1) / both).to(self.device) for name in ("alpha", "beta"))
 
     def describe(self, pixels: Pixels, keys: Sequence[str] | None) -> list[Float[Tensor, "batch channels tall wide"]]:
-        return [pixels, *self._network(self._normalise(pixels))]
+        return [pixels, *self._network.backbone(self._normalise(pixels))]
 
     def compare(self, response: list[Tensor], reference: list[Tensor]) -> Float[Tensor, "batch 1"]:
         means, structures = zip(*(_alike(one, other) for one, other in zip(response, reference, strict=True)), strict=True)
-        alike = torch.cat(means, dim=1) @ self._alpha + torch.cat(structures, dim=1) @ self._beta
+        alpha, beta = self._network.channels()
+        alike = torch.cat(means, dim=1) @ alpha + torch.cat(structures, dim=1) @ beta
         return (1 - alike)[:, None]
+
+
+def _load_dists(file: CardFile, *, offline: bool) -> _Weighted:
+    """Two weights for each channel of all layers, of its mean and of its structure; together their sum is 1."""
+    network = load_convnet(file, VGG16, pool=SmoothPool, offline=offline)
+    state = load_state(file, "channels", offline=offline)
+    if set(state) != {"alpha", "beta"} or state["alpha"].shape != state["beta"].shape:
+        raise WeightsError(f"{file.where}: weights.channels does not hold alpha and beta of one shape")
+    both = state["alpha"].sum() + state["beta"].sum()
+    return _Weighted(network, [state[name].reshape(-1) / both for name in ("alpha", "beta")])
 
 
 def _alike(one: Tensor, other: Tensor) -> tuple[Float[Tensor, "batch channels"], Float[Tensor, "batch channels"]]:

@@ -30,6 +30,7 @@ from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.pretrained import complain_of
+from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.states import load_state
 from curate.scorers.towers.clip import TowerArguments, load_towers
 
@@ -160,11 +161,14 @@ class EmbeddingHead(_OverTower):
     def __init__(self, file: CardFile, settings: Settings) -> None:
         args = arguments(file, HeadArguments)
         super().__init__(file, settings, args)
-        state = load_state(file, "head", offline=settings.offline)
-        chain = Chain(state, args.head, width=self._towers.width, where=file.where, place="weights.head")
-        if chain.outputs != len(self.dimensions):
-            raise WeightsError(f"{file.where}: weights.head gives {chain.outputs} numbers, not one for each dimension")
-        self._chain = chain.to(self.device)
+        key = ("chain", weights_key(file), args.head.model_dump_json(), self._towers.width, str(self.device))
+        self._chain = loaded_once(key, lambda: self._load(file, args.head, offline=settings.offline))
+        if self._chain.outputs != len(self.dimensions):
+            raise WeightsError(f"{file.where}: weights.head gives {self._chain.outputs} numbers, not one for each dimension")
+
+    def _load(self, file: CardFile, shape: HeadShape, *, offline: bool) -> Chain:
+        state = load_state(file, "head", offline=offline)
+        return Chain(state, shape, width=self._towers.width, where=file.where, place="weights.head").to(self.device)
 
     def judge_embeddings(self, embeddings: Embeddings) -> Float[Tensor, "batch dimensions"]:
         return self._chain(embeddings)
@@ -176,9 +180,13 @@ class PromptHead(_OverTower):
     def __init__(self, file: CardFile, settings: Settings) -> None:
         args = arguments(file, PromptArguments)
         super().__init__(file, settings, args)
-        state = load_state(file, "head", offline=settings.offline)
+        key = ("prompts", weights_key(file), args.column, args.scale, self._towers.width, str(self.device))
+        self._prompts = loaded_once(key, lambda: self._load(file, args, offline=settings.offline))
+
+    def _load(self, file: CardFile, args: PromptArguments, *, offline: bool) -> Prompts:
+        state = load_state(file, "head", offline=offline)
         prompts = Prompts(state, column=args.column, scale=args.scale, width=self._towers.width, where=file.where)
-        self._prompts = prompts.to(self.device)
+        return prompts.to(self.device)
 
     def judge_embeddings(self, embeddings: Embeddings) -> Float[Tensor, "batch dimensions"]:
         return self._prompts(embeddings)

@@ -3,11 +3,14 @@
 Weights trained with QuickGELU give other numbers under GELU, close enough that nobody notices. OpenCLIP warns, and only of
 weights that it downloads by name. So a card says which of the two it means (`args.quick_gelu`), and an architecture of the other
 kind is an error.
+
+Architecture and tokenizer are made from OpenCLIP's parts. Its `create_model` would say that the model is "initialized randomly",
+since the weights come afterwards, and log by the functions of `logging` that set up the logging of the whole process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -51,13 +54,22 @@ def load_openclip_towers(
     open_clip = import_open_clip()
     config = _config(open_clip, model, quick_gelu, file.where)
     state = load_state(file, "model", offline=offline)
-    towers = open_clip.create_model(model, precision="fp32")
+    towers = _architecture(open_clip, config)
     fit(towers, state, where=file.where, place=f"weights.model, for OpenCLIP's '{model}'")
     # Read before the towers become half precision, which would move a scale of 100 by one.
     scale = float(towers.logit_scale.exp())
     side, width = int(config["vision_cfg"]["image_size"]), int(config["embed_dim"])
-    tokenizer = open_clip.get_tokenizer(model)
+    text = config["text_cfg"]
+    tokenizer = open_clip.SimpleTokenizer(context_length=text.get("context_length", 77), **text.get("tokenizer_kwargs", {}))
     return OpenClipTowers(towers.to(device, dtype), tokenizer, image_side=side, width=width, scale=scale)
+
+
+def _architecture(open_clip: Any, config: Mapping[str, Any]) -> Any:
+    """The network that a config describes, with random weights in float32 on the CPU; nothing is downloaded for it."""
+    wanted = {name: value for name, value in config.items() if name != "custom_text"}
+    if not config.get("custom_text", False):
+        return open_clip.CLIP(**wanted)
+    return (open_clip.CoCa if "multimodal_cfg" in config else open_clip.CustomTextCLIP)(**wanted)
 
 
 def _config(open_clip: Any, model: str, quick_gelu: bool, where: str) -> dict[str, Any]:

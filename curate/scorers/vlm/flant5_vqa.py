@@ -107,6 +107,7 @@ class VqaScore(NetworkRater):
     """Judges how well pictures show their prompts by the answer of CLIP-FlanT5."""
 
     batch_size = 16
+    pads_prompts = True
 
     def __init__(self, file: CardFile, settings: Settings) -> None:
         args = arguments(file, VqaArguments)

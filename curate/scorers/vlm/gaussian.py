@@ -69,6 +69,7 @@ class GaussianReward(NetworkRater):
     """Judges pictures by what a Qwen-VL says at a reward token, with the spread it says itself."""
 
     batch_size = 8
+    pads_prompts = True
 
     def __init__(self, file: CardFile, settings: Settings) -> None:
         args = arguments(file, GaussianArguments)

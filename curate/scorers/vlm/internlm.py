@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -30,36 +31,34 @@ _FUSED = "attention.wqkv"
 _IN_LAYER = re.compile(r"(layers\.\d+)\.(.+?)\.(weight|Plora_[AB]\.weight)")
 
 
-class Where:
-    """Which tokens of the batch under way are visual; shared by the layers of one network."""
-
-    def __init__(self) -> None:
-        self.visual: Float[Tensor, "batch tokens 1"] | None = None
+_visual: ContextVar[Float[Tensor, "batch tokens 1"]] = ContextVar("visual tokens")
+"""1 where a token of the batch under way is visual, else 0. Several raters may read by one network at the same time, each in a
+thread of its own, so this goes with the call and not with the network."""
 
 
 class PartlyAdapted(nn.Module):
     """A linear layer with an adapter, without bias, that adds to visual tokens only."""
 
-    def __init__(self, linear: nn.Linear, *, rank: int, scale: float, where: Where) -> None:
+    def __init__(self, linear: nn.Linear, *, rank: int, scale: float) -> None:
         super().__init__()
         self.linear = linear
         self.down = nn.Linear(linear.in_features, rank, bias=False, dtype=linear.weight.dtype)
         self.up = nn.Linear(rank, linear.out_features, bias=False, dtype=linear.weight.dtype)
-        self._scale, self._where = scale, where
+        self._scale = scale
 
     def forward(self, states: Float[Tensor, "batch tokens inputs"]) -> Float[Tensor, "batch tokens outputs"]:
-        assert self._where.visual is not None, "set by PartialLlama"
+        """Raises `LookupError` outside of `PartialLlama.read`, which says where the visual tokens are."""
+        visual = _visual.get()
         adapted: Tensor = self.up(self.down(states))
         plain: Tensor = self.linear(states)
-        return plain + self._where.visual.to(plain.dtype) * self._scale * adapted
+        return plain + visual.to(plain.dtype) * self._scale * adapted
 
 
 class PartialLlama:
     """The decoder: embeds tokens and reads sequences of words and visual tokens."""
 
-    def __init__(self, model: Any, where: Where) -> None:
+    def __init__(self, model: Any) -> None:
         self._model = model
-        self._where = where
 
     def embed(self, ids: Tensor) -> Tensor:
         """Embeddings of tokens."""
@@ -73,11 +72,11 @@ class PartialLlama:
     ) -> Float[Tensor, "batch tokens hidden"]:
         """States after the last norm; `mask` is False at padding, which is on the right."""
         positions = torch.arange(embedded.shape[1], device=embedded.device).expand(embedded.shape[:2])
-        self._where.visual = visual[..., None].float()
+        told = _visual.set(visual[..., None].float())
         try:
             output = self._model(inputs_embeds=embedded, attention_mask=mask.long(), position_ids=positions, use_cache=False)
         finally:
-            self._where.visual = None
+            _visual.reset(told)
         return output.last_hidden_state  # type: ignore[no-any-return]
 
 
@@ -98,15 +97,15 @@ def load_partial_llama(
         eos_token_id=None,
     )
     named = as_llama(state, heads=config["num_attention_heads"], groups=config["num_key_value_heads"])
-    model, visual = empty(transformers.LlamaModel, llama, dtype), Where()
+    model = empty(transformers.LlamaModel, llama, dtype)
     for name, linear in [(name, one) for name, one in model.layers.named_modules() if isinstance(one, nn.Linear)]:
         # Where an adapter is missing from the checkpoint, the complaint is about its weights.
         rank = len(named.get(f"layers.{name}.down.weight", (0,)))
-        adapted = PartlyAdapted(linear, rank=rank, scale=alpha / rank, where=visual)
+        adapted = PartlyAdapted(linear, rank=rank, scale=alpha / rank)
         block, _, own = name.rpartition(".")
         setattr(model.layers.get_submodule(block), own, adapted)
     cast = {name: tensor.to(dtype) for name, tensor in named.items()}
-    return PartialLlama(filled(model, cast, where=where).to(device), visual)
+    return PartialLlama(filled(model, cast, where=where).to(device))
 
 
 def as_llama(state: Mapping[str, Tensor], *, heads: int, groups: int) -> dict[str, Tensor]:

@@ -37,7 +37,7 @@ from curate.scorers.vlm.internlm import PartialLlama, load_partial_llama
 from curate.scorers.vlm.loading import sharded_state
 from curate.scorers.vlm.templates import NEUTRALISED
 from curate.scorers.vlm.tiles import TiledEye, Tiles, VisionArguments, load_tiled_eye
-from curate.scorers.vlm.tokens import all_failed
+from curate.scorers.vlm.tokens import all_failed, too_long
 from curate.weights import weights_folder
 
 BEGIN, END, REWARD = "[UNUSED_TOKEN_146]", "[UNUSED_TOKEN_145]", "[UNUSED_TOKEN_130]"
@@ -66,6 +66,7 @@ class IxcReward(NetworkRater):
     """Judges pictures by the reward of their prompts as answers about them."""
 
     batch_size = 2
+    pads_prompts = True
 
     def __init__(self, file: CardFile, settings: Settings) -> None:
         args = arguments(file, IxcArguments)
@@ -83,12 +84,7 @@ class IxcReward(NetworkRater):
         notes = {row: NEUTRALISED for row, prompt in enumerate(inputs.prompts) if plain[row] != prompt}
         seen = network.eye.see(pictures)
         chats = [network.chat(self._question, answer) for answer in plain]
-        lengths = [seen.shape[1] + len(chat) for chat in chats]
-        failures = {
-            row: (Status.TOO_LARGE, f"{length} tokens, and the network takes {network.context}")
-            for row, length in enumerate(lengths)
-            if length > network.context
-        }
+        failures = too_long([seen.shape[1] + len(chat) for chat in chats], network.context)
         rows = [row for row in range(len(chats)) if row not in failures]
         values = torch.zeros(len(chats), 1, device=pictures.device)
         if rows:

@@ -6,9 +6,11 @@ probability of the whole set (`p_mass`) says whether the model wanted to answer 
     full              sum of value * P(label), over the whole vocabulary             VQAScore: P("Yes")
     renormalised      the same, divided by the probability of all labels             expected level, P(yes) / (P(yes) + P(no))
     averaged_logits   softmax over the mean logit of each label's spellings          Forensic-Chat; no probability of either word
+    logodds           log P(first label) - log P(second label)                       NP-Edit; without bounds, for losses
 
 Papers: Lin et al., Evaluating Text-to-Visual Generation with Image-to-Text Generation, 2024 (VQAScore); Wu et al., Q-Align,
-2023 (level words); Ye et al., RealGen, 2025 (Forensic-Chat).
+2023 (level words); Ye et al., RealGen, 2025 (Forensic-Chat); Kumari et al., Learning an Image Editing Model without Image
+Editing Pairs, 2025 (NP-Edit).
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from curate.asks import Label as AskedLabel
 from curate.errors import CardError
 from curate.scorers.arguments import Arguments
 
-Reading = Literal["full", "renormalised", "averaged_logits"]
+Reading = Literal["full", "renormalised", "averaged_logits", "logodds"]
 
 
 class Label(Arguments):
@@ -45,7 +47,8 @@ class LabelReader:
     """Reads labels off the logits of the next token."""
 
     def __init__(self, ids: Sequence[Sequence[int]], values: Sequence[float], reading: Reading) -> None:
-        """`ids` are those of each label's spellings, `values` what each label is worth."""
+        """`ids` are those of each label's spellings, `values` what each label is worth, which is nothing for log-odds: they are
+        of two labels, the first against the second."""
         self._ids = [list(one) for one in ids]
         self._values = list(values)
         self._reading = reading
@@ -56,11 +59,19 @@ class LabelReader:
         logs = logits.log_softmax(dim=-1)
         # Sums of probabilities are taken as logarithms: the set may be so improbable that they would round to 0 / 0.
         labels = torch.stack([logs[:, ids].logsumexp(dim=-1) for ids in self._ids], dim=-1)
+        return self._value(logits, labels), labels.exp().sum(dim=-1)
+
+    def _value(self, logits: Float[Tensor, "batch vocabulary"], labels: Float[Tensor, "batch labels"]) -> Float[Tensor, " batch"]:
+        """`labels` are the logarithms of their probabilities."""
+        if self._reading == "logodds":
+            # Of the logits themselves: what all probabilities are divided by takes no part, nor do its rounding and gradient.
+            first, second = (logits[:, ids].logsumexp(dim=-1) for ids in self._ids)
+            return first - second
         if self._reading == "averaged_logits":
             shares = torch.stack([logits[:, ids].mean(dim=-1) for ids in self._ids], dim=-1).softmax(dim=-1)
         else:
             shares = labels.exp() if self._reading == "full" else labels.softmax(dim=-1)
-        return shares @ torch.tensor(self._values, dtype=logs.dtype, device=logits.device), labels.exp().sum(dim=-1)
+        return shares @ torch.tensor(self._values, dtype=shares.dtype, device=shares.device)
 
 
 def label_reader(

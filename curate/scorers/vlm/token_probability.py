@@ -40,7 +40,7 @@ from curate.scorers.vlm.chats import Chat
 from curate.scorers.vlm.images import FACTOR, MERGE, PATCH, TEMPORAL, AreaResize, is_unfit, patches
 from curate.scorers.vlm.labels import Label, LabelReader, Reading, label_reader, penalised
 from curate.scorers.vlm.templates import NEUTRALISED, SLOT
-from curate.scorers.vlm.tokens import UNFIT, all_failed
+from curate.scorers.vlm.tokens import UNFIT, all_failed, too_long
 from curate.scorers.vlm.vision_language import load_vision_language
 
 MASS = "p_mass"
@@ -80,6 +80,12 @@ class TokenArguments(Arguments):
             raise ValueError("give either 'question' or 'template'")
         return self
 
+    @model_validator(mode="after")
+    def _two_labels(self) -> TokenArguments:
+        if self.reading == "logodds" and len(self.labels) != 2:
+            raise ValueError(f"logodds are of two labels, the first against the second, and here are {len(self.labels)}")
+        return self
+
 
 class QwenArguments(TokenArguments):
     """The `args` of a card for `QwenTokenProbability`."""
@@ -94,6 +100,7 @@ class TokenProbability(NetworkRater):
 
     differentiable: ClassVar[bool] = False
     batch_size = 8
+    pads_prompts = True
 
     def __init__(self, file: CardFile, settings: Settings) -> None:
         args = self._arguments(file)
@@ -126,17 +133,29 @@ class TokenProbability(NetworkRater):
         )
 
     def forward(self, inputs: Inputs) -> Scores:
-        texts = [self._chat.text(prompt) for prompt in inputs.prompts]
-        encoded = self._encode(inputs.pixels, [text for text, _ in texts])
+        chats = [self._chat.text(prompt) for prompt in inputs.prompts]
+        texts, pixels = [text for text, _ in chats], inputs.pixels
+        encoded = self._encode(pixels, texts)
+        failures = too_long(encoded["attention_mask"].sum(dim=1).tolist(), self._network.context)
+        rows = [row for row in range(len(texts)) if row not in failures]
+        if failures and rows:
+            # The others are asked without these, which would make all of them as long, beyond what the network takes.
+            encoded = self._encode({role: one[rows] for role, one in pixels.items()}, [texts[row] for row in rows])
+        values = torch.zeros(len(texts), len(self.dimensions), device=self.device)
+        if rows:
+            found, masses = self._read(encoded)
+            values = values.index_copy(0, torch.tensor(rows, device=self.device), found)
+            failures |= {rows[number]: failure for number, failure in self._improbable(masses).items()}
+        notes = {row: NEUTRALISED for row, (_, defused) in enumerate(chats) if defused}
+        return Scores(values=values, notes=notes, failures=failures)
+
+    def _read(self, encoded: Mapping[str, Tensor]) -> tuple[Float[Tensor, "batch dimensions"], Float[Tensor, " batch"]]:
+        """The scores of what the model is called with, and how probable all labels together are."""
         logits = self._network.next_logits(encoded)
         if self._args.repetition_penalty != 1:
             logits = penalised(logits, _said(encoded, logits), self._args.repetition_penalty)
         values, masses = self._labels.read(logits)
-        return Scores(
-            values=torch.stack([masses if one == MASS else values for one in self.dimensions], dim=-1),
-            notes={number: NEUTRALISED for number, (_, defused) in enumerate(texts) if defused},
-            failures=self._improbable(masses),
-        )
+        return torch.stack([masses if one == MASS else values for one in self.dimensions], dim=-1), masses
 
     def _arguments(self, file: CardFile) -> TokenArguments:
         return arguments(file, TokenArguments)
@@ -194,15 +213,9 @@ class QwenTokenProbability(TokenProbability):
         processor = self._network.processor
         counts = [int(grid[0].prod()) // MERGE**2 for grid in grids]
         # Every row of `pixel_values` belongs to one sample, whose pictures come one after another.
-        tokens = processor.tokenizer(
-            [_expanded(text, processor.image_token, counts) for text in texts],
-            padding=True,
-            add_special_tokens=False,
-            return_tensors="pt",
-        )
+        tokens = self._network.padded([_expanded(text, processor.image_token, counts) for text in texts])
         return {
-            "input_ids": tokens["input_ids"],
-            "attention_mask": tokens["attention_mask"],
+            **tokens,
             "mm_token_type_ids": (tokens["input_ids"] == processor.image_token_id).long(),
             "pixel_values": torch.cat(rows, dim=1).flatten(0, 1),
             "image_grid_thw": torch.stack(grids, dim=1).flatten(0, 1),

@@ -109,14 +109,13 @@ def ask(
     seen: Float[Tensor, "batch tokens hidden"],
 ) -> Answers:
     """The states at the reward tokens, one question for each prompt. A question that is too long for the network fails."""
-    chats, notes, failures = [], {}, {}
+    chats, notes = [], {}
     for row, prompt in enumerate(prompts):
         text, defused = question.text(prompt, reader.control)
         chats.append(reader.chat(text, media))
         if defused:
             notes[row] = NEUTRALISED
-        if len(chats[row]) > reader.context:
-            failures[row] = (Status.TOO_LARGE, f"{len(chats[row])} tokens, and the network takes {reader.context}")
+    failures = too_long([len(chat) for chat in chats], reader.context)
     rows = [row for row in range(len(chats)) if row not in failures]
     states = seen.new_zeros(len(chats), len(question.tokens), reader.hidden, dtype=torch.float32)
     if rows:
@@ -124,6 +123,17 @@ def ask(
         found = torch.stack([reading.at(reader.token(token)) for token in question.tokens], dim=1).float()
         states = states.index_copy(0, torch.tensor(rows, device=seen.device), found)
     return Answers(states=states, notes=notes, failures=failures)
+
+
+def too_long(lengths: Sequence[int], context: int | None) -> dict[int, tuple[Status, str]]:
+    """By row, texts of more tokens than the network has places for; `context` is None where it does not say how many."""
+    if context is None:
+        return {}
+    return {
+        row: (Status.TOO_LARGE, f"{length} tokens, and the network takes {context}")
+        for row, length in enumerate(lengths)
+        if length > context
+    }
 
 
 def all_failed(inputs: Inputs, dimensions: int, failure: tuple[Status, str]) -> Scores:

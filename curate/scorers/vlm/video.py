@@ -76,6 +76,7 @@ class VideoReward(NetworkRater):
     """Judges videos: pixels (batch, frames, 3, height, width)."""
 
     batch_size = 1
+    pads_prompts = True
 
     def __init__(self, file: CardFile, settings: Settings) -> None:
         args = arguments(file, VideoArguments)

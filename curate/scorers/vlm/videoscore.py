@@ -24,7 +24,6 @@ from torch import Tensor, nn
 from curate.cards import CardFile
 from curate.fixed_text import FixedText
 from curate.raters import Preparation, Settings
-from curate.records import Status
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import DTYPES, Precision
 from curate.scorers.libraries import import_transformers
@@ -37,6 +36,7 @@ from curate.scorers.vlm.images import resize_tensor
 from curate.scorers.vlm.loading import empty, filled, sharded_state
 from curate.scorers.vlm.qwen import control_tokens
 from curate.scorers.vlm.templates import NEUTRALISED, fill, load_template
+from curate.scorers.vlm.tokens import too_long
 from curate.shards.resize import resize
 from curate.weights import weights_folder
 
@@ -91,6 +91,7 @@ class VideoScore(NetworkRater):
     """Judges videos: pixels (batch, frames, 3, height, width)."""
 
     batch_size = 1
+    pads_prompts = True
 
     def __init__(self, file: CardFile, settings: Settings) -> None:
         args = arguments(file, VideoScoreArguments)
@@ -104,11 +105,7 @@ class VideoScore(NetworkRater):
         frames = inputs.pixels["response"]
         asked = [self._reader.question(self._template, prompt, frames.shape[1]) for prompt in inputs.prompts]
         notes = {row: NEUTRALISED for row, (_, defused) in enumerate(asked) if defused}
-        too_long = {row: len(ids) for row, (ids, _) in enumerate(asked) if len(ids) > self._reader.context}
-        failures = {
-            row: (Status.TOO_LARGE, f"{count} tokens, and the network takes {self._reader.context}")
-            for row, count in too_long.items()
-        }
+        failures = too_long([len(ids) for ids, _ in asked], self._reader.context)
         rows = [row for row in range(len(asked)) if row not in failures]
         values = torch.zeros(len(asked), len(self.dimensions), device=frames.device)
         if rows:

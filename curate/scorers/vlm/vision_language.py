@@ -56,6 +56,8 @@ class VisionLanguage:
         self._last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
         # Some models keep positions of the last call on themselves, and raters that share one may live in several threads.
         self._alone = threading.Lock()
+        # Tokenizers keep on themselves whether they pad: one thread would take back what another has just told them.
+        self._tokenising = threading.Lock()
 
     @property
     def context(self) -> int | None:
@@ -65,7 +67,16 @@ class VisionLanguage:
 
     def tokenise(self, text: str) -> list[int]:
         """Ids of a text with its control tokens."""
-        return list(self.processor.tokenizer(text, add_special_tokens=self.adds_beginning(text))["input_ids"])
+        with self._tokenising:
+            return list(self.processor.tokenizer(text, add_special_tokens=self.adds_beginning(text))["input_ids"])
+
+    def padded(self, texts: Sequence[str]) -> dict[str, Int[Tensor, "batch tokens"]]:
+        """`input_ids` and `attention_mask` of texts whose control tokens all stand in them."""
+        with self._tokenising:
+            tokens = self.processor.tokenizer(
+                list(texts), padding=True, add_special_tokens=False, return_tensors="pt", verbose=False
+            )
+        return {name: tokens[name] for name in ("input_ids", "attention_mask")}
 
     def adds_beginning(self, text: str) -> bool:
         """Whether the tokenizer is to add its mark of a beginning, which some chat templates already wrote."""
@@ -74,15 +85,16 @@ class VisionLanguage:
 
     def encode(self, texts: Sequence[str], pictures: Sequence[Sequence[Image.Image]]) -> dict[str, Tensor]:
         """What the model is called with: chats of one template, and the pictures of each, as many for each of them."""
-        return dict(
-            self.processor(
-                text=list(texts),
-                images=[list(row) for row in pictures] if any(pictures) else None,
-                padding=True,
-                add_special_tokens=self.adds_beginning(texts[0]),
-                return_tensors="pt",
+        with self._tokenising:
+            return dict(
+                self.processor(
+                    text=list(texts),
+                    images=[list(row) for row in pictures] if any(pictures) else None,
+                    padding=True,
+                    add_special_tokens=self.adds_beginning(texts[0]),
+                    return_tensors="pt",
+                )
             )
-        )
 
     def next_logits(self, encoded: Mapping[str, Tensor]) -> Float[Tensor, "batch vocabulary"]:
         """Logits of the token behind the last, in float32."""

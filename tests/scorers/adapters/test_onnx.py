@@ -288,10 +288,27 @@ def test_weights_of_a_package_that_is_not_there_name_the_extra(tmp_path: Path) -
         load_rater(write_card(tmp_path, None, weights=files))
 
 
-def test_cuda_where_there_is_none_is_a_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("device", ["cuda", "cuda:0,cuda:1"])
+def test_where_the_runtime_has_no_cuda_the_cpu_does_it_and_that_is_said_once(
+    device: str, tmp_path: Path, sample_item: Make, caplog: pytest.LogCaptureFixture
+) -> None:
     import onnxruntime
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime has CUDA")
-    with pytest.raises(CurateError, match="no device 'cuda'"):
-        load_rater(write_card(tmp_path, means()), Settings(device="cuda"))
+    card = write_card(tmp_path, means())
+    picture = photo("astronaut")
+    expected = judge(load_rater(card), sample_item, [picture])
+    caplog.clear()
+    assert judge(load_rater(card, Settings(device=device)), sample_item, [picture]) == expected
+    assert [record.message for record in caplog.records if "runs on the CPU" in record.message] == [
+        f"{card.where}: runs on the CPU, since the ONNX Runtime here is built without CUDA (onnxruntime-gpu has it)"
+    ]
+
+
+def test_a_model_is_loaded_once_however_many_cards_name_it(tmp_path: Path) -> None:
+    (tmp_path / "another").mkdir()
+    one, same = (load_rater(write_card(folder, means())) for folder in (tmp_path, tmp_path / "another"))
+    assert one._session is same._session
+    other = load_rater(write_card(tmp_path, means(side=16), preprocess={"size": 16}))
+    assert other._session is not one._session

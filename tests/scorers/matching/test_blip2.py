@@ -17,7 +17,6 @@ from curate.errors import CardError, WeightsError  # noqa: E402
 from curate.raters import load_rater  # noqa: E402
 from curate.scorers.network import Inputs  # noqa: E402
 from tests.scorers import blip_formula as formula  # noqa: E402
-from tests.scorers.published import check_published  # noqa: E402
 from tests.scorers.tiny.blip import HEADS, LAYERS, QUERIES, bert_tokenizer, blip2  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402
 
@@ -133,9 +132,3 @@ def test_a_network_that_reads_no_texts_is_refused(tmp_path: Path) -> None:
 def test_the_head_is_one_of_two(tmp_path: Path) -> None:
     with pytest.raises(CardError, match="head"):
         load_rater(tiny_card("blip2-itm", tmp_path, head="itg"))
-
-
-@pytest.mark.weights
-@pytest.mark.parametrize("name", CARDS)
-def test_the_published_values_are_met(name: str) -> None:
-    check_published(name)

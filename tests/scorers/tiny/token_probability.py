@@ -198,6 +198,8 @@ def t5_tokenizer() -> Any:
 
 def save_flant5(folder: Path) -> None:
     """Config, pickled weights and tokenizer as `zhiqiulin/clip-flant5-xxl` has them, and the config of its CLIP."""
+    from safetensors.torch import save_file
+
     from curate.scorers.vlm.clip_t5 import ClipT5Config, SeeingT5
 
     tokenizer = t5_tokenizer()
@@ -234,7 +236,7 @@ def save_flant5(folder: Path) -> None:
     randomise(model)
     with torch.no_grad():
         model.lm_head.weight.mul_(0.1)  # Yes and the end have to be likely enough for a tolerance of 1e-5 to mean something.
-    torch.save(flant5_state(model), folder / "model" / "pytorch_model.bin")
+    save_file(flant5_state(model), folder / "model" / "model.safetensors", metadata={"format": "pt"})
 
 
 def flant5_state(model: Any) -> dict[str, torch.Tensor]:
@@ -245,7 +247,7 @@ def flant5_state(model: Any) -> dict[str, torch.Tensor]:
         for name, weight in model.state_dict().items()
     }
     for name in ("embed_tokens", "encoder.embed_tokens", "decoder.embed_tokens"):
-        state[f"{name}.weight"] = state["shared.weight"]
+        state[f"{name}.weight"] = state["shared.weight"].clone()  # safetensors has no two names for one tensor
     return state
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,7 @@ from curate.records import Status  # noqa: E402
 from curate.scorers.libraries import import_open_clip, import_transformers  # noqa: E402
 from curate.scorers.pickles import converted_path  # noqa: E402
 from curate.scorers.towers import clip  # noqa: E402
+from curate.scorers.towers.openclip import _architecture  # noqa: E402
 from curate.testing import write_shard  # noqa: E402
 from tests.scorers.clip_formula import as_openclip, expected, formula_image, formula_text, token_ids  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402
@@ -144,7 +146,7 @@ def test_pixels_are_those_of_the_original_processor(pictures: list[np.ndarray], 
     processor = processor_class(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
     for picture in [*pictures, pictures[0][:333, :77], pictures[1][:45, :400]]:
         wanted = processor(Image.fromarray(picture), return_tensors="np")["pixel_values"][0]
-        made = rater._normalise(rater._on_device([rater.preparations[0].make(picture)]))[0].numpy()
+        made = rater._normalise(rater._on_device(torch.from_numpy(np.stack([rater.preparations[0].make(picture)]))))[0].numpy()
         np.testing.assert_allclose(made, wanted, atol=1e-5)
 
 
@@ -157,7 +159,7 @@ def test_pixels_are_those_of_openclip(pictures: list[np.ndarray], oc_folder: Pat
     rater: Any = load_rater(write_card(oc_folder, weights, library="open_clip", model=ARCHITECTURE, preprocess={"size": SIDE}))
     transform = open_clip.image_transform(SIDE, is_train=False)
     for picture in [*pictures, pictures[0][:233, :77], pictures[1][:45, :299]]:
-        made = rater._normalise(rater._on_device([rater.preparations[0].make(picture)]))[0]
+        made = rater._normalise(rater._on_device(torch.from_numpy(np.stack([rater.preparations[0].make(picture)]))))[0]
         torch.testing.assert_close(made, transform(Image.fromarray(picture)), atol=1e-5, rtol=0)
 
 
@@ -211,7 +213,7 @@ def test_hpsv2_pads_what_is_not_square_as_openclip_does(tmp_path: Path, pictures
     transform = import_open_clip().image_transform(SIDE, is_train=False, resize_mode="longest", fill_color=0)
     rater: Any = load_rater(tiny_card("hpsv2", tmp_path))
     for picture in [*pictures, pictures[0][:233, :77], pictures[1][:32, :21]]:
-        made = rater._normalise(rater._on_device([rater.preparations[0].make(picture)]))[0]
+        made = rater._normalise(rater._on_device(torch.from_numpy(np.stack([rater.preparations[0].make(picture)]))))[0]
         torch.testing.assert_close(made, transform(Image.fromarray(picture)), atol=1e-6, rtol=0)
 
 
@@ -508,6 +510,32 @@ def test_weights_of_openclip_that_do_not_fit_are_refused(tmp_path: Path, oc_fold
         card = write_card(tmp_path, {"model": {"path": "one.safetensors"}}, library="open_clip", model=ARCHITECTURE)
         with pytest.raises(WeightsError, match=said):
             load_rater(card)
+
+
+def test_openclip_says_nothing_of_random_weights_and_leaves_the_logging_of_the_process_alone(
+    oc_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    weights = {"model": {"path": str(oc_folder / "gelu" / "open_clip_model.safetensors")}}
+    card = write_card(tmp_path, weights, library="open_clip", model=ARCHITECTURE)
+    monkeypatch.setattr(logging.root, "handlers", [])  # as in a process that never set its logging up
+    capfd.readouterr()
+    load_rater(card)
+    assert logging.root.handlers == []
+    assert "".join(capfd.readouterr()) == ""
+
+
+@pytest.mark.parametrize("name", ["ViT-B-32", "coca_ViT-B-32", "EVA02-B-16", "ViT-B-16-quickgelu", "RN50"])
+def test_architectures_of_openclip_are_those_that_it_makes_itself(name: str) -> None:
+    """By the names and shapes of their weights, and the functions between them."""
+    open_clip = import_open_clip()
+    with torch.device("meta"):
+        theirs = open_clip.create_model(name, device="meta")
+        ours = _architecture(open_clip, open_clip.get_model_config(name))
+    assert type(ours) is type(theirs)
+    assert str(ours) == str(theirs)
+    assert {key: one.shape for key, one in ours.state_dict().items()} == {
+        key: one.shape for key, one in theirs.state_dict().items()
+    }
 
 
 def test_a_file_of_weights_that_would_run_code_is_never_opened(tmp_path: Path, oc_folder: Path) -> None:

@@ -183,7 +183,9 @@ def test_pixels_are_those_of_the_original_processor(tmp_path: Path, pictures: li
         processor = processors.SiglipImageProcessorPil(size={"height": SIDE, "width": SIDE}, resample=resample)
         for picture in [*pictures, pictures[0][:233, :77]]:
             wanted = processor(Image.fromarray(picture), return_tensors="np")["pixel_values"][0]
-            made = rater._normalise(rater._on_device([rater.preparations[0].make(picture)]))[0].numpy()
+            made = rater._normalise(rater._on_device(torch.from_numpy(np.stack([rater.preparations[0].make(picture)]))))[
+                0
+            ].numpy()
             np.testing.assert_allclose(made, wanted, atol=1e-6)
 
 

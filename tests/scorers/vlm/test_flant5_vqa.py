@@ -19,6 +19,8 @@ if find_spec("transformers") is None:
     pytest.skip("needs transformers", allow_module_level=True)
 data = pytest.importorskip("skimage.data")
 
+from safetensors.torch import load_file, save_file  # noqa: E402
+
 from curate.cards import CardFile, load_card  # noqa: E402
 from curate.errors import CurateError, WeightsError  # noqa: E402
 from curate.raters import Item, Settings, load_rater  # noqa: E402
@@ -55,7 +57,7 @@ def pictures() -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def state(card: CardFile) -> dict[str, Any]:
     """The weights under the names of the original checkpoint."""
-    return dict(torch.load(Path(card.where).parent / "model" / "pytorch_model.bin", weights_only=True))
+    return dict(load_file(Path(card.where).parent / "model" / "model.safetensors"))
 
 
 def judge(rater: VqaScore, make: Make, picture: np.ndarray, prompt: str | None) -> Any:
@@ -159,7 +161,7 @@ def with_state(card: CardFile, folder: Path, state: dict[str, Any]) -> CardFile:
     model = folder / "model"
     model.mkdir(exist_ok=True)
     (model / "config.json").write_bytes((Path(card.where).parent / "model" / "config.json").read_bytes())
-    torch.save(state, model / "pytorch_model.bin")
+    save_file(state, model / "model.safetensors", metadata={"format": "pt"})
     return changed(card, folder, weights={"model": {"path": str(model)}})
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import threading
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +25,7 @@ from curate.errors import CardError, CurateError, WeightsError  # noqa: E402
 from curate.raters import Item, Settings, load_rater  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.libraries import import_transformers  # noqa: E402
+from curate.scorers.network import Inputs  # noqa: E402
 from curate.scorers.vlm.labels import LabelReader, penalised  # noqa: E402
 from curate.scorers.vlm.token_probability import MASS, TokenProbability  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402
@@ -204,6 +207,33 @@ def test_half_precision_is_near(cards: dict[str, CardFile], pictures: list[np.nd
     torch.testing.assert_close(scores[1], scores[0], atol=0.2, rtol=0)
 
 
+@pytest.mark.parametrize("with_processor", [False, True])
+def test_a_thread_that_pads_nothing_leaves_the_padding_of_another_alone(
+    with_processor: bool, cards: dict[str, CardFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tokenizer keeps on itself whether it pads: another thread uses it right after this one has told it to."""
+    rater: Any = load_rater(cards["yes-probability"])
+    network, tokenizer = rater._network, rater._network.processor.tokenizer
+    told, this = tokenizer.set_truncation_and_padding, threading.get_ident()
+    other = threading.Thread(target=network.tokenise, args=("the cat",))
+
+    def interrupted(**settings: Any) -> None:
+        told(**settings)
+        if threading.get_ident() == this:
+            other.start()
+            other.join(0.2)
+
+    monkeypatch.setattr(tokenizer, "set_truncation_and_padding", interrupted)
+    texts = ["a cat", "a cat on a mat"]
+    tokens = network.encode(texts, [[], []]) if with_processor else network.padded(texts)
+    other.join()
+    assert not other.is_alive()
+    mask = tokens["attention_mask"]
+    assert mask[1].all()
+    assert mask[0].tolist() == [0] * int((mask[0] == 0).sum()) + [1] * int(mask[0].sum()), "padded on the left"
+    assert len(mask) == 2
+
+
 def test_an_earlier_call_leaves_nothing_behind(cards: dict[str, CardFile], pictures: list[np.ndarray]) -> None:
     rater = load_rater(cards["yes-probability"])
     assert isinstance(rater, TokenProbability)
@@ -223,6 +253,36 @@ def test_readings_have_their_golden_values(name: str) -> None:
         value, mass = reader.read(torch.tensor([case["logits"]], dtype=torch.float64))
         assert float(value) == pytest.approx(case["expected"], rel=1e-6)
         assert float(mass) == pytest.approx(case["p_mass"], abs=1e-6)
+
+
+def test_logodds_are_those_of_the_first_label_against_the_second() -> None:
+    """The sums of p are 0.5 + 0.2 and 0.1."""
+    logits = torch.tensor([[0.5, 0.2, 0.1, 0.2]]).log() + 7
+    value, mass = LabelReader([[0, 1], [2]], [1, 0], "logodds").read(logits)
+    assert float(value) == pytest.approx(math.log(0.7 / 0.1), abs=1e-6)
+    assert float(mass) == pytest.approx(0.8, abs=1e-6)
+
+
+def test_logodds_do_not_saturate() -> None:
+    """A model that is as good as certain still says how certain it is, and which way is up."""
+    logits = torch.tensor([[70.0, -60.0, 1.0], [-60.0, 70.0, 1.0]], requires_grad=True)
+    share, _ = LabelReader([[0], [1]], [1, 0], "renormalised").read(logits)
+    assert share.tolist() == [1, 0], "of which there are no log-odds any more"
+    value, _ = LabelReader([[0], [1]], [1, 0], "logodds").read(logits)
+    assert value.tolist() == [130, -130]
+    (gradient,) = torch.autograd.grad(value.sum(), logits)
+    assert gradient.tolist() == [[1, -1, 0], [1, -1, 0]]
+
+
+def test_a_card_may_ask_for_logodds(
+    cards: dict[str, CardFile], stock: tuple[Any, Any], pictures: list[np.ndarray], tmp_path: Path
+) -> None:
+    rater = load_rater(changed(cards["yes-probability"], tmp_path, args={"reading": "logodds"}))
+    assert isinstance(rater, TokenProbability)
+    shares = [yes_probability(stock, picture, prompt)[0] for picture, prompt in zip(pictures, PROMPTS, strict=True)]
+    expected = [math.log(share / (1 - share)) for share in shares]
+    column = rater.dimensions.index(rater.card.main)
+    np.testing.assert_allclose(rater.score(pictures, PROMPTS)[:, column], expected, atol=1e-5)
 
 
 def test_the_penalty_is_that_of_transformers() -> None:
@@ -254,6 +314,38 @@ def test_a_line_is_not_judged(cards: dict[str, CardFile], sample_item: Make) -> 
 
 def test_without_a_prompt_there_is_a_status(cards: dict[str, CardFile], sample_item: Make, pictures: list[np.ndarray]) -> None:
     assert judge(load_rater(cards["yes-probability"]), sample_item, pictures[0], None)["match"].status == Status.MISSING_PROMPT
+
+
+@pytest.mark.parametrize("kind", ["qwen", "any"])
+def test_a_question_without_room_has_no_value_and_the_others_have_theirs(
+    kind: str, cards: dict[str, CardFile], llava: CardFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rater: Any = load_rater(cards["yes-probability"] if kind == "qwen" else llava)
+    pixels = torch.rand(3, 3, 56, 84, generator=torch.Generator().manual_seed(1))
+    prompts = ["a cat", "a cat " * 30, "two cats and a dog"]
+    texts = [rater._chat.text(prompt)[0] for prompt in prompts]
+    lengths = rater._encode({"response": pixels}, texts)["attention_mask"].sum(dim=1).tolist()
+    assert lengths[0] < lengths[2] < lengths[1]
+    with torch.no_grad():
+        alone = rater.forward(Inputs(pixels={"response": pixels[[0, 2]]}, prompts=[prompts[0], prompts[2]]))
+        # The longest of the two that fit has exactly the room that there is.
+        monkeypatch.setattr(rater._network.model.config.get_text_config(), "max_position_embeddings", lengths[2])
+        found = rater.forward(Inputs(pixels={"response": pixels}, prompts=prompts))
+        monkeypatch.setattr(rater._network.model.config.get_text_config(), "max_position_embeddings", 5)
+        none = rater.forward(Inputs(pixels={"response": pixels}, prompts=prompts))
+    assert found.failures == {1: (Status.TOO_LARGE, f"{lengths[1]} tokens, and the network takes {lengths[2]}")}
+    assert torch.equal(found.values[[0, 2]], alone.values)
+    assert {row: status for row, (status, _) in none.failures.items()} == dict.fromkeys(range(3), Status.TOO_LARGE)
+
+
+def test_improbable_labels_are_told_of_the_right_picture(
+    cards: dict[str, CardFile], pictures: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where another one before it was too long."""
+    rater: Any = load_rater(changed(cards["yes-probability"], tmp_path, args={"least_mass": 0.99}))
+    monkeypatch.setattr(rater._network.model.config.get_text_config(), "max_position_embeddings", 200)
+    failures = rater.forward(Inputs(pixels={"response": torch.rand(2, 3, 56, 84)}, prompts=["a cat " * 99, "a cat"])).failures
+    assert {row: status for row, (status, _) in failures.items()} == {0: Status.TOO_LARGE, 1: Status.PARSE_ERROR}
 
 
 HOSTILE = [
@@ -291,6 +383,7 @@ def test_a_prompt_is_data(
             {"args": {"labels": [{"value": 1, "tokens": ["Yes"]}, {"value": 0, "tokens": ["No", "Yes"]}]}},
             "'Yes' and 'Yes' are the same token",
         ),
+        ({"args": {"reading": "logodds", "labels": [{"value": 1, "tokens": ["Yes"]}]}}, "logodds are of two labels"),
         ({"args": {"stem": "Y", "labels": [{"value": 1, "tokens": ["es"]}]}}, "'es' melts into"),
         ({"args": {"question": "Is it a cat?"}}, "0 places {text_prompt}"),
         ({"takes": {"response": "image", "prompt": "unused"}}, "1 places {text_prompt}"),
