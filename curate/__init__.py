@@ -17,14 +17,30 @@ from curate.errors import CurateError
 from curate.version import __version__
 
 if TYPE_CHECKING:
-    from curate.api import check, convert, export, filter, pair, parity, rank, rate, rate_stream, scorer, show  # noqa: A004
+    from curate.api import (
+        card,
+        check,
+        convert,
+        estimate,
+        export,
+        filter,  # noqa: A004
+        pair,
+        parity,
+        rank,
+        rate,
+        rate_stream,
+        scorer,
+        show,
+    )
 
 __all__ = [
     "CurateError",
     "__version__",
+    "card",
     "check",
     "content",
     "convert",
+    "estimate",
     "export",
     "filter",
     "pair",

@@ -20,9 +20,10 @@ from curate.errors import MissingExtra
 from curate.progress import Progress
 from curate.records import Rating
 from curate.reports import CheckReport, ExportReport
-from curate.selecting import Selecting, refuse_nothing, refuse_to_overwrite
+from curate.selecting import Selecting, file_made_at, refuse_nothing, refuse_to_overwrite
 
 if TYPE_CHECKING:
+    from curate.cards import CardFile
     from curate.checking import Finding
     from curate.rating.options import RateOptions
     from curate.rating.report import RateReport
@@ -198,25 +199,26 @@ def rank(
     where: str | None = None,
     tie: float = 0.0,
     wins: str | Sequence[str] = (),
+    split: str | None = None,
+    seed: int = 0,
     format: str | None = None,  # noqa: A002  as `--format`
     memory: str | None = None,
 ) -> ExportReport:
     """Put every group in order, best first. Writes a Parquet file, or a dataset where `format` is given.
 
-    `wins` are expressions, each a judge, whose pairwise wins make RankDPO's φ; without them φ is counted from `by` alone.
+    `wins` are expressions, each a judge, whose pairwise wins make RankDPO's φ; without them φ is counted from the ranks.
+    `split`, such as `test=5%`, shares prompts out by their hash with `seed`.
     """
     from curate import select
-    from curate.files import atomic_file
 
     desk = Selecting(store, out=out, format_name=format, makes="rankings", memory=memory)
-    recipe: dict[str, Any] = {"by": by, "where": where, "tie": tie, "wins": tuple(_listed(wins))}
+    recipe: dict[str, Any] = {"by": by, "where": where, "tie": tie, "wins": tuple(_listed(wins)), "split": split, "seed": seed}
     if format is not None:
         return desk.make(select.rank, recipe, out, format, "rank")
     place = Path(out)
     refuse_to_overwrite(place)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(place) as aside:
-        ranked = desk.select(select.rank, recipe, aside, told_as=place)
+    with file_made_at(place) as made:
+        ranked = desk.select(select.rank, recipe, made, told_as=place)
         refuse_nothing(ranked.path, ranked.funnels)
     return ExportReport(out=str(out), format="ranking", funnels=list(ranked.funnels), warnings=desk.behind(place))
 
@@ -236,11 +238,16 @@ def pair(
     at_least: int | None = None,
     max_per_group: int | None = None,
     max_per_sample: int | None = None,
+    prefer: str = "margin",
     split: str | None = None,
     seed: int = 0,
     memory: str | None = None,
 ) -> ExportReport:
-    """Pair a better with a worse response to the same request, and write the pairs for a trainer."""
+    """Pair a better with a worse response to the same request, and write the pairs for a trainer.
+
+    `prefer` says which pairs stay where `max_per_group` or `max_per_sample` takes some: those of the largest `margin`, or
+    `random` ones. `seed` decides what is left to chance: those, and which prompts `split` puts where.
+    """
     from curate import select
 
     desk = Selecting(store, out=out, format_name=format, makes="pairs", memory=memory)
@@ -255,6 +262,7 @@ def pair(
         "at_least": at_least,
         "max_per_group": max_per_group,
         "max_per_sample": max_per_sample,
+        "prefer": prefer,
         "split": split,
         "seed": seed,
     }
@@ -287,6 +295,22 @@ def check(dataset: str | Path, *, format: str | None = None, most: int = 1000) -
         if len(findings) < most:
             findings.append(finding)
     return CheckReport(dataset=str(dataset), findings=findings, counts=dict(sorted(counts.items())))
+
+
+def card(name_or_path: str) -> CardFile:
+    """A card by name, or one of your own by the path of its file, as `--rater` takes it.
+
+    What can be wrong with it and shows without weights, packages and a server raises `CardError`; of a rubric that is all of its
+    `args`, of others those that every card has.
+    """
+    from curate.cards import JUDGES, load_card
+
+    file = load_card(name_or_path)
+    if file.card.target.startswith(JUDGES):
+        from curate.rubrics.loading import check_rubric
+
+        check_rubric(file)
+    return file
 
 
 def scorer(

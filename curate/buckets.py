@@ -7,7 +7,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-HELD = 4
+HELD = 8
 """Batches' worth of items that may wait for others of their kind."""
 
 

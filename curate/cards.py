@@ -20,12 +20,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from curate.content import complaint, content_files, parse_yaml
 from curate.errors import CardError, nearest
 from curate.frames import Frames
-from curate.records import canonical_json
+from curate.records import View, canonical_json
 
 NAME = r"^[a-z][a-z0-9_]*(?:-[a-z0-9_]+)*$"
 """Names of cards; in expressions a dash may be written as an underscore."""
 
 TARGET = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+
+JUDGES = "curate.judges."
+"""What the targets of rubrics begin with: they ask a vision-language model."""
 
 _SHA256 = r"^[0-9a-f]{64}$"
 
@@ -269,15 +272,26 @@ def load_card(spec: str) -> CardFile:
 
     `CARD:ROLE` is the card comparing with the condition ROLE in place of its own; `ssim:source` is named `ssim-source`.
     The name is part of the fingerprint, so the same card under two names is two raters. A path that holds '=' is a path where
-    such a file exists. Raises `CardError`.
+    such a file exists. Raises `CardError`, also for a name that a field of the samples has.
     """
     name, equals, card = spec.partition("=")
     if equals and not os.path.exists(spec):  # noqa: PTH110 - Path.exists raises where the name is too long to be one
         if not re.fullmatch(NAME, name):
             raise CardError(f"'{spec}' is no file, and '{name}' cannot name a rater; write NAME=CARD, with {_SHAPES[NAME]}")
         file = _card_at(card)
-        return file.model_copy(update={"card": file.card.model_copy(update={"name": name})})
-    return _card_at(spec)
+        return _nameable(file.model_copy(update={"card": file.card.model_copy(update={"name": name})}))
+    return _nameable(_card_at(spec))
+
+
+def _nameable(file: CardFile) -> CardFile:
+    """The card; raises `CardError` where an expression that names it would mean a field of the sample."""
+    name = file.card.name
+    if name in View.FIELDS:
+        raise CardError(
+            f"{file.where}: in expressions '{name}' is a field of the sample, so no rater can be named so; call it otherwise, "
+            f"as in my_{name}=CARD"
+        )
+    return file
 
 
 def _card_at(name_or_path: str) -> CardFile:

@@ -79,10 +79,12 @@ class ExpressionError(CurateError):
 class UnknownRater(ExpressionError):
     """An expression with a name that is neither a sample field nor a rater in the store."""
 
-    def __init__(self, *sentence: str, name: str = "") -> None:
+    def __init__(self, *sentence: str, name: str = "", dashed: str = "") -> None:
         super().__init__(*sentence)
         self.name = name
         """As it was written."""
+        self.dashed = dashed
+        """With what follows it, where dashes may be meant to be part of a name."""
 
 
 class StoreError(CurateError):

@@ -1,23 +1,31 @@
 """Files that are complete when they exist: written aside, synced, renamed, and the folder synced.
 
 A reader never sees half a file, whenever the writer is killed; what a killed writer leaves behind is named
-`NAME.tmp.RANDOM` and may be deleted (`is_temporary` knows them).
+`NAME.tmp.RANDOM` and may be deleted (`is_temporary` knows them). Of folders, `remove_leftovers` deletes it: by a lock that the
+kernel lets go of when its process ends.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from curate.errors import OutputError
 
 _TEMPORARY = re.compile(r"\.tmp\.[0-9a-f]{16}$")
+
+_LOCK = ".writing"
+
+LONG_AGO = 3600.0
+"""Seconds since the last change of an unfinished folder without a lock, after which nobody is making it any more."""
 
 OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
@@ -75,25 +83,83 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path`: fill it, and on leaving it becomes `path`.
+    """A temporary folder, in one beside `path`: fill it, and on leaving it becomes `path`.
 
-    `path` may be missing or an empty folder; anything else is refused with `OutputError`, before any work is done. An
-    exception inside removes the temporary folder.
+    What `refuse_taken` refuses is refused before any work is done. An exception inside removes the temporary folder.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise OutputError(f"{path} is there already and not empty; choose another place or remove it first")
+    path = path.resolve()
+    refuse_taken(path)
     aside = _aside(path)
     with output_errors(path):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            aside.mkdir()
-            yield aside
-            _sync_tree(aside)
-            aside.replace(path)
-            fsync_folder(path.parent)
-        except BaseException:
+            _make_folders(aside, path)
+            # The lock stays where it is when the folder leaves, so that it is held to the end.
+            with (aside / _LOCK).open("xb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                filled = aside / path.name
+                filled.mkdir()
+                yield filled
+                _sync_tree(filled)
+                filled.replace(path)
+                fsync_folder(path.parent)
+        finally:
             shutil.rmtree(aside, ignore_errors=True)
-            raise
+
+
+def refuse_taken(path: Path) -> None:
+    """Raise `OutputError` unless a new folder can take the place `path`: it is missing, or an empty folder that can be replaced.
+
+    Mount points cannot be, nor should be the working folder, which a process would go on seeing empty. A link is no folder:
+    resolve it before.
+    """
+    if not path.exists():
+        return
+    if not path.is_dir() or any(path.iterdir()):
+        raise OutputError(f"{path} is there already and not empty; choose another place or remove it first")
+    inside = f"name a folder in it, such as {path / 'out'}"
+    if path.samefile("."):
+        raise OutputError(f"{path} is the folder that you are in, so it cannot be put in its place; {inside}")
+    with output_errors(path):
+        try:
+            # What stands in the way of the last step shows in no other way, not even in what `ismount` looks at.
+            moved = path.rename(_aside(path))
+            moved.rename(path)
+        except OSError as problem:
+            if problem.errno not in (errno.EBUSY, errno.EXDEV):
+                raise
+            raise OutputError(f"{path} is where something is mounted, so it cannot be put in its place; {inside}") from problem
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the unfinished folders of `path` whose writers are no longer running."""
+    if not path.parent.is_dir():
+        return
+    for place in path.parent.iterdir():
+        if place.name.startswith(f"{path.name}.tmp.") and is_temporary(place) and place.is_dir():
+            with contextlib.suppress(BlockingIOError):
+                _remove_unheld(place)
+
+
+def _remove_unheld(place: Path) -> None:
+    """Raises `BlockingIOError` where its writer lives."""
+    try:
+        # For writing, since network file systems want that of who locks.
+        with (place / _LOCK).open("r+b") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(place)
+    except FileNotFoundError:
+        # It is being made or removed at this moment, unless who did that was killed over it.
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - place.stat().st_mtime > LONG_AGO:
+                shutil.rmtree(place)
+
+
+def _make_folders(folder: Path, told_as: Path) -> None:
+    """Make a folder, and those above it. Raises `OutputError` where the system has no room for new ones, as in /proc."""
+    try:
+        folder.mkdir(parents=True)
+    except FileNotFoundError as problem:
+        raise OutputError(f"cannot write {told_as}: no folder can be made in {told_as.parent}") from problem
 
 
 @contextlib.contextmanager

@@ -44,8 +44,8 @@ class FixedText(BaseModel):
 def load_text(file: CardFile, wanted: FixedText, *, offline: bool) -> str:
     """The text; raises `MissingWeights` where its file is missing, `WeightsError` where that does not hold it."""
     help_ = (
-        f"the text of {wanted.length} characters with the SHA-256 {wanted.sha256[:16]}… is not shipped with curate: get it from "
-        f"{wanted.origin} and save it there, or copy the card and set weights.{wanted.role}.path to where you have it"
+        f"the text of {wanted.length} characters with the SHA-256 {wanted.sha256[:16]}… is not shipped with curate: it is in "
+        f"{wanted.origin}; save that there, or copy the card and set weights.{wanted.role}.path to where you have it"
     )
     try:
         path = weights_file(file, wanted.role, offline=offline)

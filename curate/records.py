@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -291,6 +292,14 @@ def group_id(
     if prompt is None and not conditions:
         return _digest("group of responses", *sorted(responses))[:ID_LENGTH]
     return _digest("group", *_request(prompt, conditions))[:ID_LENGTH]
+
+
+def plain_prompt(prompt: str) -> str:
+    """What two prompts have in common that no model tells apart: in NFC, every run of white space one space, none at the ends.
+
+    Splits go by it, here and in SQL (`curate.select.splits`); groups do not, whose samples answer the very same request.
+    """
+    return " ".join(unicodedata.normalize("NFC", prompt).split())
 
 
 def canonical_json(value: Any) -> str:

@@ -7,13 +7,13 @@ import os
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from curate.cards import shipped_names
 from curate.errors import CurateError, ExpressionError, Option, OutputError, UnknownRater
-from curate.files import os_sentence
+from curate.files import fsync_folder, os_sentence, output_errors
 from curate.records import Funnel
 from curate.reports import ExportReport
 from curate.scratch import scratch_folder
@@ -51,7 +51,7 @@ class Selecting:
         take no part: a group is ranked and paired by those that can be copied.
         """
         from curate.bridge import gone_shards
-        from curate.exporting import find_format, refuse_finished, refuse_other_kind
+        from curate.exporting import find_format, refuse_other_kind, refuse_place
         from curate.store import Store
 
         self.memory = memory or MEMORY
@@ -59,7 +59,7 @@ class Selecting:
         self._gone: dict[str, str] | None = None
         refuse_inside(self.store.path, out)
         if format_name is not None:
-            refuse_finished(Path(out))
+            refuse_place(out)
             form = find_format(format_name)
             refuse_other_kind(format_name, form.takes, makes or form.takes, "this makes")
             self._gone = gone_shards(self.store) if form.copies_media else None
@@ -83,6 +83,11 @@ class Selecting:
         self, choose: Callable[..., Chosen], recipe: Mapping[str, Any], out: str | Path, format_name: str, verb: str
     ) -> ExportReport:
         """Select by a recipe, and write what is selected as a dataset."""
+        from curate.exporting import find_format
+        from curate.select.options import parse_split
+
+        splits = [name for name, _ in parse_split(recipe.get("split"))]
+        find_format(format_name).splits.refuse(splits, format_name, Option("split"), " names")
         with scratch_folder() as scratch:
             chosen = self.select(choose, recipe, scratch / "selection.parquet")
             funnels = [*self._found(), *chosen.funnels]
@@ -137,23 +142,44 @@ class Selecting:
         return remaining, remaining.funnels
 
     def behind(self, selection: str | Path) -> list[str]:
-        """What to say of raters behind a selection whose latest card has not yet judged what an older one had."""
+        """What to say of shards, and of raters behind a selection, that a run has yet to finish."""
         from curate.select.output import read_made
-        from curate.store.behind import rated_only_before
+        from curate.store.behind import not_compared, rated_only_before
 
+        cards = read_made(selection)["cards"]
         return [
-            f"{count:,} samples were rated by an older card named '{name}', and not by the latest, whose ratings alone count;"
-            f" to finish: curate rate SHARDS --rater {_spec(name)} --store {self.store.path}"
-            for name, count in rated_only_before(self.store, self.view, read_made(selection)["cards"]).items()
+            *self._unfinished_shards(),
+            *(
+                f"{count:,} samples were rated by an older card named '{name}', and not by the latest, whose ratings alone count;"
+                f" to finish: curate rate SHARDS --rater {_spec(name)} --store {self.store.path}"
+                for name, count in rated_only_before(self.store, self.view, cards).items()
+            ),
+            *(
+                f"{count:,} pairs or more have yet to be compared by '{name}', so win rates rest on some of the pairs; to finish:"
+                f" curate rate SHARDS --rater {_spec(name)} --store {self.store.path}"
+                for name, count in not_compared(self.store, self.view, cards).items()
+            ),
         ]
+
+    def _unfinished_shards(self) -> list[str]:
+        """What to say of shards inside which a run was stopped."""
+        from curate.store import UNFINISHED
+
+        shards = sorted(shard for shard, signature in self.store.signatures().items() if signature == UNFINISHED)
+        if not shards:
+            return []
+        which = f"the shard {shards[0]} is" if len(shards) == 1 else f"{len(shards):,} shards ({shards[0]} …) are"
+        return [f"{which} rated in part, and the rest takes no part here; the `curate rate` that was stopped goes on from there"]
 
     def _not_rated_yet(self, problem: UnknownRater) -> ExpressionError:
         """The same problem, or, where the name is that of a card which ships, how to rate with it."""
         meant = problem.name.replace("-", "_")
-        for name in shipped_names():
-            if name.replace("-", "_") == meant:
+        for name in sorted(shipped_names(), key=len, reverse=True):
+            dashed = "-" in name and f"{problem.dashed}-".startswith(f"{name}-")
+            if dashed or name.replace("-", "_") == meant:
                 remedy = f"curate rate SHARDS --rater {name} --store {self.store.path}"
-                return ExpressionError(problem.args[0], f": '{name}' is a rater, not rated in this store yet: {remedy}")
+                spelled = f"; here it is written {name.replace('-', '_')}" if dashed else ""
+                return ExpressionError(problem.args[0], f": '{name}' is a rater, not rated in this store yet: {remedy}{spelled}")
         return problem
 
     def _found(self) -> list[Funnel]:
@@ -217,6 +243,24 @@ def refuse_inside(store: Path, out: str | Path) -> None:
     if Path(out).resolve().is_relative_to(store.resolve()):
         inside = f"{out} lies inside the store {store}, which keeps its folder to itself; name another place for "
         raise OutputError(inside, Option("out"))
+
+
+@contextmanager
+def file_made_at(place: Path) -> Iterator[Path]:
+    """Where to make a file that becomes `place`, replacing what was there, when the block is left without an exception.
+
+    Removes what killed processes left beside it. Raises `OutputError` where nothing can be written there.
+    """
+    with output_errors(place), ExitStack() as stack:
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            scratch = stack.enter_context(scratch_folder(place.parent))
+        except FileNotFoundError as problem:
+            raise OutputError(f"cannot write {place}: nothing can be made in {place.parent}") from problem
+        made = scratch / place.name
+        yield made
+        made.replace(place)
+        fsync_folder(place.parent)
 
 
 def refuse_to_overwrite(place: Path) -> None:

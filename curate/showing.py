@@ -127,6 +127,7 @@ def _contents(summary: Summary) -> Table:
         ("bytes of tables", summary.bytes),
     ]
     rows += [("shard cut short", shard) for shard in summary.truncated]
+    rows += [("shard not finished", shard) for shard in summary.unfinished]
     rows += [("shard not there any more", shard) for shard in summary.missing]
     return Table(title=f"Store {summary.path}", columns=("", ""), rows=rows)
 
@@ -168,11 +169,13 @@ def _dimensions(summary: Summary) -> Table:
 
 
 def _compared(summary: Summary) -> Table:
+    there = sum(count * size * (size - 1) // 2 for size, count in summary.group_sizes.items())
     rows = [
         (
             f"{one.name}.{one.dimension}",
             one.card,
             sum(one.statuses.values()),
+            there,
             counted(one.statuses),
             one.ties,
             f"{one.disagreeing / one.both_orders:.1%}" if one.both_orders else "",
@@ -181,7 +184,8 @@ def _compared(summary: Summary) -> Table:
         )
         for one in summary.comparisons
     ]
-    columns = ("dimension", "card", "pairs", "by status", "ties", "orders disagree", "position bias", "no longer in a shard")
+    counts = ("compared pairs", "of all in groups", "by status", "ties")
+    columns = ("dimension", "card", *counts, "orders disagree", "position bias", "no longer in a shard")
     return Table(title="Comparisons", columns=columns, rows=rows)
 
 

@@ -406,6 +406,8 @@ def test_a_rater_that_ships_and_has_not_rated_yet_is_said(shards: list[Path], ha
             curate.pair(store, by=f"hash + {name}", out=tmp_path / "out")
         remedy = f"curate rate SHARDS --rater {said} --store {store}"
         assert str(raised.value) == f"by: '{said}' is a rater, not rated in this store yet: {remedy}"
+    with pytest.raises(curate.CurateError, match=r"rate SHARDS --rater clip-l14 --store .*; here it is written clip_l14$"):
+        curate.pair(store, by="clip-l14-hash", out=tmp_path / "out")
     with pytest.raises(curate.CurateError, match=r"^by, position 1: there is no rater or sample field 'hsh'"):
         curate.pair(store, by="hsh", out=tmp_path / "out")
 

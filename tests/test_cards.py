@@ -14,8 +14,10 @@ import yaml
 
 from curate.cards import CardFile, load_card, parse_card, shipped_cards, shipped_names
 from curate.errors import CardError
+from curate.records import View
 from curate.rubrics.loading import load_method
 from curate.scorers.golden import load_golden
+from curate.testing import card_yaml
 from tests import generated
 
 ROOT = Path(__file__).parents[1]
@@ -47,6 +49,8 @@ class TestEveryShippedCard:
         assert "\n" not in card.about
         assert len(card.about) <= 160
         assert all(dimension.about for dimension in card.dimensions.values())
+        if re.search(r"\b(none|unknown|no licence)\b", card.licence):
+            assert card.commercial is False, "what nobody allowed is not allowed"
         if card.commercial is None:
             assert card.notes, "say in notes why commercial use is left open"
 
@@ -278,6 +282,15 @@ def test_a_name_that_no_rater_can_have_is_a_sentence(name: str) -> None:
 def test_a_name_that_is_too_long_for_a_file_is_a_sentence(spec: str) -> None:
     with pytest.raises(CardError):
         load_card(spec)
+
+
+@pytest.mark.parametrize("name", View.FIELDS)
+def test_a_rater_is_not_named_like_a_field_of_the_sample(name: str, tmp_path: Path) -> None:
+    card = card_yaml(tmp_path / "card.yaml", name=name, target="curate.testing:HashRater")
+    for spec in (f"{name}=signal", str(card)):
+        with pytest.raises(CardError, match=f"'{name}' is a field of the sample.* my_{name}=CARD"):
+            load_card(spec)
+    assert load_card(f"my_{name}={card}").card.name == f"my_{name}"
 
 
 def test_a_name_for_no_card_is_a_sentence() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shlex
@@ -21,8 +22,10 @@ from curate.records import RejectReason
 from curate.select.judging import Fate
 from curate.select.ranking import rank_schema
 from curate.select.samples import NOT_A_NUMBER, UNDECIDED, VETOED
+from curate.serving import Serving
 from curate.shards.layouts import Layout, known_layouts
 from curate.testing import write_shard
+from curate.testing.server import ScriptedServer
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
@@ -144,6 +147,30 @@ def test_the_test_in_the_guide_passes(tmp_path: Path, monkeypatch: pytest.Monkey
     exec(block("testing", "python"), names)  # noqa: S102 - the guide's own code
     names["test_that_everything_is_judged"](tmp_path)
     assert curate.show(tmp_path / "store").document["samples"] == 2, "it did rate, with its own assertions on the way"
+
+
+def test_the_python_in_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JUDGE_KEY", "sk-any-0123456789")
+    Path("shards").mkdir()
+    write_shard(Path("shards/a.tar"), [(f"{number}", {"png": picture(20 * number), "txt": b"a fox"}) for number in range(8)])
+    names: dict[str, Any] = {}
+    with ScriptedServer() as server:
+        exec(block("in python", "python").replace("http://127.0.0.1:8000/v1", server.url), names)  # noqa: S102
+    assert names["report"].statuses == {"vqa-yes": {"ok": 8}}
+    assert Path("pairs/curate.json").exists()
+
+
+def test_the_guide_says_of_every_server_option_how_python_has_it() -> None:
+    text = section("In Python")
+    server = {name for name, parameter in options_of("rate").items() if parameter.rich_help_panel == "Vision-language judges"}
+    assert {name for name in server if f"`{name}`" in text or f"{name}`" in text} == server - {"--price"}
+    fields = {"key_variable", "key_file", "most_requests", "most_tokens", "canary", "concurrency", "model", "url"}
+    assert fields <= {field.name for field in dataclasses.fields(Serving)}
+
+
+def options_of(name: str) -> dict[str, Any]:
+    return {parameter.opts[0]: parameter for parameter in GROUP.commands[name].params if parameter.opts[0].startswith("--")}
 
 
 def test_the_columns_of_a_ranking_are_in_the_guide() -> None:

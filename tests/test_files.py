@@ -15,7 +15,7 @@ import pytest
 
 from curate import files
 from curate.errors import OutputError
-from curate.files import atomic_file, atomic_folder, is_temporary
+from curate.files import atomic_file, atomic_folder, is_temporary, remove_leftovers
 
 
 def test_the_file_appears_when_it_is_done_and_replaces_the_old(tmp_path: Path) -> None:
@@ -115,6 +115,37 @@ def test_folders_appear_whole(tmp_path: Path) -> None:
     with atomic_folder(tmp_path / "empty") as aside:
         (aside / "a").write_text("x")
     assert (tmp_path / "empty" / "a").exists()
+
+
+def test_a_folder_that_cannot_be_replaced_is_refused_before_the_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match="the folder that you are in"), atomic_folder(Path()):
+        pytest.fail("the block is not entered")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="not empty"), atomic_folder(tmp_path / "file"):
+        pytest.fail("the block is not entered")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_leftovers_are_removed_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    dead, fresh, old, other = (
+        tmp_path / f"{name}.tmp.{digit * 16}" for name, digit in zip(("out", "out", "out", "not"), "0123", strict=True)
+    )
+    for folder in (dead, fresh, old, other):
+        (folder / "out").mkdir(parents=True)
+    for folder in (dead, other):
+        (folder / ".writing").touch()
+    os.utime(old, (0, 0))
+    with atomic_folder(path) as living:
+        remove_leftovers(path)
+        assert living.is_dir()
+        assert not dead.exists(), "nobody holds its lock"
+        assert fresh.is_dir(), "who makes it may not have come to the lock yet"
+        assert not old.exists(), "nobody takes an hour to come to the lock"
+        assert other.is_dir(), "it is not of this name"
+    assert path.is_dir()
+    remove_leftovers(tmp_path / "nowhere" / "out")
 
 
 def test_killed_while_writing_never_leaves_half_a_file(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_missing_text_is_one_sentence_with_two_ways_to_get_it(tmp_path: Path) 
     for part in (
         f"there is no file {tmp_path / 'missing.py'}",
         "the text of 6 characters with the SHA-256 " + hashlib.sha256(b"Is it?").hexdigest()[:16],
-        "get it from ask.py of https://example.org/judge and save it there",
+        "it is in ask.py of https://example.org/judge; save that there",
         "or copy the card and set weights.question.path to where you have it",
     ):
         assert part in sentence

@@ -56,8 +56,8 @@ ALLOWED: dict[str, set[str]] = {
     "selecting": BASE | {"cards", "files", "scratch"} | {"reports", "store", "bridge", "select", "exporting"},
     "api": BASE
     | {"progress", "files", "scratch", "cards", "raters", "scorers", "serving", "store", "rating", "select"}
-    | {"reports", "selecting", "checking", "showing"},
-    "demo": {"errors", "records", "files", "progress", "api", "shards"},
+    | {"reports", "selecting", "checking", "showing", "rubrics"},
+    "demo": {"errors", "records", "files", "progress", "api", "shards", "rating", "reports", "showing"},
     "cli": {
         "errors",
         "records",

@@ -6,6 +6,7 @@ other label, 0.5 and text included, counts as a win of image 0.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +16,13 @@ import pyarrow as pa
 
 from curate.checking.findings import Finding, Place
 from curate.checking.images import Look, Looker, competing_findings, image_findings
-from curate.checking.ledger import Ledger, prompt_findings, too_few_rows
+from curate.checking.ledger import Ledger, no_rows, prompt_findings, too_few_rows
 from curate.checking.schema import column_findings, row_schema
 from curate.checking.tables import Table, missing_parts, picture_columns, tables, unreadable
 
 _COLUMNS = (
     "jpg_0", "jpg_1", "label_0", "label_1", "caption", "num_example_per_prompt", "image_0_uid", "image_1_uid", "best_image_uid",
-    "margin", "chosen_value", "rejected_value",
+    "margin", "chosen_value", "rejected_value", "are_different", "has_label",
 )  # fmt: skip
 _BATCH = 16
 _UNEQUAL = "SDXL and MaPO stretch jpg_1 to the size of jpg_0, SD 1.5 crops each from its own middle"
@@ -39,6 +40,9 @@ def check(folder: Path) -> Iterator[Finding]:
                 yield from _row(row, table.split, place, ledger, looker)
         except (OSError, pa.ArrowInvalid) as problem:
             yield unreadable(table, problem)
+    if not rows:
+        yield no_rows("row in a Parquet file")
+        return
     if "train" not in rows:
         yield Place().warning("no-train-split", "there is no split called train", "Name the files train-00000-of-00001.parquet …")
     yield from too_few_rows(rows["train"], _BATCH, "DiffusionDPO", Place())
@@ -70,6 +74,7 @@ def _row(row: dict[str, Any], split: str, place: Place, ledger: Ledger, looker: 
     if len(looks) == 2:
         yield from competing_findings(looks, ["jpg_0", "jpg_1"], place, _UNEQUAL)
     yield from _label(row, place)
+    yield from _stored_uids(row, place)
     yield from _stored_values(row, place)
     prompt = row.get("caption")
     yield from prompt_findings(prompt, place)
@@ -115,8 +120,8 @@ def _label(row: dict[str, Any], place: Place) -> Iterator[Finding]:
         yield place.error("label-flip", f"label_0 is {label} and label_1 is {other}", "They add up to 1.")
 
 
-def _stored_values(row: dict[str, Any], place: Place) -> Iterator[Finding]:
-    """The label against what else the row says of its winner."""
+def _stored_uids(row: dict[str, Any], place: Place) -> Iterator[Finding]:
+    """The label against what the row says of its images besides."""
     label = row.get("label_0")
     winner = row.get("image_0_uid") if label == 1 else row.get("image_1_uid") if label == 0 else None
     best = row.get("best_image_uid")
@@ -125,7 +130,21 @@ def _stored_values(row: dict[str, Any], place: Place) -> Iterator[Finding]:
         yield place.error(
             "label-flip", "label_0 names one image as the winner and best_image_uid the other", "Look at the values."
         )
+    if winner and best and best not in known:
+        message = f"best_image_uid is {best!r:.80}, which is neither of its images"
+        yield place.error("unknown-uid", message, "Write the uid of the winner.")
+    for name in ("has_label", "are_different"):
+        if row.get(name) is False:
+            message = f"{name} is false beside a label, so PickScore leaves the row out and the DPO scripts train it"
+            yield place.warning("no-label", message, "Leave the row out, or write true.")
+
+
+def _stored_values(row: dict[str, Any], place: Place) -> Iterator[Finding]:
+    """The label against the values behind it."""
     chosen, rejected, margin = (_number(row.get(name)) for name in ("chosen_value", "rejected_value", "margin"))
+    if odd := [one for one in (chosen, rejected, margin) if one is not None and not math.isfinite(one)]:
+        yield place.error("not-finite", f"a value of it is {odd[0]}, so nothing says which is better", "Leave the row out.")
+        return
     difference = chosen - rejected if chosen is not None and rejected is not None else margin
     if (difference is not None and difference < 0) or (margin is not None and margin < 0):
         yield place.error(

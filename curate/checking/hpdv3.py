@@ -13,7 +13,7 @@ from typing import Any
 from curate.checking.files import Problem, files_below, json_rows, relative
 from curate.checking.findings import Finding, Place
 from curate.checking.images import Looker
-from curate.checking.ledger import Ledger, prompt_findings, too_few_rows
+from curate.checking.ledger import Ledger, no_rows, prompt_findings, too_few_rows
 from curate.checking.named import named_images
 from curate.checking.schema import row_findings, row_schema
 from curate.checking.tables import split_of
@@ -24,7 +24,7 @@ _NOT_ROWS = {"curate.json"}
 
 def check(folder: Path) -> Iterator[Finding]:
     """Findings of every JSON file at the top of the folder."""
-    ledger, looker = Ledger(), Looker()
+    ledger, looker, found = Ledger(), Looker(), 0
     names = [relative(folder, path) for path in files_below(folder, ".json")]
     for name in [name for name in names if "/" not in name and name not in _NOT_ROWS]:
         try:
@@ -35,7 +35,10 @@ def check(folder: Path) -> Iterator[Finding]:
         for place, row in rows:
             wrong = list(row_findings(row, row_schema("hpdv3"), place))
             yield from wrong or _row(folder, row, split_of(name), place, ledger, looker)
+        found += len(rows)
         yield from too_few_rows(len(rows), 1, "the trainer", Place(file=name))
+    if not found:
+        yield no_rows("row in a JSON file at its top")
 
 
 def _row(folder: Path, row: dict[str, Any], split: str, place: Place, ledger: Ledger, looker: Looker) -> Iterator[Finding]:

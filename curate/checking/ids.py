@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from curate.checking.findings import Finding, Place
+from curate.checking.ledger import no_rows
 from curate.checking.schema import column_findings, row_schema
 from curate.checking.tables import missing_parts, tables, unreadable
 
@@ -35,6 +36,8 @@ def check(folder: Path) -> Iterator[Finding]:
                 ids.append(sample)
         except (OSError, pa.ArrowInvalid) as problem:
             yield unreadable(table, problem)
+    if not ids:
+        yield no_rows("sample in a Parquet file")
     place = Place(file=_TEXT)
     if not (folder / _TEXT).is_file():
         yield place.error("missing-file", "it does not exist", "Write the export again.")

@@ -14,8 +14,9 @@ from typing import Any
 from curate.checking.files import Problem, json_rows
 from curate.checking.findings import Finding, Place
 from curate.checking.images import Look, Looker
-from curate.checking.ledger import Ledger, prompt_findings, too_few_rows
+from curate.checking.ledger import Ledger, no_rows, prompt_findings, too_few_rows
 from curate.checking.named import named_images
+from curate.checking.ranks import ranks_against_values
 from curate.checking.schema import row_findings, row_schema
 
 _UNEQUAL = "each is resized by its short side and cropped from its own middle"
@@ -25,7 +26,7 @@ _OPENED = ("train", "valid", "test")
 def check(folder: Path) -> Iterator[Finding]:
     """Findings of the three files."""
     base = "dataset/" if (folder / "dataset").is_dir() else ""
-    ledger, looker = Ledger(), Looker()
+    ledger, looker, found = Ledger(), Looker(), 0
     for split in _OPENED:
         try:
             rows = json_rows(folder, f"{base}{split}.json")
@@ -37,6 +38,9 @@ def check(folder: Path) -> Iterator[Finding]:
             yield from wrong or _row(folder, row, split, place, ledger, looker)
         if split == "train":
             yield from too_few_rows(len(rows), 1, "the trainer", Place(file=f"{base}{split}.json"))
+        found += len(rows)
+    if not found:
+        yield no_rows(f"row in {base}train.json, valid.json or test.json")
 
 
 def _row(folder: Path, row: dict[str, Any], split: str, place: Place, ledger: Ledger, looker: Looker) -> Iterator[Finding]:
@@ -52,7 +56,7 @@ def _row(folder: Path, row: dict[str, Any], split: str, place: Place, ledger: Le
         yield place.warning("tie", "all its images tie, so no pair is made of it", "Leave the row out.")
     if looks is not None:
         yield from _preferences(row, looks, place, ledger)
-    yield from _against_values(ranking, row.get("values"), place)
+    yield from ranks_against_values(ranking, row.get("values"), "generations", place)
 
 
 def _preferences(row: dict[str, Any], looks: Sequence[Look], place: Place, ledger: Ledger) -> Iterator[Finding]:
@@ -62,15 +66,3 @@ def _preferences(row: dict[str, Any], looks: Sequence[Look], place: Place, ledge
         if ranking[left] != ranking[right]:
             better, worse = (left, right) if ranking[left] < ranking[right] else (right, left)
             yield from ledger.preference(row["prompt"], looks[better].digest, looks[worse].digest, place)
-
-
-def _against_values(ranking: Sequence[int], values: Any, place: Place) -> Iterator[Finding]:
-    if not isinstance(values, list) or len(values) != len(ranking):
-        return
-    for one, other in combinations(range(len(ranking)), 2):
-        if (ranking[one] - ranking[other]) * (values[one] - values[other]) > 0:
-            yield place.error(
-                "label-flip",
-                f"generations {one} and {other}: the one of the larger value has the larger rank, and 1 is best",
-                "Rank 1 is the largest value.",
-            )

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 
 from curate.checking.findings import Finding, Place
+from curate.records import plain_prompt
 
 
 class Ledger:
@@ -31,7 +32,7 @@ class Ledger:
 
     def prompt(self, prompt: str, split: str, place: Place) -> Iterator[Finding]:
         """Note that `prompt` is used in `split`; said once for each prompt that leaks."""
-        key = _hash(prompt.strip())
+        key = _hash(plain_prompt(prompt))
         before = self._prompts.setdefault(key, split)
         if before != split and key not in self._leaks:
             self._leaks.add(key)
@@ -61,6 +62,15 @@ def prompt_findings(prompt: object, place: Place) -> Iterator[Finding]:
         yield place.error("missing-caption", "it has no prompt, and its readers expect text", "Leave the row out.")
     elif isinstance(prompt, str) and not prompt.strip():
         yield place.warning("missing-caption", "its prompt is empty", "Leave the row out, unless an empty prompt is meant.")
+
+
+def no_rows(looked_for: str) -> Finding:
+    """The finding for a folder in which nothing of the format was found; `looked_for` says what there should be."""
+    return Place().error(
+        "no-rows",
+        f"it holds no rows of this format: there is no {looked_for}",
+        "Name the folder that holds them, or say with --format what they are.",
+    )
 
 
 def too_few_rows(rows: int, batch: int, reader: str, place: Place) -> Iterator[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pyarrow as pa
 
 from curate.checking.findings import Finding, Place
 from curate.checking.images import Looker, image_findings
-from curate.checking.ledger import prompt_findings, too_few_rows
+from curate.checking.ledger import no_rows, prompt_findings
 from curate.checking.schema import column_findings, row_schema
 from curate.checking.tables import missing_parts, picture_columns, tables, unreadable
 
@@ -21,7 +20,7 @@ _COLUMNS = ("sample", "prompt", "ratings")
 def check(folder: Path) -> Iterator[Finding]:
     """Findings of every split."""
     yield from missing_parts(folder)
-    looker, seen, rows = Looker(), set[str](), Counter[str]()
+    looker, seen, rows = Looker(), set[str](), 0
     for table in tables(folder):
         try:
             columns = table.schema()
@@ -32,12 +31,13 @@ def check(folder: Path) -> Iterator[Finding]:
                     "image-feature", "no column is an Image() feature, so none is shown as a picture", "Declare it."
                 )
             for place, row in table.rows((*_COLUMNS, *pictures)):
-                rows[table.split] += 1
+                rows += 1
                 yield from _row(row, pictures, place, looker)
                 yield from _repeated(row.get("sample"), seen, place)
         except (OSError, pa.ArrowInvalid) as problem:
             yield unreadable(table, problem)
-    yield from too_few_rows(sum(rows.values()), 1, "any reader", Place())
+    if not rows:
+        yield no_rows("row in a Parquet file")
 
 
 def _row(row: dict[str, Any], pictures: list[str], place: Place, looker: Looker) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -12,12 +13,14 @@ import pyarrow as pa
 
 from curate.checking.findings import Finding, Place
 from curate.checking.images import Looker, competing_findings, image_findings
-from curate.checking.ledger import Ledger, prompt_findings, too_few_rows
+from curate.checking.ledger import Ledger, no_rows, prompt_findings, too_few_rows
+from curate.checking.ranks import ranks_against_values
 from curate.checking.schema import column_findings, row_schema
 from curate.checking.tables import missing_parts, picture_columns, tables, unreadable
 
-_COLUMNS = ("prompt", "images", "phi", "values", "spreads", "ranks", "samples")
-_AS_LONG = ("images", "phi", "values", "ranks")
+_NEEDED = ("images", "phi", "values", "ranks")
+_AS_LONG = (*_NEEDED, "spreads", "samples", "generators", "widths", "heights")
+_COLUMNS = ("prompt", *_AS_LONG)
 _UNEQUAL = "a batch of one shape needs crops or stretches"
 
 
@@ -36,6 +39,9 @@ def check(folder: Path) -> Iterator[Finding]:
                 yield from _row(row, table.split, place, ledger, looker)
         except (OSError, pa.ArrowInvalid) as problem:
             yield unreadable(table, problem)
+    if not rows:
+        yield no_rows("row in a Parquet file")
+        return
     yield from too_few_rows(rows["train"], 1, "any trainer", Place())
 
 
@@ -44,7 +50,7 @@ def _row(row: dict[str, Any], split: str, place: Place, ledger: Ledger, looker: 
     yield from prompt_findings(prompt, place)
     lists = {name: row[name] for name in _AS_LONG if isinstance(row.get(name), list)}
     lengths = {name: len(value) for name, value in lists.items()}
-    if len(lists) < len(_AS_LONG) or len(set(lengths.values())) != 1:
+    if not lists.keys() >= set(_NEEDED) or len(set(lengths.values())) != 1:
         yield place.error("wrong-length", f"its lists differ in length: {lengths}", "Leave the row out.")
         return
     if lengths["images"] < 2:
@@ -66,15 +72,25 @@ def _order(ranks: Sequence[Any], values: Sequence[Any], phi: Sequence[Any], plac
     if not all(isinstance(one, int | float) for one in (*ranks, *values, *phi)):
         yield place.error("wrong-type", "ranks, values and phi are numbers, none of them null", "Leave the row out.")
         return
-    if list(ranks) != sorted(ranks) or not ranks or ranks[0] != 1:
-        yield place.error("wrong-order", f"ranks are {list(ranks)}: best first means from 1 upwards", "Sort the row by rank.")
+    if not all(math.isfinite(one) for one in values):
+        yield place.error("not-finite", f"values are {list(values)}", "Leave the row out.")
+        return
+    if list(ranks) != sorted(ranks) or not _are_places(ranks):
+        message = f"ranks are {list(ranks)}: best first means from 1 upwards, a tie sharing one, as in 1, 2, 2, 4"
+        yield place.error("wrong-order", message, "Sort the row, and count the ranks again.")
     if not all(0 <= one <= 1 for one in phi):
         yield place.error("wrong-type", f"phi is {list(phi)}, and a share of wins lies in [0, 1]", "Divide the wins by n(k-1).")
     if len(set(ranks)) == 1 or len(set(phi)) == 1:
         yield place.warning("tie", "all its images tie, so it weighs nothing in the loss", "Leave the row out.")
+    yield from ranks_against_values(ranks, values, "images", place)
     for one, other in combinations(range(len(ranks)), 2):
         better, worse = (one, other) if ranks[one] < ranks[other] else (other, one)
-        if ranks[better] != ranks[worse] and values[better] < values[worse]:
-            yield place.error("label-flip", f"images[{better}] has the better rank and the smaller value", "Rank by the values.")
         if ranks[better] != ranks[worse] and phi[better] < phi[worse]:
             yield place.warning("phi-disagrees", f"images[{better}] has the better rank and the smaller phi", "Rank by phi.")
+
+
+def _are_places(ranks: Sequence[float]) -> bool:
+    """Whether ranks count from 1, either the places (1, 2, 2, 4) or the different ones (1, 2, 2, 3)."""
+    places = [1 + sum(other < rank for other in ranks) for rank in ranks]
+    different = [1 + len({other for other in ranks if other < rank}) for rank in ranks]
+    return list(ranks) in (places, different)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,13 @@ def row_findings(row: Any, schema: Mapping[str, Any], place: Place) -> Iterator[
 
 def column_findings(columns: pa.Schema, schema: Mapping[str, Any], place: Place) -> Iterator[Finding]:
     """Where the columns of a Parquet file are not of their contract."""
+    twice = sorted(name for name, count in Counter(columns.names).items() if count > 1)
+    for name in twice:
+        yield place.error(
+            "duplicate-column",
+            f"there are several columns called '{name}', and readers fail, or take any one of them",
+            "Write the column once.",
+        )
     for name in schema["required"]:
         if name not in columns.names:
             yield place.error(
@@ -52,7 +60,7 @@ def column_findings(columns: pa.Schema, schema: Mapping[str, Any], place: Place)
             )
     for name, wanted in schema["properties"].items():
         accepted = wanted.get("x-arrow")
-        if accepted and name in columns.names and str(columns.field(name).type) not in accepted:
+        if accepted and name in columns.names and name not in twice and str(columns.field(name).type) not in accepted:
             label = name.startswith("label_")
             yield place.error(
                 "label-type" if label else "wrong-type",

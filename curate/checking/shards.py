@@ -1,44 +1,54 @@
 """Checks of tar shards, by the rules of webdataset: members of one key are adjacent, and a key stands once in a shard.
 
-Read with the standard library's tar reader and webdataset's rule for keys (what stands before the first dot of the base name),
-and not with the code that writes shards.
+Read with the standard library's tar reader, as webdataset does, and by its rule for keys (what stands before the first dot of the
+base name). That reader takes a damaged header for the end, so another one looks whether the end is where it stops.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from curate.checking.files import files_below, relative
-from curate.checking.findings import Finding, Place
+from curate.checking.findings import Finding, Place, Severity
 from curate.checking.images import Looker, image_findings
-from curate.checking.ledger import too_few_rows
+from curate.checking.ledger import no_rows
 from curate.checking.schema import row_findings, row_schema
+from curate.shards.tar import Fault, iter_members
 
 _IMAGES = {"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "ppm", "jp2"}
 _MOST_BYTES = 64 << 20
 _BLOCK = 512
+_RATINGS = re.compile(r"\.ratings(?:-\d+)?\.json$")
 
 
 def check(folder: Path) -> Iterator[Finding]:
     """Findings of every shard."""
     looker, keys, records = Looker(), dict[str, str](), 0
     for path in files_below(folder, ".tar"):
-        place = Place(file=relative(folder, path))
+        place, fault = Place(file=relative(folder, path)), None
         if not _has_end(path):
             yield place.error(
                 "truncated-shard",
                 "the archive has no end: it is cut, and readers lose its last record silently",
                 "Write it again.",
             )
+        elif (fault := _fault(path)) is not None:
+            yield place.error(
+                "unreadable-shard", f"readers stop before its end, most of them silently: {fault.detail}", "Write it again."
+            )
         shard = _Shard(place, looker)
         try:
             yield from shard.findings(path)
         except (tarfile.TarError, OSError, EOFError) as problem:
-            yield place.error("unreadable-shard", f"it cannot be read to its end ({problem})", "Write it again.")
+            if fault is None:
+                yield place.error("unreadable-shard", f"it cannot be read to its end ({problem})", "Write it again.")
+        yield from shard.end_record()
         records += len(shard.keys)
         for key in shard.keys:
             other = keys.setdefault(key, place.file or "")
@@ -46,7 +56,8 @@ def check(folder: Path) -> Iterator[Finding]:
                 yield place.note(
                     "repeated-key", f"the key {key!r:.120} stands in {other} too", "Nothing, unless keys are joined on."
                 )
-    yield from too_few_rows(records, 1, "any reader", Place())
+    if not records:
+        yield no_rows("record in a .tar file")
 
 
 def _has_end(path: Path) -> bool:
@@ -59,6 +70,12 @@ def _has_end(path: Path) -> bool:
         return not any(file.read(2 * _BLOCK))
 
 
+def _fault(path: Path) -> Fault | None:
+    """Where an archive cannot be read on, although its end is there: `tarfile` takes a damaged header for the end."""
+    with path.open("rb") as stream:
+        return next((found for found in iter_members(stream) if isinstance(found, Fault)), None)
+
+
 class _Shard:
     """One shard, read once from front to back."""
 
@@ -68,6 +85,8 @@ class _Shard:
         self.keys: set[str] = set()
         self._key: str | None = None
         self._fields: set[str] = set()
+        self._held: list[tuple[str, Finding]] = []  # of images of the record at hand, by field
+        self._used: set[str] | None = None  # fields that the kept samples of that record were made of
 
     def findings(self, path: Path) -> Iterator[Finding]:
         with tarfile.open(path, "r|") as archive:
@@ -94,6 +113,7 @@ class _Shard:
             return
         key, field = str(path.with_name(base)), field.lower()
         if key != self._key:
+            yield from self.end_record()
             if key in self.keys:
                 yield place.error(
                     "key-reappears", f"the key {key!r:.120} was ended before: readers make two records of it", "Sort the shard."
@@ -109,15 +129,36 @@ class _Shard:
     def _contents(self, name: str, data: bytes, place: Place) -> Iterator[Finding]:
         extension = name.rpartition(".")[2].lower()
         if extension in _IMAGES:
-            yield from image_findings(self._looker.look(data), f"{name!r:.120}", place)
+            found = image_findings(self._looker.look(data), f"{name!r:.120}", place)
+            self._held += [(PurePosixPath(name).name.partition(".")[2].lower(), one) for one in found]
         elif extension == "json":
             try:
                 value = json.loads(data)
             except (ValueError, RecursionError) as problem:
                 yield place.error("not-json", f"{name!r:.120} is not JSON ({problem})", "Write it again, or leave it out.")
                 return
-            if name.endswith(".ratings.json") and isinstance(value, dict) and "samples" in value:
-                yield from _ratings(value, place)
+            if _RATINGS.search(name) and isinstance(value, dict) and "samples" in value:
+                wrong = list(_ratings(value, place))
+                yield from wrong
+                self._used = None if wrong else _used(value)
+
+    def end_record(self) -> Iterator[Finding]:
+        """What is wrong with its images: less where no kept sample was made of them."""
+        held, used = self._held, self._used
+        self._held, self._used = [], None
+        for field, found in held:
+            if used is None or field in used or found.severity is not Severity.ERROR:
+                yield found
+            else:
+                message = f"{found.message}; no kept sample uses it, but readers that decode every member stop at it"
+                yield replace(found, severity=Severity.WARNING, message=message)
+
+
+def _used(value: dict[str, Any]) -> set[str] | None:
+    """The fields that the kept samples of a record were made of; None where that is not said."""
+    if not all("media" in sample for sample in value["samples"]):
+        return None
+    return {field for sample in value["samples"] for field in sample["media"]}
 
 
 def _ratings(value: dict[str, Any], place: Place) -> Iterator[Finding]:

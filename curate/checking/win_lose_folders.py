@@ -10,7 +10,7 @@ from typing import Any
 from curate.checking.files import Problem, files_below, inside, is_file, read_named, relative
 from curate.checking.findings import Finding, Place
 from curate.checking.images import Look, Looker, competing_findings, image_findings
-from curate.checking.ledger import Ledger, prompt_findings, too_few_rows
+from curate.checking.ledger import Ledger, no_rows, prompt_findings
 
 _UNEQUAL = "latents of unequal shape cannot be compared, and the trainer stops or crops"
 _LISTING = "pairs.jsonl"
@@ -18,13 +18,14 @@ _LISTING = "pairs.jsonl"
 
 def check(folder: Path) -> Iterator[Finding]:
     """Findings of every pair of folders `win` and `lose`."""
-    ledger, looker = Ledger(), Looker()
+    ledger, looker, found = Ledger(), Looker(), 0
     listed, problems = _listed(folder)
     yield from problems
     for win in [path for path in sorted(folder.rglob("win")) if path.is_dir()]:
         root = relative(folder, win.parent)
         prefix = "" if root == "." else f"{root}/"
-        wins, loses = _stems(folder, f"{prefix}win"), _stems(folder, f"{prefix}lose")
+        (wins, wrong), (loses, also_wrong) = (_stems(folder, f"{prefix}{side}") for side in ("win", "lose"))
+        yield from (*wrong, *also_wrong)
         for stem in sorted(set(wins) | set(loses)):
             if stem in wins and stem in loses:
                 yield from _pair(folder, wins[stem], loses[stem], prefix, listed, ledger, looker)
@@ -36,16 +37,24 @@ def check(folder: Path) -> Iterator[Finding]:
         yield from _extensions(
             sum(Path(wins[stem]).suffix != Path(loses[stem]).suffix for stem in both), Place(file=f"{prefix}win")
         )
-        if not prefix:
-            yield from too_few_rows(len(both), 1, "the trainer", Place())
+        found += len(both)
+    if not found:
+        yield no_rows("image that lies in win/ and, by the same name, in lose/")
     yield from _unlisted(folder, listed)
 
 
-def _stems(folder: Path, side: str) -> dict[str, str]:
-    """Images of one folder by stem."""
-    if not (folder / side).is_dir():
-        return {}
-    return {path.stem: relative(folder, path) for path in files_below(folder / side, "") if path.suffix != ".txt"}
+def _stems(folder: Path, side: str) -> tuple[dict[str, str], list[Finding]]:
+    """Images of one folder by stem; and which stems several images have."""
+    found: dict[str, str] = {}
+    problems: list[Finding] = []
+    for path in files_below(folder / side, "") if (folder / side).is_dir() else ():
+        if path.suffix == ".txt":
+            continue
+        name = relative(folder, path)
+        if found.setdefault(path.stem, name) != name:
+            message = f"it is called as {found[path.stem]} but for the extension, and only one of the two can be paired"
+            problems.append(Place(file=name).error("duplicate-stem", message, "Leave one of them."))
+    return found, problems
 
 
 def _pair(
@@ -61,14 +70,32 @@ def _pair(
         yield from image_findings(looks[-1], name, Place(file=name))
     yield from competing_findings(looks, [win, lose], place, _UNEQUAL)
     yield from _against_listing(listed.get(win), looks, place)
-    caption = folder / Path(win).with_suffix(".txt")
-    if not caption.is_file():
-        yield place.error("missing-caption", f"{relative(folder, caption)} does not exist", "Write the prompt into it.")
+    try:
+        prompt, other = (_caption(folder, name) for name in (win, lose))
+    except Problem as problem:
+        yield problem.finding
         return
-    prompt = caption.read_text(encoding="utf-8", errors="replace")
+    if prompt is None:
+        yield place.error("missing-caption", f"{win} has no .txt beside it", "Write the prompt into one.")
+        return
     yield from prompt_findings(prompt, place)
+    if other is not None and other.strip() != prompt.strip():
+        message = "the loser has another caption than the winner, and a pair is two answers to one prompt"
+        yield Place(file=lose).error("contradicting-caption", message, "Write the winner's caption, or none.")
     yield from ledger.prompt(prompt, prefix.rstrip("/") or "train", place)
     yield from ledger.preference(prompt, looks[0].digest, looks[1].digest, place)
+
+
+def _caption(folder: Path, image: str) -> str | None:
+    """The text beside an image; None where there is none. Raises `Problem` for one that is not UTF-8."""
+    path = folder / Path(image).with_suffix(".txt")
+    if not is_file(path):
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as problem:
+        place = Place(file=relative(folder, path))
+        raise Problem(place.error("not-text", f"it is not UTF-8 (byte {problem.start})", "Write it in UTF-8.")) from problem
 
 
 def _extensions(differing: int, place: Place) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from curate.cards import Card, CardFile
+from curate.cards import JUDGES, Card, CardFile
 from curate.cli.tables import spell, table
 from curate.errors import CurateError, nearest
 
@@ -23,14 +23,20 @@ NARROWEST = 18
 NEEDS = 14
 """Columns for what it needs, at most; `prompt, source` fits."""
 
-_JUDGES = "curate.judges."
-"""What the targets of rubrics begin with."""
+BY_HAND = "*"
+"""Beside the extra of a rater that a file has to be got for."""
+
+_LEGEND = (
+    "Raters asked about of a vision-language model need the extra vlm for a server, and rewards where\n"
+    f"their weights run here. {BY_HAND} needs a file that has to be got by hand, such as the text of a prompt\n"
+    "that is not ours to ship: `curate raters NAME` says which, and from where."
+)
 
 _GROUPS: tuple[tuple[str, Callable[[Card], bool]], ...] = (
     ("Two responses at a time", lambda card: card.judges == "pairs"),
     ("Videos", lambda card: card.takes.response == "video"),
     ("Texts", lambda card: card.takes.response == "text"),
-    ("Pictures, asked about of a vision-language model", lambda card: card.target.startswith(_JUDGES)),
+    ("Pictures, asked about of a vision-language model", lambda card: card.target.startswith(JUDGES)),
     ("Pictures beside another", lambda card: bool(card.takes.conditions)),
     ("Pictures and their prompt", lambda card: card.takes.prompt == "required"),
     ("Pictures alone", lambda card: True),
@@ -73,22 +79,34 @@ def _text(card: Card) -> str:
 
 
 def listed(files: Sequence[CardFile]) -> list[RenderableType]:
-    """Tables of cards, grouped by what they look at; no line is longer than 100 columns."""
+    """Tables of cards, grouped by what they look at, and what their marks mean; no line is longer than 100 columns."""
     groups: dict[str, list[Card]] = {title: [] for title, _ in reversed(_GROUPS)}
     for file in files:
         groups[next(title for title, fits in _GROUPS if fits(file.card))].append(file.card)
-    return [_group(title, cards) for title, cards in groups.items() if cards]
+    return [*(_group(title, cards) for title, cards in groups.items() if cards), _LEGEND]
 
 
 def _group(title: str, cards: Sequence[Card]) -> Table:
     columns = ("rater", "needs", "extra", "commercial", "parity", "what it measures")
-    rows = [(card.name, _needs(card), card.extra, _commercial(card), card.parity is not None, _in_short(card)) for card in cards]
+    rows = [
+        (card.name, _needs(card), _extra(card), _commercial(card), card.parity is not None, _in_short(card)) for card in cards
+    ]
     made = table(title, columns, rows)
     made.columns[1].max_width = NEEDS
     others = [max(len(columns[at]), *(len(spell(row[at])) for row in rows)) for at in range(len(columns) - 1)]
     others[1] = min(others[1], NEEDS)
     made.columns[-1].max_width = max(NARROWEST, WIDTH - sum(others) - 3 * len(columns))  # three beside each column
     return made
+
+
+def _extra(card: Card) -> str | None:
+    """The extra it needs, marked where that is not all."""
+    return " ".join([*filter(None, [card.extra]), *([BY_HAND] if _by_hand(card) else [])]) or None
+
+
+def _by_hand(card: Card) -> list[str]:
+    """Where the files have to lie that nothing fetches: those of weights that are named by a path alone."""
+    return sorted({weights.path for weights in card.weights.values() if weights.path is not None})
 
 
 def _in_short(card: Card) -> str:
@@ -120,7 +138,8 @@ def in_full(file: CardFile) -> list[RenderableType]:
         "licence": card.licence,
         "commercial use": _commercial(card),
         "weights": "; ".join(f"{role}: {_weights(card, role)}" for role in card.weights) or "none",
-        "packages": f"pip install 'curate-preferences[{card.extra}]'" if card.extra else "nothing beyond curate",
+        "packages": _packages(card),
+        "got by hand": _whence(card) if _by_hand(card) else None,
         "engine": card.target,
         "settings": json.dumps(card.model_dump(mode="json")["args"], ensure_ascii=False) if card.args else None,
         "paper": card.paper,
@@ -136,6 +155,18 @@ def in_full(file: CardFile) -> list[RenderableType]:
         table(card.name, ("", ""), [(fact, value) for fact, value in facts.items() if value is not None]),
         table("Dimensions (larger is better)", ("name", "range", "what it says"), dimensions),
     ]
+
+
+def _packages(card: Card) -> str:
+    if card.target.startswith(JUDGES):
+        here = "; with the weights on this machine: pip install 'curate-preferences[rewards]'" if "model" in card.weights else ""
+        return f"with a server: pip install 'curate-preferences[vlm]'{here}"
+    return f"pip install 'curate-preferences[{card.extra}]'" if card.extra else "nothing beyond curate"
+
+
+def _whence(card: Card) -> str:
+    """Which files nothing fetches, and from where people get them."""
+    return f"{', '.join(_by_hand(card))}{f', from {card.source}' if card.source else ''}; the settings say what is in it"
 
 
 def _takes(card: Card) -> str:

@@ -59,12 +59,12 @@ def check(
         from curate import api
 
         report = api.check(dataset, format=format)
-        here.finish(report.as_dict(), _findings(report))
+        here.finish(report.as_dict(), findings(report))
         if not report.ok:
             raise typer.Exit(1)
 
 
-def _findings(report: CheckReport) -> list[RenderableType]:
+def findings(report: CheckReport) -> list[RenderableType]:
     """How often each rule was broken, and the first place of each with what to do there."""
     if not report.counts:
         return [f"{report.dataset}: nothing wrong"]

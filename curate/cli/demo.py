@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate.cli import options
+from curate.cli import datasets, judging, looking, options
 from curate.cli.display import Display
 from curate.cli.session import Session, session
-from curate.cli.tables import funnel_table, table
+from curate.cli.tables import funnel_table
+from curate.rating.report import RateReport
+from curate.reports import CheckReport, ExportReport
+from curate.showing import Shown
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from curate.demo import DemoReport, Step
 
 
@@ -35,11 +41,22 @@ def demo(
 
 
 def _show(step: Step, here: Session) -> None:
+    """A step as its command prints it."""
     here.show(f"$ {step.command}", style="bold")
-    for title, columns, rows in step.tables:
-        here.show(table(title, columns, rows))
-    if step.funnels:
-        here.show(funnel_table(step.funnels))
+    for one in _printed(step.report):
+        here.show(one)
+
+
+def _printed(report: RateReport | Shown | ExportReport | CheckReport) -> Sequence[RenderableType]:
+    match report:
+        case RateReport():
+            return judging.tables(report)
+        case Shown():
+            return looking.tables(report)
+        case CheckReport():
+            return datasets.findings(report)
+        case _:
+            return [funnel_table(report.funnels)]
 
 
 def _ending(report: DemoReport) -> str:

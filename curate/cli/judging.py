@@ -13,7 +13,7 @@ from curate.cli import options
 from curate.cli.display import Display, duration
 from curate.cli.serving import prices_of, serving_of
 from curate.cli.session import Session, session
-from curate.cli.tables import estimate_table, funnel_table, reasons_table, status_table, told_table
+from curate.cli.tables import estimate_table, funnel_table, number_of, reasons_table, status_table, told_table
 from curate.errors import CurateError, StoreError
 from curate.showing import names_shards
 
@@ -96,15 +96,16 @@ def rate(
                 on_progress=display,
             )
         _say(report, here)
-        here.finish(report.as_dict(), _tables(report))
+        here.finish(report.as_dict(), tables(report))
         here.wanting = not report.ok
 
 
-def _tables(report: RateReport) -> list[Table]:
+def tables(report: RateReport) -> list[Table]:
     """The end of a run: statuses, what became of it, and if there is any, why ratings have no value and what was asked."""
     reasons = [reasons_table(report.reasons)] if report.reasons else []
     asked = [told_table(report.told)] if report.told else []
-    return [status_table(report.statuses), funnel_table(report.funnels), *reasons, *asked]
+    statuses = [status_table(report.statuses)] if report.statuses else []
+    return [*statuses, funnel_table(report.funnels), *reasons, *asked]
 
 
 def store_of(source: Sequence[str], raters: Sequence[str], store: str | None, layout: str | None, here: Session) -> str:
@@ -149,7 +150,9 @@ def _warn(report: RateReport, here: Session) -> None:
 def _say(report: RateReport, here: Session) -> None:
     """What a run did, in a line, and what the user has to know of it."""
     _warn(report, here)
-    here.tell(
-        f"computed {report.computed:,} ratings of {report.samples:,} samples in {duration(report.seconds)}"
-        f" ({report.shards:,} shards, {report.unchanged:,} unchanged)"
-    )
+    done = [f"computed {number_of(report.computed, 'rating')} of {number_of(report.samples, 'sample')}"] if report.raters else []
+    done += [f"compared {number_of(report.comparisons, 'pair')}"] if report.compared else []
+    shards = f"{number_of(report.shards, 'shard')}, {report.unchanged:,} unchanged"
+    here.tell(f"{' and '.join(done)} in {duration(report.seconds)} ({shards})")
+    if report.pending:
+        here.tell(f"{report.pending:,} are pending: the same command asks for them again")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from curate.cli import options
 from curate.cli.session import session
 from curate.cli.tables import table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from curate.showing import Shown
 
 
 def show(
@@ -25,4 +30,9 @@ def show(
         from curate import api
 
         shown = api.show(path)
-        here.finish(shown.as_dict(), [table(one.title, one.columns, one.rows) for one in shown.tables])
+        here.finish(shown.as_dict(), tables(shown))
+
+
+def tables(shown: Shown) -> list[Table]:
+    """What was found, for people."""
+    return [table(one.title, one.columns, one.rows) for one in shown.tables]

@@ -96,7 +96,7 @@ Wins = Annotated[
     typer.Option(
         "--wins",
         metavar="EXPR",
-        help="A judge whose pairwise wins count for RankDPO's φ; repeat for several. --by alone where not said.",
+        help="A judge whose pairwise wins count for RankDPO's φ; repeat for several. The ranks by --by where not said.",
         show_default=False,
     ),
 ]
@@ -207,7 +207,7 @@ Budget = Annotated[
         "--budget",
         metavar="N",
         min=1,
-        help="Send at most N requests, tries included; what is not asked then is asked by the next run.",
+        help="Send at most N requests, tests and tries included; what is not asked then is asked by the next run.",
         show_default=False,
         rich_help_panel=_SERVER,
     ),
@@ -218,7 +218,7 @@ BudgetTokens = Annotated[
         "--budget-tokens",
         metavar="N",
         min=1,
-        help="Use at most N tokens, of prompts and replies together.",
+        help="Use at most N tokens, of prompts and replies together, tests included.",
         show_default=False,
         rich_help_panel=_SERVER,
     ),
@@ -227,8 +227,8 @@ Canary = Annotated[
     bool,
     typer.Option(
         "--canary/--no-canary",
-        help="Test first, with up to 72 requests, and every hour that the server's answers are about the pictures they were "
-        "asked about.",
+        help="Test first, with up to 72 requests beside the 3 or more that find out what the server can do, and every hour that "
+        "its answers are about the pictures they were asked about.",
         rich_help_panel=_SERVER,
     ),
 ]
@@ -323,6 +323,15 @@ MaxPerSample = Annotated[
     int | None,
     typer.Option("--max-per-sample", min=1, help="The most pairs one sample is in.", show_default=False, rich_help_panel=_PAIRS),
 ]
+Prefer = Annotated[
+    str,
+    typer.Option(
+        "--prefer",
+        metavar="margin|random",
+        help="Which pairs stay where these limits take some: those of the largest margin, or random ones.",
+        rich_help_panel=_PAIRS,
+    ),
+]
 Agree = Annotated[
     list[str] | None,
     typer.Option(
@@ -345,6 +354,6 @@ AtLeast = Annotated[
 ]
 Split = Annotated[
     str | None,
-    typer.Option("--split", metavar="NAME=SHARE,…", help="Share groups out, such as train=0.95,test=0.05.", show_default=False),
+    typer.Option("--split", metavar="NAME=SHARE,…", help="Share prompts out, such as train=0.95,test=0.05.", show_default=False),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Decides what is left to chance.")]
+Seed = Annotated[int, typer.Option("--seed", help="Decides what is left to chance: --split, and --prefer random.")]

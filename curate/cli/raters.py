@@ -31,7 +31,9 @@ class _ShowUnlessTold(TyperGroup):
 app = typer.Typer(
     cls=_ShowUnlessTold,
     help="The raters there are: list them, show one in full, convert its weights, compare it with its original.\n\n"
-    "[bold]curate raters[/bold] lists, and [bold]curate raters NAME[/bold] shows one: [bold]show[/bold] may be left out.",
+    "[bold]curate raters[/bold] lists all of them, [bold]curate raters --takes prompt --search aesthetic[/bold] some of them "
+    "([bold]curate raters show --help[/bold] tells which words --takes has), and [bold]curate raters NAME[/bold] shows one. "
+    "[bold]show[/bold] may be left out.",
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A card, by name or by path.", show_default=False)]
@@ -64,13 +66,14 @@ def show(
     Example: [bold]curate raters --takes prompt --search aesthetic[/bold]
     """
     with session(quiet=quiet, as_json=as_json, log=log) as here:
-        from curate.cards import load_card, shipped_cards
+        from curate import api
+        from curate.cards import shipped_cards
         from curate.cli import cards
 
         if name is not None:
             if takes or search:
                 raise CurateError(f"'{name}' is one card; --takes and --search are for the list, which has no name")
-            file = load_card(name)
+            file = api.card(name)
             here.finish(cards.document(file), cards.in_full(file))
             return
         chosen = cards.chosen(list(shipped_cards().values()), takes=takes or (), search=search or "")

@@ -48,6 +48,8 @@ def rank(
     where: options.Where = None,
     tie: options.Tie = 0.0,
     wins: options.Wins = None,
+    split: options.Split = None,
+    seed: options.Seed = 0,
     memory: options.Memory = None,
     rater: options.RatersFirst = None,
     store: options.StoreFirst = None,
@@ -64,7 +66,18 @@ def rank(
         from curate import api
 
         place = store_of(source, rater or (), store, layout, here)
-        report = api.rank(place, by=by, where=where, tie=tie, wins=wins or (), format=format, memory=memory, out=out)
+        report = api.rank(
+            place,
+            by=by,
+            where=where,
+            tie=tie,
+            wins=wins or (),
+            split=split,
+            seed=seed,
+            format=format,
+            memory=memory,
+            out=out,
+        )
         finish(report, here)
 
 
@@ -79,6 +92,7 @@ def pair(
     ties: options.Ties = "drop",
     max_per_group: options.MaxPerGroup = None,
     max_per_sample: options.MaxPerSample = None,
+    prefer: options.Prefer = "margin",
     where: options.Where = None,
     agree: options.Agree = None,
     at_least: options.AtLeast = None,
@@ -111,6 +125,7 @@ def pair(
             at_least=at_least,
             max_per_group=max_per_group,
             max_per_sample=max_per_sample,
+            prefer=prefer,
             split=split,
             seed=seed,
             format=format,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from curate.cli.serving import without_keys
+from curate.cli.tables import width_for_words
 from curate.errors import CurateError, OutputError
 from curate.files import os_sentence
 
@@ -29,7 +30,10 @@ LOG = logging.getLogger("curate")
 LOG.addHandler(logging.NullHandler())
 
 PLAIN_WIDTH = 140
-"""Columns of a table that goes into a file or a pipe, where there is no window to fit."""
+"""Columns of what goes into a file or a pipe, where there is no window to fit; a table whose words need more takes more."""
+
+_NO_LIMIT = 10_000
+"""Columns of a file."""
 
 
 class Session:
@@ -43,7 +47,8 @@ class Session:
         """Whether something of the input could not be used: what was made is there, and the exit code is 1."""
         self._as_json = as_json
         self.err: Console = Console(stderr=True, highlight=False)
-        self._out: Console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+        self._window = sys.stdout.isatty()
+        self._out: Console = Console(highlight=False, width=None if self._window else _NO_LIMIT)
 
     def tell(self, text: str) -> None:
         """Say something on the way; it is no result."""
@@ -59,7 +64,7 @@ class Session:
     def show(self, part: RenderableType, *, style: str | None = None) -> None:
         """Print a part of the result as soon as it is there; `--json` prints all of it at the end."""
         if not self.quiet and not self._as_json:
-            self._out.print(part, style=style, markup=False)
+            self._print(part, style=style)
 
     def finish(self, document: Mapping[str, Any], shown: Sequence[RenderableType]) -> None:
         """Print the result: `document` with `--json`, else `shown`, one below the other."""
@@ -68,7 +73,11 @@ class Session:
             sys.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
             return
         for one in shown:
-            self._out.print(one, markup=False)
+            self._print(one)
+
+    def _print(self, part: RenderableType, *, style: str | None = None) -> None:
+        width = None if self._window else max(PLAIN_WIDTH, width_for_words(part))
+        self._out.print(part, style=style, markup=False, width=width)
 
 
 @contextmanager

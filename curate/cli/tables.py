@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING
 from curate.showing import counted
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
     from curate.records import Funnel
+
+
+MOST_WORD = 48
+"""Letters of a word that a column has room for where there is no window to fit."""
+
+_BETWEEN = 3
+"""Columns beside each column of a table."""
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
@@ -32,6 +40,24 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     return made
 
 
+def width_for_words(part: RenderableType) -> int:
+    """The columns that a table takes without breaking a word, and has each of its columns keep; 0 for what is no table.
+
+    Longer words than `MOST_WORD`, such as paths, are broken all the same.
+    """
+    from rich.table import Table
+
+    if not isinstance(part, Table):
+        return 0
+    width = 0
+    for column in part.columns:
+        words = [word for cell in (column.header, *column.cells) for word in str(cell).split()]
+        longest = min(MOST_WORD, max(map(len, words), default=0))
+        column.min_width = longest if column.max_width is None else min(longest, column.max_width)
+        width += column.min_width + _BETWEEN
+    return width
+
+
 def spell(value: object) -> str:
     """A cell as text: thousands apart, four digits of a fraction, a dash for nothing."""
     if value is None:
@@ -43,6 +69,11 @@ def spell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.4g}"
     return str(value)
+
+
+def number_of(count: int, thing: str) -> str:
+    """A count with its word: '1 shard', '2,000 shards'."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def funnel_table(funnels: Sequence[Funnel]) -> Table:
@@ -67,9 +98,14 @@ def status_table(statuses: Mapping[str, Mapping[str, int]]) -> Table:
 
 def told_table(told: Mapping[str, Mapping[str, float]]) -> Table:
     """What raters counted of their own work: requests, tokens; one row a rater."""
-    names = list(dict.fromkeys(name for numbers in told.values() for name in numbers))
+    names = _names_of(told)
     rows = [(rater, *(numbers.get(name) for name in names)) for rater, numbers in sorted(told.items())]
     return table("What the judges were asked", ("rater", *names), rows)
+
+
+def _names_of(told: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """The names of all numbers, in the order of who has most of them."""
+    return list(dict.fromkeys(name for numbers in sorted(told.values(), key=len, reverse=True) for name in numbers))
 
 
 def reasons_table(reasons: Mapping[str, Mapping[str, int]]) -> Table:
@@ -84,7 +120,7 @@ def reasons_table(reasons: Mapping[str, Mapping[str, int]]) -> Table:
 
 def estimate_table(told: Mapping[str, Mapping[str, float]], prices: tuple[float, float] | None) -> Table:
     """What would be asked at least, about; with what it would cost where prices of a million tokens are known."""
-    names = list(dict.fromkeys(name for numbers in told.values() for name in numbers))
+    names = _names_of(told)
     rows = [(rater, *(numbers.get(name) for name in names), *_cost(numbers, prices)) for rater, numbers in sorted(told.items())]
     return table("What would be asked at least, about", ("rater", *names, *(("price",) if prices else ())), rows)
 

@@ -80,8 +80,9 @@ Outcome = Reply | Trouble | Again
 class Reader:
     """Reads the answers of one server."""
 
-    def __init__(self, capabilities: Capabilities, redactor: Redactor, url: str) -> None:
+    def __init__(self, capabilities: Capabilities, redactor: Redactor, url: str, *, sends_key: bool = True) -> None:
         self.capabilities = capabilities
+        self._sends_key = sends_key
         self._redact = redactor
         self._url = url
         self._seen: dict[str, None] = {}
@@ -99,7 +100,7 @@ class Reader:
         said = quoted(response.body, self._redact)
         reason, detail = f"http_{response.status}", said or "the server gave no reason"
         if response.status == 401:
-            raise ServerError(f"{self._url} refuses the key{f': {said}' if said else ''}")
+            raise key_refused(self._url, said, sent=self._sends_key)
         if response.status == 429 and _SPENT.search(said):
             raise ServerError(f"{self._url} answers no more: {said}")
         if response.status in RETRIED:
@@ -161,6 +162,12 @@ def model_and_id(body: bytes) -> tuple[str | None, str | None]:
     document = _document(body)
     model, name = document.get("model"), document.get("id")
     return model if isinstance(model, str) else None, name if isinstance(name, str) and name else None
+
+
+def key_refused(url: str, said: str, *, sent: bool) -> ServerError:
+    """The error for a server that does not let in who asks, in whose own words `said` why; `sent` is whether it got a key."""
+    refuses = "refuses the key" if sent else "wants a key and none was sent; --key-from says where it is"
+    return ServerError(f"{url} {refuses}{f': {said}' if said else ''}")
 
 
 def quoted(body: bytes, redact: Redactor) -> str:

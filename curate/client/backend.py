@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from curate.asks import Answer, Ask
+from curate.asks import Answer, Ask, Usage
 from curate.client.dispatch import Job
 from curate.client.server import Server
 from curate.client.session import Patience
@@ -35,6 +35,11 @@ class ServerBackend:
     def spent(self) -> bool:
         """Whether a limit on requests or tokens is reached; all that is asked from then on stays pending."""
         return self._server.budget.spent
+
+    @property
+    def examining(self) -> Usage:
+        """What it took so far to find out about the server and to test it; the same for all who share it."""
+        return self._server.budget.examining
 
     def put(self, tickets: Sequence[tuple[int, Ask]]) -> None:
         """Take asks, each under a number of the caller's; returns at once."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 from curate.asks import Ask, Picture, Reply, Trouble, Usage
 from curate.client.answers import Again, Outcome
+from curate.errors import BudgetSpent
 
 Admission = Literal["granted", "wait", "spent"]
 
@@ -55,6 +56,8 @@ class Budget:
         self.tokens = 0
         self.spent = False
         """Whether something was refused; then all that follows is."""
+        self.examining = Usage(requests=0)
+        """What of it went into finding out about the server, and not into judging."""
 
     def needs(self, ask: Ask) -> int:
         """The tokens to reserve for an ask: those of its prompt, estimated, and all that it may say. 0 where nobody counts."""
@@ -86,6 +89,26 @@ class Budget:
         self._reserved += tokens
         self._open += 1
         return "granted"
+
+    def examined(self, usage: Usage) -> None:
+        """Note what a question to find out about the server took; its request and tokens are counted as any other's."""
+        so_far = self.examining
+        self.examining = Usage(
+            requests=so_far.requests + usage.requests,
+            prompt_tokens=so_far.prompt_tokens + usage.prompt_tokens,
+            cached_tokens=so_far.cached_tokens + usage.cached_tokens,
+            completion_tokens=so_far.completion_tokens + usage.completion_tokens,
+        )
+
+    def refuse_useless(self, url: str, testing: int) -> None:
+        """Raise `BudgetSpent` where the limit on requests leaves none to judge with, once `testing` more went into tests."""
+        if self._most_requests is None or self.requests + testing < self._most_requests:
+            return
+        test = f", and {testing} are needed to test whether it mixes up pictures, which --no-canary leaves out" if testing else ""
+        raise BudgetSpent(
+            f"a limit of {self._most_requests} requests leaves none to judge with: finding out what {url} can do took "
+            f"{self.requests}{test}; allow {self.requests + testing + 1} at least"
+        )
 
     def settle(self, reserved: int, used: int) -> None:
         """A request came to its end, having used so many of the tokens it reserved."""

@@ -53,7 +53,7 @@ class Canary:
     def __init__(self, ask: Asked, url: str, concurrency: int) -> None:
         self._ask = ask
         self._url = url
-        self._each = max(1, min(EACH, concurrency // len(COLOURS)))
+        self._each = _each(concurrency)
         self._pictures = {colour: swatch(rgb) for colour, rgb in COLOURS.items()}
         self._alone: dict[str, str] = {}
 
@@ -114,6 +114,17 @@ class Canary:
         if answer.status is Status.PENDING or not _final(answer):
             return None
         raise ServerError(f"{self._url} takes no pictures, so it cannot be tested whether it mixes them up ({answer.detail})")
+
+
+def _each(concurrency: int) -> int:
+    """How often each colour is asked about at once: no more than may be in flight."""
+    return max(1, min(EACH, concurrency // len(COLOURS)))
+
+
+def first_test(concurrency: int) -> list[Ask]:
+    """All that the test at the start of a run asks."""
+    alone = [_question(swatch(rgb)) for rgb in COLOURS.values()]
+    return alone * (1 + _each(concurrency))
 
 
 def _question(picture: Picture) -> Ask:

@@ -8,6 +8,9 @@ from typing import Literal
 MOST_PICTURES_TRIED = 8
 """Pictures in the largest request that the probe makes; whether more are taken shows with the first such ask."""
 
+LEAST_PROBES = 3
+"""Requests that it takes at least to find out: about probabilities, pictures, and a schema."""
+
 Ids = Literal["echoed", "unique", "none"]
 """What an answer's `id` tells: that it belongs to this request, at least that it is not an answer seen before, or nothing."""
 

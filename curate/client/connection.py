@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import re
 import select
 from types import TracebackType
 from typing import Any, Self, cast
@@ -49,6 +50,7 @@ class Connection:
         """Raises `ServerError` for an address that is none."""
         self.url = checked_url(serving.url)
         self.redact = redactor
+        self.sends_key = key is not None
         self._chat = URL(f"{self.url}/chat/completions")
         self._root = self.url.removesuffix("/v1")
         self._connect_seconds = serving.connect_seconds
@@ -166,6 +168,11 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
             raise NoResponse("too_large", f"the answer has more than {MOST_ANSWER:,} bytes")
         chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def without_version(url: str) -> str:
+    """What to say of an address where nothing was found that should be there: most often its version is missing."""
+    return "" if re.search(r"/v\d+\w*$", url) else "; is /v1 missing at its end?"
 
 
 def checked_url(url: str) -> str:

@@ -35,7 +35,7 @@ class Exchange:
         self._connection = connection
         self._longest = serving.total_seconds
         self._encoder = Encoder(capabilities, serving.dialect)
-        self._reader = Reader(capabilities, connection.redact, connection.url)
+        self._reader = Reader(capabilities, connection.redact, connection.url, sends_key=connection.sends_key)
         self._tokens = TokenIds(connection, capabilities.served) if capabilities.label_ids else None
         self._run = secrets.token_hex(8)
         self._numbers = itertools.count()

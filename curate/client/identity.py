@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from curate.client.answers import Response, quoted
-from curate.client.connection import Connection, NoResponse
+from curate.client.answers import Response, key_refused, quoted
+from curate.client.connection import Connection, NoResponse, without_version
 from curate.errors import ServerError, nearest
 from curate.serving import Serving
 
@@ -29,10 +29,13 @@ async def chosen(connection: Connection, serving: Serving) -> Served:
     try:
         served = await _list(connection)
     except NoResponse as problem:
-        raise ServerError(f"no server answers at {connection.url} ({problem.detail}); start it, or correct the address") from None
+        hint = without_version(connection.url) if problem.reason == "not_json" else ""
+        wrong = f"no server answers at {connection.url} ({problem.detail}); start it, or correct the address{hint}"
+        raise ServerError(wrong) from None
     if served is None:
         if serving.model is None:
-            raise ServerError(f"{connection.url} does not list its models; name the one to ask")
+            unlisted = f"{connection.url} does not list its models; name the one to ask{without_version(connection.url)}"
+            raise ServerError(unlisted)
         return Served(name=serving.model)
     if serving.model is not None:
         if serving.model not in served:
@@ -76,7 +79,7 @@ async def _list(connection: Connection) -> dict[str, Served] | None:
     response = await connection.look("/models")
     if response.status in {401, 403}:
         said = quoted(response.body, connection.redact)
-        raise ServerError(f"{connection.url} refuses the key{f': {said}' if said else ''}")
+        raise key_refused(connection.url, said, sent=connection.sends_key)
     if 300 <= response.status < 400:
         raise ServerError(
             f"{connection.url} sends its visitors elsewhere, where curate does not follow; give the server's own address"

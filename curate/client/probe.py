@@ -12,11 +12,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from curate.asks import Ask, Label, Model, Reply, Turn
+from curate.asks import Ask, Label, Model, Reply, Turn, Usage
 from curate.client.answers import Again, Outcome, model_and_id
 from curate.client.budget import Budget
 from curate.client.capabilities import MOST_PICTURES_TRIED, Capabilities, Ids
-from curate.client.connection import Connection
+from curate.client.connection import Connection, without_version
 from curate.client.exchange import Exchange
 from curate.client.identity import Served, chosen, software
 from curate.client.retries import Retrying
@@ -146,7 +146,9 @@ class _Probe:
                 return outcome
             adapted = _adapted(self.able, outcome.detail) if outcome.detail.startswith(_FIELDS_REFUSED) else None
             if adapted is None:
-                raise ServerError(f"{self._connection.url} refuses a plain question ({outcome.detail})")
+                lost = outcome.detail.startswith("http_404")
+                hint = without_version(self._connection.url) if lost else ""
+                raise ServerError(f"{self._connection.url} refuses a plain question ({outcome.detail}){hint}")
             self.able = adapted
 
     async def _pictures(self) -> None:
@@ -175,6 +177,7 @@ class _Probe:
                 raise BudgetSpent(f"the limit on requests or tokens is too low to find out what {self._connection.url} can do")
             outcome = await exchange.once(ask)
             self._budget.end(ask, reserved, outcome)
+            self._budget.examined(outcome.usage if isinstance(outcome, Reply) else Usage())
             if isinstance(outcome, Reply):
                 self._note(exchange)
             if not isinstance(outcome, Again) or (tries >= FEW and given_up(outcome)):

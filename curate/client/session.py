@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from curate.asks import Answer, Ask
 from curate.client.breaker import Breaker, Breaking
 from curate.client.budget import Budget
-from curate.client.canary import EVERY_SECONDS, Canary
+from curate.client.canary import EVERY_SECONDS, Canary, first_test
 from curate.client.connection import Connection
 from curate.client.dispatch import Dispatcher, Job
 from curate.client.exchange import Exchange
@@ -16,6 +17,7 @@ from curate.client.pace import Pace
 from curate.client.probe import PLAIN, Found, examine
 from curate.client.retries import Retrying
 from curate.client.watch import Watch
+from curate.errors import BudgetSpent
 from curate.serving import Serving
 
 End = Callable[[BaseException], None]
@@ -68,19 +70,23 @@ class Session:
             on_failing=self._watch.failing,
             on_end=self.end,
         )
+        self._budget = budget
         tested = serving.canary and found.capabilities.pictures > 0
-        self._canary = Canary(self._dispatcher.ask, connection.url, serving.concurrency) if tested else None
+        self._canary = Canary(self._ask_to_test, connection.url, serving.concurrency) if tested else None
         self._canary_seconds = patience.canary_seconds
         self._later: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, connection: Connection, serving: Serving, *, patience: Patience, budget: Budget, on_end: End) -> Session:
-        """Examine the server; raises what `examine` and `Canary.check` do."""
+        """Examine the server; raises what `examine` and `Canary.check` do, and `BudgetSpent` where that leaves nothing."""
         found = await examine(connection, serving, budget, patience.retrying)
+        testing = first_test(serving.concurrency) if serving.canary and found.capabilities.pictures else []
+        budget.refuse_useless(connection.url, len(testing))
         session = cls(connection, serving, found, patience=patience, budget=budget, on_end=on_end)
         if session._canary is not None:
             try:
                 await session._canary.check()
+                session._refuse_if_spent(connection.url)
             except BaseException:
                 await session.close()
                 raise
@@ -107,6 +113,19 @@ class Session:
             self._later.cancel()
         await self._dispatcher.close()  # before the watch, which it might still tell to look
         await self._watch.close()
+
+    async def _ask_to_test(self, ask: Ask) -> Answer:
+        """An answer that is no judgement."""
+        answer = await self._dispatcher.ask(ask)
+        self._budget.examined(answer.usage)
+        return answer
+
+    def _refuse_if_spent(self, url: str) -> None:
+        if self._budget.spent:
+            raise BudgetSpent(
+                f"the test whether {url} mixes up pictures used up what the run may ask ({self._budget}); allow more, or leave "
+                "the test out with --no-canary"
+            )
 
     async def _check_again(self, canary: Canary) -> None:
         while True:

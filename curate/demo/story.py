@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curate import api
 from curate.demo.answers import ANSWERS, Answer, JudgedPair, Verdict, digest, judge, read_pairs, worth_showing, write_answers
@@ -28,6 +28,11 @@ from curate.errors import OutputError
 from curate.files import atomic_file, atomic_folder
 from curate.progress import Progress
 from curate.records import Funnel
+
+if TYPE_CHECKING:
+    from curate.rating.report import RateReport
+    from curate.reports import CheckReport, ExportReport
+    from curate.showing import Shown
 
 GOOD = "signal > 0.6"
 MARGIN = 0.05
@@ -47,9 +52,13 @@ class Step:
 
     command: str
     """The command line that does the same."""
-    funnels: list[Funnel]
-    tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[object]]]] = ()
-    """Title, columns and rows of what there is to see."""
+    report: RateReport | Shown | ExportReport | CheckReport
+    """What the command prints."""
+
+    @property
+    def funnels(self) -> list[Funnel]:
+        """What became of its input; none where nothing is made."""
+        return list(getattr(self.report, "funnels", []))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,21 +111,18 @@ def run_demo(
 def _steps(folder: Path, shards: str, store: Path, on_progress: Callable[[Progress], None] | None) -> Iterator[tuple[Step, int]]:
     """Each step, done, with the number of ratings it computed."""
     rated = api.rate(shards, raters=["signal"], store=store, on_progress=on_progress)
-    yield Step(command=f"curate rate '{shards}' --rater signal --store {store}", funnels=rated.funnels), rated.computed
-    tables = [(one.title, one.columns, one.rows) for one in api.show(store).tables]
-    yield Step(command=f"curate show {store}", funnels=[], tables=tables), 0
+    yield Step(command=f"curate rate '{shards}' --rater signal --store {store}", report=rated), rated.computed
+    yield Step(command=f"curate show {store}", report=api.show(store)), 0
     kept = api.filter(store, where=GOOD, out=folder / "kept")
-    yield Step(command=f"curate filter {store} --where '{GOOD}' --out {folder / 'kept'}", funnels=kept.funnels), 0
+    yield Step(command=f"curate filter {store} --where '{GOOD}' --out {folder / 'kept'}", report=kept), 0
     ranking = folder / "ranking.parquet"
     ranked = api.rank(store, by="signal", out=ranking)
-    yield Step(command=f"curate rank {store} --by signal --out {ranking}", funnels=ranked.funnels), 0
+    yield Step(command=f"curate rank {store} --by signal --out {ranking}", report=ranked), 0
     dataset = folder / "pairs"
     paired = api.pair(store, by="signal", strategy="all", min_margin=MARGIN, max_per_sample=PAIRS_PER_SAMPLE, out=dataset)
     options = f"--strategy all --min-margin {MARGIN} --max-per-sample {PAIRS_PER_SAMPLE}"
-    yield Step(command=f"curate pair {store} --by signal {options} --out {dataset}", funnels=paired.funnels), 0
-    checked = api.check(dataset)
-    findings = [("Findings", ("rule", "findings"), sorted(checked.counts.items()) or [("nothing wrong", 0)])]
-    yield Step(command=f"curate check {dataset}", funnels=[], tables=findings), 0
+    yield Step(command=f"curate pair {store} --by signal {options} --out {dataset}", report=paired), 0
+    yield Step(command=f"curate check {dataset}", report=api.check(dataset)), 0
 
 
 def _make_room(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from curate.errors import OutputError
-from curate.exporting.folder import refuse_finished, writing_folder
+from curate.exporting.folder import refuse_place, writing_folder
 from curate.exporting.formats import Exported, find_format, format_names
 from curate.exporting.options import Options
 from curate.exporting.selection import Selection, refuse_other_kind
@@ -22,8 +22,8 @@ __all__ = [
     "export",
     "find_format",
     "format_names",
-    "refuse_finished",
     "refuse_other_kind",
+    "refuse_place",
 ]
 
 
@@ -47,6 +47,7 @@ def export(
     form = find_format(format)
     chosen = selection if isinstance(selection, Selection) else Selection(selection)
     chosen.require(form.takes, form.name)
+    form.splits.refuse(chosen.splits(), form.name, f"{chosen.path} has")
     with writing_folder(out) as folder:
         exported = form.write(chosen, source, folder, options)
         _refuse_nothing(exported, options)

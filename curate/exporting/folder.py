@@ -1,13 +1,9 @@
-"""The folder of an export: written aside, and renamed when it is whole, so that a folder that exists is complete.
-
-What a killed export left behind is recognised by a lock that nobody holds any more, and removed by the next one.
-"""
+"""The folder of an export: written aside, and renamed when it is whole, so that a folder that exists is complete."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import io
 import json
@@ -19,14 +15,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from curate.errors import OutputError
-from curate.files import atomic_folder, is_temporary
+from curate.files import atomic_folder, refuse_taken, remove_leftovers
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 MANIFEST = "curate.json"
 MEDIA_LIST = "media.sha256"
-_LOCK = ".writing"
 _SCRATCH = ".scratch"
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 MAX_NAME = 200
@@ -138,8 +133,8 @@ class Folder:
             "media": {"files": self.media_files, "bytes": self.media_bytes},
         }
         text = json.dumps(whole, indent=2, allow_nan=False) + "\n"
-        (self.path / MANIFEST).write_text(text, encoding="ascii")
-        (self.path / _LOCK).unlink()
+        with (self.path / MANIFEST).open("x", encoding="ascii") as file:  # never in the place of something else
+            file.write(text)
 
     def close(self) -> None:
         """Close what an export that was interrupted left open."""
@@ -155,46 +150,32 @@ class Folder:
         return place
 
 
-def refuse_finished(out: Path) -> None:
-    """Raise `OutputError` where an export was finished before, so that nobody works only to hear it."""
-    if (out / MANIFEST).is_file():
+def refuse_place(out: str | Path) -> None:
+    """Raise `OutputError` where no export can go, so that nobody works only to hear it."""
+    place = Path(out).resolve()
+    if (place / MANIFEST).is_file():
         raise OutputError(f"{out} already holds a finished export; remove it to make it anew, or name another folder")
+    if place.parent.exists() and not place.parent.is_dir():
+        raise OutputError(f"{out} cannot be made: {place.parent} is not a folder; choose another folder")
+    refuse_taken(place)
 
 
 @contextlib.contextmanager
 def writing_folder(out: str | Path) -> Iterator[Folder]:
     """A `Folder` that becomes `out` when the block is left, and leaves nothing behind when the block raises.
 
-    `out` may be missing or an empty folder; else `OutputError`. Leftovers of exports that were killed are removed first.
-    The block has to end with `Folder.finish`.
+    `out` may be missing or an empty folder; else `OutputError`, see `refuse_place`. Leftovers of exports that were killed are
+    removed first. The block has to end with `Folder.finish`.
     """
-    out = Path(out).absolute()
-    refuse_finished(out)
-    if out.parent.exists() and not out.parent.is_dir():
-        raise OutputError(f"{out} cannot be made: {out.parent} is not a folder; choose another folder")
-    _remove_leftovers(out)
+    refuse_place(out)
+    place = Path(out).resolve()
+    remove_leftovers(place)
     try:
-        with atomic_folder(out) as aside, (aside / _LOCK).open("xb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with contextlib.closing(Folder(aside)) as folder:
-                yield folder
+        with atomic_folder(place) as aside, contextlib.closing(Folder(aside)) as folder:
+            yield folder
     except OSError as problem:
         if problem.errno == errno.ENOTEMPTY:
             raise OutputError(
                 f"{out} cannot be made: something else was written to it meanwhile; choose another folder"
             ) from problem
         raise
-
-
-def _remove_leftovers(out: Path) -> None:
-    """Remove the unfinished folders of exports to `out` that are no longer running."""
-    if not out.parent.is_dir():
-        return
-    for place in out.parent.iterdir():
-        if place.name.startswith(f"{out.name}.tmp.") and is_temporary(place) and (place / _LOCK).is_file():
-            with (place / _LOCK).open("rb") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                shutil.rmtree(place)

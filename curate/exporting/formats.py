@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Protocol
@@ -15,6 +15,27 @@ from curate.exporting.options import Options
 from curate.exporting.selection import Kind, Selection
 from curate.exporting.source import Source
 from curate.records import Funnel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitNames:
+    """The splits that a format has a place for."""
+
+    only: tuple[str, ...] = ()
+    """The ones its readers open, where they open no others; empty for any."""
+    taken: tuple[str, ...] = ()
+    """Names that something else in the folder has."""
+
+    def refuse(self, names: Iterable[str], format_name: str, *where: str) -> None:
+        """Raise `CurateError` for a name without a place; `where` are the words that say who asks for it."""
+        for name in names:
+            if self.only and name not in self.only:
+                known = ", ".join(self.only)
+                message = f" the split '{name}', and readers of '{format_name}' open these alone: {known}; call it by one of them"
+                raise CurateError(*where, message)
+            if name in self.taken:
+                message = f" the split '{name}', a name that '{format_name}' has for something else; call it otherwise"
+                raise CurateError(*where, message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +60,7 @@ class Format(Protocol):
     takes: Kind
     copies_media: bool
     """False where samples are only named, so that those whose shards are gone may be among them."""
+    splits: SplitNames
     about: str
     """One sentence: what lies in the folder."""
     use: str

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from curate.exporting.folder import Folder
-from curate.exporting.formats import Exported
+from curate.exporting.formats import Exported, SplitNames
 from curate.exporting.json_rows import JsonLists
 from curate.exporting.options import Options
 from curate.exporting.pairs import PairReader, ReadyPair
@@ -27,6 +27,7 @@ class HpdV2:
     version = 1
     takes: Kind = "pairs"
     copies_media = True
+    splits = SplitNames(only=("train", "test"))
     about = "Pairs in `train.json` (`human_preference`, 1 for the better) and `test.json` (`rank`, 1 for the better); no ties."
     use = """\
 In a checkout of HPSv2, set `local_ranking_path` in `hpsv2/configs/controller.sh` to this folder, and

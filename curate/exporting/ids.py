@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from curate.exporting.folder import Folder
-from curate.exporting.formats import Exported
+from curate.exporting.formats import Exported, SplitNames
 from curate.exporting.options import Options
 from curate.exporting.selection import Kind, Selection
 from curate.exporting.source import Source
@@ -23,6 +23,7 @@ class Ids:
     version = 1
     takes: Kind = "samples"
     copies_media = False
+    splits = SplitNames()
     about = "The kept samples by id, record key and position, as Parquet; the ids alone as text, one a line."
     use = """\
 ```sh

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from curate.exporting.folder import Folder
-from curate.exporting.formats import Exported
+from curate.exporting.formats import Exported, SplitNames
 from curate.exporting.json_rows import JsonLists
 from curate.exporting.lists import ListReader, ReadyList
 from curate.exporting.options import Options
@@ -26,6 +26,7 @@ class ImageReward:
     version = 1
     takes: Kind = "rankings"
     copies_media = True
+    splits = SplitNames(only=("train", "validation", "valid", "test"))
     about = "Ranked lists in `dataset/{train,valid,test}.json`, 1 is best and equal numbers are ties; images in `images/`."
     use = """\
 In a checkout of ImageReward, with `EXPORT` the absolute path of this folder:

@@ -42,13 +42,17 @@ class ReadyList:
 class ListReader:
     """Streams the rankings that can be exported; counts the others, and every response that is left out, by reason."""
 
-    def __init__(self, selection: Selection, source: Source, options: Options, *, whole: bool) -> None:
-        """`whole` leaves out a list of which any response is missing; otherwise the rest of it stands."""
+    def __init__(self, selection: Selection, source: Source, options: Options, *, whole: bool, with_wins: bool = False) -> None:
+        """`whole` leaves out a list of which any response is missing; otherwise the rest of it stands.
+
+        `with_wins` leaves out responses without φ where the ranking was made with φ.
+        """
         self._selection = selection
         self._source = source
         self._most_bytes = options.list_bytes
         self._images = ImageReader(source, cache_bytes=0)
         self._whole = whole
+        self._needs_wins = with_wins and selection.asked_for_wins()
         self._with_conditions = 0
         self.lists = Funnel(step="export", unit="lists")
         self.responses = Funnel(step="export", unit="responses")
@@ -102,6 +106,8 @@ class ListReader:
             raise MediaProblem("sample is not in the store")
         if not math.isfinite(row.value):
             raise MediaProblem("value is not a finite number")
+        if self._needs_wins and row.wins is None:
+            raise MediaProblem("no value of what wins are counted by")
         info = known[row.sample]
         if any(info.sample.digest == response.image.digest for response in before):
             raise MediaProblem("image stands twice in one list")

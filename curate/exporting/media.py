@@ -25,6 +25,7 @@ _EXTENSIONS: Mapping[str, str] = {
     "tiff": "tif",
     "webp": "webp",
 }
+CHANGED = "media changed since it was read"
 _MOST_ENTRIES = 4096
 _OURS = OUT_OF_SPACE | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 """Errors of this machine, which would come for every sample, rather than of one shard."""
@@ -95,7 +96,7 @@ class ImageReader:
             raise MediaProblem("medium is not an image")
         data = read_member(self._source, shard, medium.member)
         if hashlib.sha256(data).hexdigest() != medium.digest:
-            raise MediaProblem("media changed since it was read")
+            raise MediaProblem(CHANGED)
         try:
             width, height, format_name = probe_image(data)
         except MediaError as problem:

@@ -34,17 +34,14 @@ class ReadyPair:
         """A name from the two samples alone: 32 hex characters."""
         return hashlib.sha256(f"{self.pair.chosen}>{self.pair.rejected}".encode()).hexdigest()[:32]
 
-    @property
-    def agreement(self) -> float:
-        """Share of the raters that agree; one rater agrees with itself."""
-        return 1.0 if self.pair.confidence is None else self.pair.confidence
-
 
 class PairReader:
     """Streams the pairs of a selection that can be exported, and counts the others by reason."""
 
-    def __init__(self, selection: Selection, source: Source, options: Options) -> None:
+    def __init__(self, selection: Selection, source: Source, options: Options, *, by_majority: bool = False) -> None:
+        """`by_majority` leaves out pairs of which not more than half of the raters asked agree."""
         self._selection = selection
+        self._by_majority = by_majority
         self._source = source
         self._images = ImageReader(source, cache_bytes=options.cache_bytes)
         self.funnel = Funnel(step="export", unit="pairs")
@@ -73,6 +70,8 @@ class PairReader:
         seen: set[tuple[str, str]] = set()
         for pair in group:
             reason = "pair stands twice" if (pair.chosen, pair.rejected) in seen else _refusal(pair, known)
+            if reason is None and self._by_majority and agreement(pair) <= 0.5:
+                reason = "not more than half of the raters agree"
             seen.add((pair.chosen, pair.rejected))
             if reason is None:
                 yield pair
@@ -103,6 +102,11 @@ class PairReader:
         except MediaProblem as problem:  # read once already, and out of the cache since: storage that comes and goes
             self.funnel.drop(problem.reason)
             return None
+
+
+def agreement(pair: Pair) -> float:
+    """Share of the raters asked that agree; where none was asked, the one that chose agrees with itself."""
+    return 1.0 if pair.confidence is None else pair.confidence
 
 
 def conditions_note(count: int, unit: str) -> list[str]:

@@ -4,11 +4,12 @@ No layout for images has been published, so this one is ours. A row is a list, b
 
     prompt     what was asked
     images     the k encoded images, raw binary
-    phi        RankDPO's φ of each: the share of the other responses it beats strictly, averaged over the raters, in [0, 1]
+    phi        RankDPO's φ of each: the share of the other responses it beats, averaged over the raters, in [0, 1]
     ranks      1 is best; equal ranks are ties
     values, spreads   what the ranking was made by, larger is better; a spread is null where no rater knows it
 
-The loss weighs a pair of the list by |2^φ_i − 2^φ_j| · |1/log(1+rank_i) − 1/log(1+rank_j)|, so a tie weighs nothing by itself.
+φ is the ranking's own where it was made with `--wins`; otherwise it is counted from the ranks, so that what `--tie` made a tie is
+no win. The loss weighs a pair of the list by |2^φ_i − 2^φ_j| · |1/log(1+rank_i) − 1/log(1+rank_j)|, so a tie weighs nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.errors import CurateError
 from curate.exporting.folder import Folder
-from curate.exporting.formats import Exported
+from curate.exporting.formats import Exported, SplitNames
 from curate.exporting.lists import ListReader, ReadyList
 from curate.exporting.options import Options
 from curate.exporting.selection import Kind, Selection
@@ -38,6 +39,7 @@ class RankDpo:
     version = 1
     takes: Kind = "rankings"
     copies_media = True
+    splits = SplitNames()
     about = "Ranked lists, best first: the images as raw bytes, their RankDPO gains φ, values, spreads and ranks; ties stay ties."
     use = """\
 ```python
@@ -52,7 +54,7 @@ of each takes those where `len(images) == k`. A pair of equal φ or equal rank w
 """
 
     def write(self, selection: Selection, source: Source, folder: Folder, options: Options) -> Exported:
-        reader = ListReader(selection, source, options, whole=True)
+        reader = ListReader(selection, source, options, whole=True, with_wins=True)
         with SplitTables(folder, schema(), options=options) as tables:
             for ready in reader.read(folder):
                 tables.write(ready.split, _row(ready), ready.media_bytes)
@@ -84,9 +86,9 @@ def schema() -> pa.Schema:
     )
 
 
-def gains(values: Sequence[float]) -> list[float]:
-    """φ of each response by one rater: the share of the others whose value is strictly smaller."""
-    return [sum(other < value for other in values) / (len(values) - 1) for value in values]
+def gains(ranks: Sequence[int]) -> list[float]:
+    """φ of each response by one ranking: the share of the others that have a worse rank; equal ranks are no win."""
+    return [sum(other > rank for other in ranks) / (len(ranks) - 1) for rank in ranks]
 
 
 def _row(ready: ReadyList) -> dict[str, Any]:
@@ -95,7 +97,7 @@ def _row(ready: ReadyList) -> dict[str, Any]:
     return {
         "prompt": ready.prompt,
         "images": [response.image.data for response in ready.responses],
-        "phi": wins if len(wins) == len(rows) else gains([row.value for row in rows]),
+        "phi": wins if len(wins) == len(rows) else gains([row.rank for row in rows]),
         "values": [row.value for row in rows],
         "spreads": [row.spread for row in rows],
         "ranks": [row.rank for row in rows],

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from curate.errors import CurateError
 from curate.records import Pair
+from curate.select.output import read_made
 
 Kind = Literal["samples", "rankings", "pairs"]
 
@@ -67,6 +68,15 @@ class Selection:
     def require(self, kind: Kind, format_name: str) -> None:
         """Raises `CurateError` unless this selection is of the kind that a format takes."""
         refuse_other_kind(format_name, kind, self.kind, f"{self.path} holds")
+
+    def splits(self) -> list[str]:
+        """The names of its splits, in order."""
+        return sorted({_split(name) for name in _distinct(self.path, "split")} if "split" in self._columns else {"train"})
+
+    def asked_for_wins(self) -> bool:
+        """Whether rankings were made with φ, so that a row without one has none, rather than one to be counted."""
+        asked = read_made(self.path).get("asked", {}).get("wins")
+        return bool(asked) or ("wins" in self._columns and any(value is not None for value in _distinct(self.path, "wins")))
 
     def pairs(self, scratch: Path) -> Iterator[list[Pair]]:
         """The pairs, one list for each group within each split. `scratch` is a folder where the sorting may spill."""
@@ -164,6 +174,17 @@ def _split(name: str | None) -> str:
     return name
 
 
+def _distinct(path: str, column: str) -> set[Any]:
+    """The values of a column, each once."""
+    import pyarrow.parquet as pq
+
+    found: set[Any] = set()
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=[column]):
+            found.update(batch.column(0).unique().to_pylist())
+    return found
+
+
 def _finite(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
@@ -172,6 +193,8 @@ def _columns(path: str) -> tuple[frozenset[str], int]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not Path(path).exists():
+        raise CurateError(f"there is no file {path}; pass a selection, which filter, rank or pair wrote")
     try:
         with pq.ParquetFile(path) as file:
             return frozenset(file.schema_arrow.names), file.metadata.num_rows

@@ -1,25 +1,25 @@
 """`shards`: kept records as webdataset shards again, with their original bytes, keys and side files.
 
 Reader: webdataset, and every trainer built on it. A record is copied whole and once, also when several of its samples were kept;
-`KEY.ratings.json` says which were, and what every rater said of them.
+`KEY.ratings.json` says which were, and what every rater said of them. One that is not what was rated any more is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from curate.exporting.folder import Folder
-from curate.exporting.formats import Exported
+from curate.exporting.formats import Exported, SplitNames
 from curate.exporting.lookup import in_batches, with_samples
-from curate.exporting.media import MediaProblem, read_member
+from curate.exporting.media import MediaProblem
 from curate.exporting.options import Options
 from curate.exporting.ratings import rating_row
+from curate.exporting.records import record_fields
 from curate.exporting.selection import Kind, Selection, sorted_rows
 from curate.exporting.source import SampleInfo, Source
-from curate.records import Funnel, Member, Rating, canonical_json
+from curate.records import Funnel, Media, Member, Rating, Sample, canonical_json
 from curate.shards.write import ShardWriter
 
 _PLAN = ("shard", "offset", "key", "index", "sample")
@@ -32,6 +32,7 @@ class Shards:
     version = 1
     takes: Kind = "samples"
     copies_media = True
+    splits = SplitNames()
     about = "The kept records as tar shards: original bytes, keys and side files, and what the raters said in `KEY.ratings.json`."
     use = """\
 ```python
@@ -43,8 +44,8 @@ for record in wds.WebDataset(sorted(glob.glob("*.tar")), shardshuffle=False).dec
 ```
 
 A record may hold several samples (candidates of one prompt). It is copied whole when any of them was kept; `samples` in
-`ratings.json` lists those that were, by their position `index`. A record that had a member of that name already has ours as
-`ratings-2.json`, `ratings-3.json` …
+`ratings.json` lists those that were, by their position `index` and the members they were made of, `media`. A record that had a
+member of that name already has ours as `ratings-2.json`, `ratings-3.json` …
 """
 
     def write(self, selection: Selection, source: Source, folder: Folder, options: Options) -> Exported:
@@ -55,32 +56,22 @@ A record may hold several samples (candidates of one prompt). It is copied whole
             for record in _kept_records(source, folder):
                 records.taken += 1
                 try:
-                    fields = {member.field: read_member(source, record.shard, member) for member in record.members}
+                    fields = record_fields(source, record)
                 except MediaProblem as problem:
                     records.drop(problem.reason)
-                    samples.drop(problem.reason, len(record.samples))
+                    samples.drop(problem.reason, len(record))
                     continue
-                ratings = source.ratings([info.sample.id for info in record.samples])
-                fields[_free_field(fields)] = _ratings_json(record.samples, ratings)
-                writer.write(record.key, fields)
+                ratings = source.ratings([info.sample.id for info in record])
+                fields[_free_field(fields)] = _ratings_json(record, ratings)
+                writer.write(record[0].sample.key, fields)
                 records.kept += 1
-                samples.kept += len(record.samples)
+                samples.kept += len(record)
         for name in writer.close():
             folder.adopt(name)
         return Exported(funnels=[samples, records], splits={"train": records.kept} if records.kept else {})
 
 
 FORMAT = Shards()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Kept:
-    """A record of which some sample was kept."""
-
-    shard: str
-    key: str
-    members: Sequence[Member]
-    samples: Sequence[SampleInfo]
 
 
 def _write_plan(selection: Selection, source: Source, folder: Folder, funnel: Funnel) -> None:
@@ -103,14 +94,12 @@ def _offset(members: Iterable[Member]) -> int:
     return min((member.offset for member in members), default=0)
 
 
-def _kept_records(source: Source, folder: Folder) -> Iterator[_Kept]:
-    """The records of the plan, shard by shard in the order they lie there."""
+def _kept_records(source: Source, folder: Folder) -> Iterator[list[SampleInfo]]:
+    """The records of the plan, each as its kept samples, shard by shard in the order they lie there."""
     rows = sorted_rows(str(folder.scratch / "plan.parquet"), _PLAN, _PLAN, folder.scratch)
     groups = (list(group) for _, group in groupby(rows, key=lambda row: row[:3]))
     for group, known in with_samples(groups, lambda row: (row[4],), source):
-        infos = [known[row[4]] for row in group]
-        first = infos[0].sample
-        yield _Kept(shard=first.shard, key=first.key, members=first.members, samples=infos)
+        yield [known[row[4]] for row in group]
 
 
 def _free_field(fields: Mapping[str, bytes]) -> str:
@@ -128,11 +117,16 @@ def _ratings_json(samples: Sequence[SampleInfo], ratings: Mapping[str, Sequence[
             "sample": info.sample.id,
             "group": info.sample.group,
             "index": info.sample.index,
+            "media": [medium.member.field for medium in _media(info.sample) if medium.member is not None],
             "ratings": [_rating(rating) for rating in ratings.get(info.sample.id, ())],
         }
         for info in samples
     ]
     return canonical_json({"samples": rows}).encode()
+
+
+def _media(sample: Sample) -> list[Media]:
+    return [*sample.response, *sample.conditions.values()]
 
 
 def _rating(rating: Rating) -> dict[str, Any]:

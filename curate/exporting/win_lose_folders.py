@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from curate.exporting.folder import Folder, HashingFile
-from curate.exporting.formats import Exported
+from curate.exporting.formats import Exported, SplitNames
 from curate.exporting.options import Options
 from curate.exporting.pairs import PairReader, ReadyPair
 from curate.exporting.selection import Kind, Selection
@@ -25,6 +25,7 @@ class WinLoseFolders:
     version = 1
     takes: Kind = "pairs"
     copies_media = True
+    splits = SplitNames(taken=("win", "lose"))
     about = "Pairs as `win/NAME.ext` with the prompt in `win/NAME.txt`, and `lose/NAME.ext`; no ties."
     use = """\
 SimpleTuner, in `multidatabackend.json`, with `EXPORT` the absolute path of this folder:

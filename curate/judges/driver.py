@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from curate.asks import Answer, Ask, Backend, Reply
+from curate.asks import Answer, Ask, Backend, Reply, Usage
 from curate.judges.memory import Memory
 from curate.raters import Value
 from curate.records import Status
@@ -56,6 +56,16 @@ class Work:
             "reply tokens": self.completion_tokens,
             "seconds a reply": self.seconds / self.asks if self.asks else 0.0,
         }
+
+
+def worked(usage: Usage) -> dict[str, float]:
+    """What was asked of a server besides, by the names of `Work.told`."""
+    return {
+        "requests": usage.requests,
+        "prompt tokens": usage.prompt_tokens,
+        "of them cached": usage.cached_tokens,
+        "reply tokens": usage.completion_tokens,
+    }
 
 
 @dataclass(slots=True, eq=False)

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from curate.asks import Ask, Reply
+from curate.client.canary import first_test
+from curate.client.capabilities import LEAST_PROBES
 from curate.judges.memory import Memory
 from curate.raters import Judgement, failure
 from curate.records import Status
 from curate.rubrics.case import Conversation, NoJudgementError
+from curate.serving import Serving
 
 LETTERS_PER_TOKEN = 4.0
 """Of English in today's vocabularies, about."""
@@ -47,6 +50,16 @@ def tokens_of(ask: Ask) -> int:
     letters = sum(len(part) for turn in ask.turns for part in turn.parts if isinstance(part, str))
     visual = sum(max(1, round(one.width / PATCH)) * max(1, round(one.height / PATCH)) for one in ask.pictures)
     return round(letters / LETTERS_PER_TOKEN) + visual
+
+
+def examining(serving: Serving) -> dict[str, float]:
+    """What it takes at least to find out what a server can do, and to test it at the start, by the names of `Estimate.told`."""
+    tests = first_test(serving.concurrency) if serving.canary else []
+    return {
+        "requests": LEAST_PROBES + len(tests),
+        "prompt tokens": sum(map(tokens_of, tests)),
+        "reply tokens": sum(ask.max_tokens for ask in tests),
+    }
 
 
 def estimated(

@@ -16,8 +16,8 @@ from curate.cards import CardFile
 from curate.errors import CardError, MissingExtra
 from curate.fixed_text import load_text
 from curate.judges.abilities import check_abilities
-from curate.judges.driver import Driver, Outcome, Work
-from curate.judges.estimate import Estimate, estimated
+from curate.judges.driver import Driver, Outcome, Work, worked
+from curate.judges.estimate import Estimate, estimated, examining
 from curate.judges.memory import Memory
 from curate.judges.showing import Showing, difference
 from curate.raters import Item, Judgement, Place, Settings, failure
@@ -50,6 +50,8 @@ class RubricRater:
         self._resources = ExitStack()
         self._resources.callback(self._showing.close)
         self._backend: Backend | None = None
+        self._served_by: ServerBackend | None = None
+        self._serving = settings.serving
         self._again = settings.again
         self._memory: Memory | None = None
         self.batch_size = settings.batch_size or 8
@@ -86,6 +88,12 @@ class RubricRater:
     def told(self) -> dict[str, float]:
         """What was asked, or would be."""
         return self._estimate.told() if self._backend is None else self._work.told()
+
+    def told_of_server(self) -> dict[str, float]:
+        """What it took, or would take at least, to examine and to test the server; empty where there is none."""
+        if self._serving is None:
+            return {}
+        return examining(self._serving) if self._served_by is None else worked(self._served_by.examining)
 
     def close(self) -> None:
         """Give up what is under way; connections and the device go back."""
@@ -128,7 +136,7 @@ class RubricRater:
 
     def _served(self, file: CardFile, settings: Settings, serving: Serving) -> Backend:
         """A server that can do what the rubric needs."""
-        backend = _server(settings, serving)
+        backend = self._served_by = _server(settings, serving)
         try:
             arguments = rubric_arguments(_without_judge(file))
             check_abilities(backend.capabilities, file.card, arguments, reads_labels=self._method.reads_labels, url=serving.url)

@@ -57,6 +57,8 @@ class Desk:
         self._finished: list[OpenUnit] = []
         self.answered = 0
         """Questions answered in this run: one for each sample and rater."""
+        self.pending = 0
+        """Of those, the ones that a later run has to ask again, since nothing came of them."""
         self.failures: dict[str, int] = {}
         """Of those, the failed ones by status."""
         self.reasons: dict[str, Counter[str]] = {}
@@ -136,6 +138,7 @@ class Desk:
         status = overall(values)
         rows = [] if status is Status.PENDING else ratings_of(entry.sample.id, seat.card, values)
         self.answered += 1
+        self.pending += status is Status.PENDING
         if (reason := why_failed(values)) is not None:
             self.reasons.setdefault(seat.card.name, Counter())[reason] += 1
         self._note(seat, entry.sample, values)

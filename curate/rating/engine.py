@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
 from curate.cards import CardFile
 from curate.errors import CurateError
@@ -46,9 +47,29 @@ def loaded(files: Sequence[CardFile], settings: Settings) -> Iterator[list[Rater
         yield raters
 
 
+EXAMINING = "examining the server"
+"""Stands where the name of a rater does, for what the raters of a run ask a server besides."""
+
+
+@runtime_checkable
+class _AsksServer(Protocol):
+    """A rater that asks a server, which costs something before the first sample, once for all that share it."""
+
+    def told_of_server(self) -> Mapping[str, float]: ...
+
+
 def told_by(files: Sequence[CardFile], raters: Sequence[Rater]) -> dict[str, Mapping[str, float]]:
-    """What raters have to say of their own work, by name."""
-    return {file.card.name: rater.told() for file, rater in zip(files, raters, strict=True) if isinstance(rater, Reporting)}
+    """What raters have to say of their own work, by name; and of the server they ask, under `EXAMINING`."""
+    told = {file.card.name: rater.told() for file, rater in zip(files, raters, strict=True) if isinstance(rater, Reporting)}
+    return told | told_of_server(raters)
+
+
+def told_of_server(raters: Sequence[Rater]) -> dict[str, Mapping[str, float]]:
+    """What raters have to say of the server that they share."""
+    for rater in raters:
+        if isinstance(rater, _AsksServer) and (told := rater.told_of_server()):
+            return {EXAMINING: told}
+    return {}
 
 
 def seats_for(files: Sequence[CardFile], raters: Sequence[Rater]) -> tuple[list[Seat], tuple[Preparation, ...]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from curate.cards import load_card
+from curate.cards import JUDGES, load_card
 from curate.errors import CurateError
 from curate.rating.options import RateOptions
 from curate.rating.report import RateReport
@@ -15,9 +15,6 @@ from curate.scratch import scratch_folder
 from curate.store import Store
 from curate.store.copying import copy_store
 from curate.store.replies import FILE as REPLIES
-
-JUDGES = "curate.judges."
-"""What the targets of judges that are asked begin with."""
 
 
 def estimate_into(store: Path | None, shards: Sequence[str], raters: Sequence[str], options: RateOptions) -> RateReport:

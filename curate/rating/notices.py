@@ -1,4 +1,7 @@
-"""What a run says of its raters, once: licences, weights that may change, what they said beside values, and how they failed."""
+"""What a run says once: of its raters licences, weights that may change, what they said beside values, and how they failed.
+
+And of its shards what in them became no sample.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from curate.cards import CardFile
-from curate.records import Status
+from curate.records import Reject, RejectReason, Status
 
 UNPINNED = "unpinned"
 
 MOST_NOTES = 5
 """Of one rater."""
+
+MOST_SHARDS = 3
+"""Named in one sentence."""
 
 
 def notices_of(files: Sequence[CardFile]) -> list[str]:
@@ -35,3 +41,37 @@ def said_beside(notes: Mapping[str, Counter[str]], *, of: str = "samples") -> li
 def examples_of(examples: Mapping[tuple[str, Status], str]) -> list[str]:
     """A sentence for each way in which a rater failed, with the first sample that did."""
     return [f"{name} {status}, for example {example}" for (name, status), example in examples.items()]
+
+
+class Dropped:
+    """What did not become a sample, as examples, and the shards that another layout may fit better."""
+
+    def __init__(self) -> None:
+        self._first: dict[RejectReason, Reject] = {}
+        self._unlike: list[str] = []
+        self._some_fit = False
+
+    def add(self, shard: str, rejects: Sequence[Reject], samples: int) -> None:
+        """Look at the rejects of a shard, which has so many samples besides."""
+        for reject in rejects:
+            self._first.setdefault(reject.reason, reject)
+        without = sum(reject.reason is RejectReason.MISSING_RESPONSE for reject in rejects)
+        if without > samples:
+            self._unlike.append(shard)
+        elif samples:
+            self._some_fit = True
+
+    def notices(self, layout: str) -> list[str]:
+        """A sentence for each reason, with the first that was dropped for it, and one for shards unlike the layout of the run."""
+        said = [
+            f"{one.reason}, for example {one.key} in {one.shard}{f': {one.detail}' if one.detail else ''}"
+            for _, one in sorted(self._first.items())
+        ]
+        if self._unlike and self._some_fit:
+            unlike = sorted(self._unlike)
+            shown = ", ".join(unlike[:MOST_SHARDS]) + (" …" if len(unlike) > MOST_SHARDS else "")
+            said.append(
+                f"most records have no response as the layout '{layout}' reads them in {shown}; where they follow another, rate "
+                "these shards by themselves, and say which with --layout"
+            )
+        return said

@@ -49,7 +49,7 @@ class RateReport:
     cut: list[str] = field(default_factory=list)
     """Shards that end before their archive does; what was whole in them is kept."""
     computed: int = 0
-    """Questions put to raters in this run, one for each sample and rater."""
+    """Ratings made in this run, failed ones included, one for each sample and rater; what is pending is none."""
     seconds: float = 0.0
     notices: list[str] = field(default_factory=list)
     """What the user should know: the layout that was guessed, licences, unpinned weights."""
@@ -63,6 +63,16 @@ class RateReport:
     rejects: Counter[str] = field(default_factory=Counter)
     statuses: dict[str, Counter[str]] = field(default_factory=dict)
     """By rater name and status, over samples."""
+
+    @property
+    def comparisons(self) -> int:
+        """Pairs that raters of pairs have compared in this run, failed ones included; what is pending is none."""
+        return sum(one.total() - one.get(str(Status.PENDING), 0) for one in self.compared.values())
+
+    @property
+    def pending(self) -> int:
+        """Ratings and comparisons that are asked for by the next run: a limit was met, or people have not answered yet."""
+        return sum(one.get(str(Status.PENDING), 0) for one in (*self.statuses.values(), *self.compared.values()))
 
     def add(self, counts: UnitCounts) -> None:
         """Count a unit in."""
@@ -87,7 +97,7 @@ class RateReport:
         for reason, count in sorted(self.rejects.items()):
             read.drop(reason, count)
         rated = [_judged(f"rate {name}", "samples", self.samples, self.statuses.get(name, Counter())) for name in self.raters]
-        compared = [_judged(f"compare {name}", "pairs", one.total(), one) for name, one in self.compared.items()]
+        compared = [_judged(f"compare {name}", "new pairs", one.total(), one) for name, one in self.compared.items()]
         shards = Funnel(step="open", unit="shards", taken=self.shards, kept=self.shards - len(self.unreadable))
         shards.drop("unreadable", len(self.unreadable))
         return [shards, read, *rated, *compared]
@@ -101,6 +111,8 @@ class RateReport:
             "unreadable": self.unreadable,
             "cut": self.cut,
             "computed": self.computed,
+            "compared": self.comparisons,
+            "pending": self.pending,
             "seconds": round(self.seconds, 3),
             "funnels": [funnel.as_dict() for funnel in self.funnels],
             "notices": self.notices,

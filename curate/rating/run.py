@@ -16,8 +16,8 @@ from curate.progress import Meter
 from curate.raters import NETWORKS, Shared, resolved_card
 from curate.rating.admission import Seat
 from curate.rating.comparing import compare_into
-from curate.rating.engine import Engine, loaded, told_by
-from curate.rating.notices import examples_of, notices_of, said_beside
+from curate.rating.engine import Engine, loaded, told_by, told_of_server
+from curate.rating.notices import Dropped, examples_of, notices_of, said_beside
 from curate.rating.options import RateOptions
 from curate.rating.report import RateReport, UnitCounts
 from curate.rating.sources import ShardUnit, stream_units
@@ -65,7 +65,7 @@ def _rate(store: Store, shards: Sequence[str] | Stream, raters: Sequence[str], o
         if plan is None:
             _add_cards(store, pointwise)
         else:
-            _try(pairwise, options)
+            _try(pairwise, options, report)
             _rate_units(store, plan, pointwise, options, report)
         named = {unit.name for unit in units} if isinstance(units, list) else None
         for file in pairwise:
@@ -80,11 +80,11 @@ def _named(shards: Sequence[str] | Stream, report: RateReport) -> list[ShardUnit
     return [ShardUnit(url) for url in expand(cast(Sequence[str], shards), tell=report.notices.append)]
 
 
-def _try(files: Sequence[CardFile], options: RateOptions) -> None:
+def _try(files: Sequence[CardFile], options: RateOptions, report: RateReport) -> None:
     """Load the raters that ask a server, so that what it cannot do is said before hours of other work and not after."""
     if options.settings.serving is not None:
-        with loaded([file for file in files if not file.card.target.startswith(NETWORKS)], options.settings):
-            pass
+        with loaded([file for file in files if not file.card.target.startswith(NETWORKS)], options.settings) as raters:
+            report.told |= told_of_server(raters)
 
 
 def rate_stream(samples: Stream, raters: Sequence[str], options: RateOptions) -> Iterator[Rating]:
@@ -206,6 +206,7 @@ def _rate_units(store: Store, plan: _Plan, files: list[CardFile], options: RateO
     def stored(seat: Seat, ids: Sequence[str]) -> Sequence[Status | None]:
         return known[seat.card.fingerprint].statuses(ids)
 
+    dropped = Dropped()
     with loaded(files, options.settings) as raters:
         _add_cards(store, files)
         engine = Engine(files, raters, layout=plan.layout, stored=stored, options=options, meter=meter)
@@ -214,6 +215,7 @@ def _rate_units(store: Store, plan: _Plan, files: list[CardFile], options: RateO
                 started = time.perf_counter()
                 if unit.settled:
                     _commit(store, unit, plan.layout, cards, bool(options.retry), report)
+                    dropped.add(unit.source.name, unit.rejects, len(unit.entries))
                     meter.add(shards=1)
                 else:
                     _keep(store, unit, plan.layout, replacing=bool(options.retry))
@@ -224,9 +226,9 @@ def _rate_units(store: Store, plan: _Plan, files: list[CardFile], options: RateO
                 _keep(store, unit, plan.layout, replacing=bool(options.retry))
             raise
         report.told |= told_by(files, raters)
-    report.computed = engine.desk.answered
+    report.computed = engine.desk.answered - engine.desk.pending
     report.reasons |= engine.desk.reasons
-    report.notices += [*said_beside(engine.desk.notes), *examples_of(engine.desk.examples)]
+    report.notices += [*said_beside(engine.desk.notes), *examples_of(engine.desk.examples), *dropped.notices(plan.layout.name)]
     report.unreadable = engine.unreadable
     if len(report.unreadable) == report.shards > 0:
         raise ShardError(next(iter(report.unreadable.values())))

@@ -38,6 +38,11 @@ def load_method(file: CardFile, texts: Mapping[str, str] | None = None) -> Metho
     return make(rubric_arguments(file, texts or {}), file)
 
 
+def check_rubric(file: CardFile) -> None:
+    """Raise `CardError` for all that can be wrong with a card and shows without the texts that it names."""
+    _method_class(file)(rubric_arguments(file), file)
+
+
 def _method_class(file: CardFile) -> Any:
     name = file.card.args.get("rubric")
     if not isinstance(name, str) or name not in METHODS:

@@ -123,7 +123,7 @@ class Compiler:
         return Fragment(sql=f"${name}", type="text" if isinstance(node.value, str) else "number", total=True)
 
     def _name(self, node: syntax.Name) -> Fragment:
-        return self._column(resolve(node, self._view, self._what))
+        return self._column(resolve(node, self._view, self._what, text=self._text))
 
     def _column(self, column: Column) -> Fragment:
         if column.rater is not None:
@@ -273,7 +273,7 @@ class Compiler:
         """The spread that a rater gave with its value."""
         self._check_count(node, 1, 1)
         name = node.arguments[0]
-        column = resolve(name, self._view, self._what) if isinstance(name, syntax.Name) else None
+        column = resolve(name, self._view, self._what, text=self._text) if isinstance(name, syntax.Name) else None
         if column is None or column.part != "value":
             raise self._problem(name, f"spread() takes a rater or one of its dimensions, and not {self._shown(name)}")
         if column.spread is None:
@@ -298,4 +298,4 @@ def _check_pattern(pattern: str, error: ExpressionError) -> None:
         try:
             connection.execute("SELECT regexp_matches('', ?)", [pattern])
         except duckdb.Error as problem:
-            raise ExpressionError(f"{error}: {str(problem).splitlines()[0][:200]}") from problem
+            raise ExpressionError(*error.args, f": {str(problem).splitlines()[0][:200]}") from problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +16,9 @@ _SHOWN = 24
 """Names in the list of all that are known: there are more fields than raters, so both are to be seen."""
 
 Type = Literal["number", "text", "boolean", "null"]
+
+_NOT_IN_VIEW = frozenset({"labels", "meta"})
+"""Fields of the sample that the view lacks, since they differ from record to record."""
 
 NUMBER_FIELDS = frozenset({"index", "width", "height", "bytes"})
 """The fields of `View.FIELDS` that are numbers; the others are text."""
@@ -46,8 +50,12 @@ def status_column(rater: str) -> str:
     return f"{rater}.status"
 
 
-def resolve(name: Name, view: View, what: str) -> Column:
-    """The column that `name` means. Raises `UnknownRater` with the nearest name where there is none.
+_DASHED = re.compile(r"[a-z][a-z0-9_]*(?:-[a-z0-9_]+)+")
+"""A name as cards have it, which is a difference in an expression."""
+
+
+def resolve(name: Name, view: View, what: str, *, text: str = "") -> Column:
+    """The column that `name` means. Raises `UnknownRater` with the nearest name where there is none; `text` is the expression.
 
     A sample field goes before a rater of the same name, which can still be written with its dimension.
     """
@@ -56,8 +64,10 @@ def resolve(name: Name, view: View, what: str) -> Column:
         return Column(name=first.text, type="number" if first.text in NUMBER_FIELDS else "text", part="field")
     rater = _find(first, view.raters)
     if rater is None:
-        problem = problem_at(what, name.start, _no_such_name(first, bool(more), view))
-        raise UnknownRater(*problem.args, name=first.text)
+        found = None if first.quoted else _DASHED.match(text, name.start)
+        dashed = found[0] if found else ""
+        problem = problem_at(what, name.start, _no_such_name(first, bool(more), view, dashed))
+        raise UnknownRater(*problem.args, name=first.text, dashed=dashed)
     return _rater_column(name, rater, view.raters[rater], more, what)
 
 
@@ -89,7 +99,12 @@ def _find(part: NamePart, known: Iterable[str]) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def _no_such_name(part: NamePart, dotted: bool, view: View) -> str:
+def _no_such_name(part: NamePart, dotted: bool, view: View, dashed: str) -> str:
+    whole = max((rater for rater in view.raters if f"{dashed}-".startswith(f"{rater}-")), key=len, default="")
+    if "-" in whole:
+        return f"here a dash is a minus: write the rater '{whole}' as {whole.replace('-', '_')}"
+    if part.text in _NOT_IN_VIEW:
+        return f"the {part.text} of samples go into datasets, and expressions cannot read them"
     twins = [] if part.quoted else [rater for rater in view.raters if rater.replace("-", "_") == part.text]
     if twins:
         return f"'{part.text}' may mean {' or '.join(repr(twin) for twin in twins)}; write the one you mean in double quotes"

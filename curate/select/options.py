@@ -141,6 +141,11 @@ def check_tie(tie: float) -> None:
     _refuse(right, Option("tie"), f" is {tie}; give the largest difference that is none, a number from 0 on")
 
 
+def check_seed(seed: int) -> None:
+    """Raises `CurateError` unless `seed` is a whole number from 0 on."""
+    _refuse(_is_whole(seed, 0), Option("seed"), f" is {seed}; give a whole number from 0 on")
+
+
 def check_field(name: str | None) -> None:
     """Raises `CurateError` unless `name` is a sample field, or None."""
     known = name is None or name in View.FIELDS
@@ -177,7 +182,7 @@ class PairOptions:
         check_tie(self.tie)
         for name, most in (("max_per_group", self.max_per_group), ("max_per_sample", self.max_per_sample)):
             _refuse(most is None or _is_whole(most, 1), Option(name), f" is {most}; give a whole number from 1 on")
-        _refuse(_is_whole(self.seed, 0), Option("seed"), f" is {self.seed}; give a whole number from 0 on")
+        check_seed(self.seed)
         self._check_agreement()
         margin, in_spreads = parse_margin(self.min_margin)
         object.__setattr__(self, "margin", margin)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,17 +13,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.ahead import ahead
 from curate.errors import Option
 from curate.records import Funnel, View
-from curate.select.ahead import ahead
 from curate.select.engine import Engine
 from curate.select.expression import Expression, wins_of
 from curate.select.names import quoted
-from curate.select.options import Limits, check_tie
+from curate.select.options import Limits, check_seed, check_tie, parse_split
 from curate.select.output import known, write_result
 from curate.select.run import engine_for, how_made, parse_by, parse_where
 from curate.select.samples import Samples
 from curate.select.slices import Slice, read_slices
+from curate.select.splits import split_hash, split_names, split_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 1 << 18
 """Rows that are written together."""
 
-_SPREAD, _WINS = "_spread", "_wins"
+_SPREAD, _WINS, _SPLIT = "_spread", "_wins", "_split"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,8 @@ def rank(
     where: str | None = None,
     tie: float = 0.0,
     wins: Sequence[str] = (),
+    split: str | Mapping[str, float] | None = None,
+    seed: int = 0,
     memory: str | int = "2GB",
     threads: int | None = None,
     timeout: float | None = None,
@@ -60,18 +64,20 @@ def rank(
     """Put the samples of every group in order by an expression, and write the rankings as Parquet.
 
     A value not more than `tie` below the best of its rank shares that rank, so ranks run 1, 2, 2, 4. `wins` are expressions,
-    each a judge, from which RankDPO's φ is computed. Samples without a rating for any of them take no part, nor do those for
-    which `where` does not hold.
+    each a judge, from which RankDPO's φ is computed: by strict wins, whatever `tie` is, which is in the units of `by`. Samples
+    without a rating for any of them take no part, nor do those for which `where` does not hold. `split`, such as `test=5%`,
+    shares prompts out by their hash with `seed`; the rest is `train`. A group goes where the prompt of its best sample does.
 
     `memory`, `threads` and `timeout` (seconds) change no result: the file's bytes are the same. Raises `ExpressionError`,
     `CurateError` for other options, `OutputError` where `out` cannot be written.
     """
     check_tie(tie)
+    check_seed(seed)
     limits = Limits(memory=memory, threads=threads, timeout=timeout)
     judges = wins_of(wins, view, what=Option("wins")) if wins else None
     samples = Samples(view=view, where=parse_where(where, view), by=parse_by(by, view), also=judges)
-    ranking = _Ranking(samples=samples, judges=judges, tie=tie)
-    asked = {"by": by, "where": where, "tie": tie, "wins": list(wins)}
+    ranking = _Ranking(samples=samples, judges=judges, tie=tie, splits=parse_split(split), seed=seed)
+    asked = {"by": by, "where": where, "tie": tie, "wins": list(wins), "split": split, "seed": seed}
     out = Path(out)
     with engine_for(view, out, limits) as engine:
         made = partial(how_made, "rank", view, asked, [samples.where, samples.by, judges], ranking.funnels)
@@ -82,7 +88,7 @@ def rank(
 def rank_schema() -> pa.Schema:
     """The columns of rankings: `k` is the size of the group's ranking, `row` the position in the view.
 
-    A null spread is not known, a null in wins was not asked for.
+    A null spread is not known; a null in wins was not asked for, or its judges have no value.
     """
     import pyarrow as pa
 
@@ -95,6 +101,7 @@ def rank_schema() -> pa.Schema:
         "k": pa.int64(),
         "wins": pa.float64(),
         "row": pa.int64(),
+        "split": pa.dictionary(pa.int32(), pa.string()),
     }
     return pa.schema(list(columns.items()))
 
@@ -129,12 +136,16 @@ class _Ranking:
     samples: Samples
     judges: Expression | None
     tie: float
+    splits: Sequence[tuple[str, Fraction]]
+    seed: int
     funnels: list[Funnel] = field(default_factory=list, init=False)
     """Of samples and of groups; complete when all batches have been read."""
 
     def batches(self, engine: Engine) -> Iterator[pa.RecordBatch]:
         by = self.samples.by
         columns = {_SPREAD: quoted(by.spread)} if by is not None and by.spread is not None else {}
+        if self.splits:
+            columns[_SPLIT] = split_hash(self.seed)
         expressions = {_WINS: self.judges} if self.judges is not None else {}
         groups = Funnel(step="rank", unit="groups", taken=self.samples.view.groups)
         entering = 0
@@ -164,5 +175,17 @@ class _Ranking:
             "k": pa.array(np.repeat(one.sizes, one.sizes)[part]),
             "wins": known(one.extra[_WINS][part]) if _WINS in one.extra else unknown,
             "row": pa.array(one.rows[part]),
+            "split": self._splits_of(one, part),
         }
         return pa.RecordBatch.from_pydict(columns, schema=rank_schema())
+
+    def _splits_of(self, one: Slice, part: slice) -> pa.DictionaryArray:
+        """The split of each sample's group, which is that of its best sample."""
+        import pyarrow as pa
+
+        names = split_names(self.splits)
+        segments = one.segments[part]
+        numbers = np.full(len(segments), len(names) - 1)
+        if self.splits:
+            numbers = split_numbers(one.extra[_SPLIT][one.starts], self.splits)[segments]
+        return pa.DictionaryArray.from_arrays(pa.array(numbers.astype(np.int32)), pa.array(names))

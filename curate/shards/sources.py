@@ -216,8 +216,9 @@ def _neighbours(path: Path) -> str:
         return ""
     if not _exists(folder) or not folder.is_dir():
         return f": there is no folder {folder}"
-    hint = nearest(path.name, islice((entry.name for entry in folder.iterdir()), 10_000))
-    return f". {hint}" if hint else f": the folder {folder} is empty"
+    names = [entry.name for entry in islice(folder.iterdir(), 10_000)]
+    hint = nearest(path.name, [name for name in names if ".tar" in name])
+    return f". {hint}" if hint else f": the folder {folder} {'holds no .tar file' if names else 'is empty'}"
 
 
 def _resolve_remote(pattern: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -29,6 +30,21 @@ def rated_only_before(store: Store, view: View, names: Collection[str]) -> dict[
     """
     counts = {name: _count(store, view, name) for name in sorted(names)}
     return {name: count for name, count in counts.items() if count}
+
+
+def not_compared(store: Store, view: View, names: Collection[str]) -> dict[str, int]:
+    """Of `names` the cards that compare every two samples of a group and have yet to do so: how many pairs are left, at least.
+
+    Between byte-identical responses there is nothing to compare. Costs a pass over two columns of the view where there is such
+    a card, else nothing.
+    """
+    cards = {card.fingerprint: json.loads(card.text) for card in store.cards() if judges_pairs(card)}
+    every = {name: card for name in names if cards.get(card := view.raters[name].card, {}).get("pairing") == "all"}
+    if not every:
+        return {}
+    pairs = store.pairs_of(view)
+    left = {name: pairs - len(store.known_pairs(card)) for name, card in sorted(every.items())}
+    return {name: count for name, count in left.items() if count > 0}
 
 
 def _count(store: Store, view: View, name: str) -> int:

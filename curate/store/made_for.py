@@ -8,10 +8,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from curate.errors import CurateError
+from curate.store.replies import FILE as REPLIES
+from curate.store.replies import costs
 from curate.store.store import Store
 
 _OF_AN_EMPTY_STORE = {"store.json", "manifest.sqlite", "lock", "log.txt"}
 """Files that a store has before anything is in it; the log is the command line's."""
+
+_OF_REPLIES = {REPLIES, f"{REPLIES}-wal", f"{REPLIES}-shm"}
+"""Files that are there as soon as a judge is loaded; they are worth nothing before it has replied."""
 
 
 @contextlib.contextmanager
@@ -37,7 +42,7 @@ def _remove_empty(store: Store, made: Sequence[Path]) -> None:
     # Another process may be about to write into it, or to make a second one beside it: then it is in use, and stays.
     with contextlib.suppress(CurateError, OSError), store.writing():
         files = {file.name for file in store.path.rglob("*") if not file.is_dir()}
-        if files <= _OF_AN_EMPTY_STORE and not store.presence():
+        if files <= _OF_AN_EMPTY_STORE | _OF_REPLIES and not store.presence() and not costs(store.path):
             shutil.rmtree(store.path)
             for folder in made[1:]:
                 folder.rmdir()

@@ -19,7 +19,7 @@ from curate.errors import CurateError, OutputError, StoreError
 from curate.files import no_space
 from curate.records import canonical_json
 from curate.store.tables import Kind
-from curate.store.unit import StoredCard, UnitState, unit_name
+from curate.store.unit import UNFINISHED, StoredCard, UnitState, unit_name
 
 BUSY_SECONDS = 60
 
@@ -81,6 +81,8 @@ class UnitEntry:
     layout: str
     complete: bool
     present: bool
+    finished: bool
+    """False where only a part of it was rated (`curate.store.unit.UNFINISHED`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,10 +206,17 @@ class Manifest:
     def snapshot(self) -> Snapshot:
         """Everything, read in one transaction."""
         with self.transaction(write=False):
-            query = "SELECT unit, shard, layout, complete, present FROM units"
+            query = "SELECT unit, shard, layout, complete, present, signature FROM units"
             units = [
-                UnitEntry(unit=unit, shard=shard, layout=layout, complete=bool(complete), present=bool(present))
-                for unit, shard, layout, complete, present in self._db.execute(query)
+                UnitEntry(
+                    unit=unit,
+                    shard=shard,
+                    layout=layout,
+                    complete=bool(complete),
+                    present=bool(present),
+                    finished=signature != UNFINISHED,
+                )
+                for unit, shard, layout, complete, present, signature in self._db.execute(query)
             ]
             files = self._files("")
             parts = self._parts(files)

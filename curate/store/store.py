@@ -217,6 +217,17 @@ class Store:
         snapshot = self._snapshot(gone)
         return build_view(self.path, self._cache, snapshot, raters, gone=gone or (), memory=memory, threads=threads)
 
+    def pairs_of(self, view: View, *, memory: str = "1GB") -> int:
+        """How many pairs of samples there are in the groups of a view, those with two equal responses left out."""
+        from curate.store.workspace import open_workspace
+
+        file = view.path.replace("'", "''")
+        alike = f"SELECT group_no, count(*) AS n FROM read_parquet('{file}') GROUP BY group_no, digest"
+        of_group = f"SELECT sum(n) * sum(n) - sum(n * n) AS ordered FROM ({alike}) GROUP BY group_no"
+        with open_workspace(self._cache, memory=memory, threads=None) as workspace:
+            ((ordered,),) = workspace.run(f"SELECT coalesce(sum(ordered), 0)::BIGINT FROM ({of_group})")
+        return int(ordered) // 2
+
     def summary(self, *, memory: str = "1GB", threads: int | None = None) -> Summary:
         """Counts and distributions of everything in the store, for people."""
         from curate.store.summary import summarise

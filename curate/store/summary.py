@@ -112,6 +112,8 @@ class Summary:
     """Shards that were not where they had been."""
     truncated: tuple[str, ...]
     """Shards whose archive was cut."""
+    unfinished: tuple[str, ...]
+    """Shards of which only a part was rated, since a run was stopped inside them."""
     samples: int
     """Distinct ones."""
     places: int
@@ -147,6 +149,7 @@ def summarise(folder: Path, cache: Path, snapshot: Snapshot, *, memory: str, thr
         units=len(snapshot.units),
         missing=tuple(unit.shard for unit in snapshot.units if not unit.present),
         truncated=tuple(unit.shard for unit in snapshot.units if not unit.complete),
+        unfinished=tuple(unit.shard for unit in snapshot.units if not unit.finished),
         samples=samples,
         places=sum(file.rows for file in snapshot.files if file.kind == "samples"),
         groups=sum(group_sizes.values()),

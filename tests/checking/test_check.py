@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import math
 import pkgutil
 import shutil
 import tarfile
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ from curate.checking.findings import Place
 from curate.checking.images import Looker, competing_findings
 from curate.errors import CurateError
 from curate.exporting import export, find_format, format_names
-from tests.exporting.world import World, make_world, photo, photographs
+from tests.exporting.world import World, image_media, make_world, photo, photographs, write_tar
 
 Row = dict[str, Any]
 
@@ -154,6 +156,12 @@ DPO_DEFECTS: list[tuple[str, Severity, Callable[[list[Row]], None]]] = [
     ("missing-caption", Severity.WARNING, setting(caption=" ")),
     ("num-example-per-prompt", Severity.ERROR, setting(num_example_per_prompt=0)),
     ("num-example-per-prompt", Severity.ERROR, setting(num_example_per_prompt=None)),
+    ("not-finite", Severity.ERROR, setting(chosen_value=math.nan)),
+    ("not-finite", Severity.ERROR, setting(margin=math.nan)),
+    ("not-finite", Severity.ERROR, setting(rejected_value=-math.inf)),
+    ("unknown-uid", Severity.ERROR, setting(best_image_uid="another")),
+    ("no-label", Severity.WARNING, setting(has_label=False)),
+    ("no-label", Severity.WARNING, setting(are_different=False)),
 ]
 
 
@@ -238,6 +246,10 @@ def test_a_prompt_on_both_sides_of_a_split(dataset: Callable[[str], Path]) -> No
     (found,) = findings(edited(folder, lambda rows: [row.update(caption=prompt) for row in rows], split="test"))
     assert (found.rule, found.severity) == ("split-leak", Severity.ERROR)
     assert {"'train'", "'test'"} <= set(found.message.replace(",", "").split())
+    looks_the_same = unicodedata.normalize("NFD", f" {prompt}".replace(" ", "  ")) + "\u00a0"
+    assert looks_the_same != prompt
+    edited(folder, lambda rows: [row.update(caption=looks_the_same) for row in rows], split="test")
+    assert rules(folder) == {"split-leak"}
 
 
 def test_labels_stored_as_text(dataset: Callable[[str], Path]) -> None:
@@ -281,6 +293,20 @@ def test_missing_columns_rows_and_files(dataset: Callable[[str], Path]) -> None:
     for path in folder.glob("train-*"):
         path.unlink()
     assert rules(folder) == {"no-train-split", "too-few-rows"}
+    for path in folder.glob("*.parquet"):
+        path.unlink()
+    assert rules(folder, "diffusers-dpo") == {"no-rows"}
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [("diffusers-dpo", "label_0"), ("rankdpo", "phi"), ("parquet", "image"), ("ids", "sample")]
+)
+def test_a_column_that_is_there_twice(name: str, column: str, dataset: Callable[[str], Path]) -> None:
+    folder = dataset(name)
+    (path,) = folder.glob("train-*")
+    table = pq.read_table(path)
+    pq.write_table(table.append_column(column, table[column]), path)
+    assert "duplicate-column" in rules(folder, name)
 
 
 RANKDPO_DEFECTS: list[tuple[str, Callable[[Row], None]]] = [
@@ -291,6 +317,15 @@ RANKDPO_DEFECTS: list[tuple[str, Callable[[Row], None]]] = [
     ("wrong-order", lambda row: row.update(ranks=[2, 3, 4])),
     ("label-flip", lambda row: row.update(values=row["values"][::-1])),
     ("phi-disagrees", lambda row: row.update(phi=[0.0, 0.5, 1.0])),
+    ("wrong-order", lambda row: row.update(ranks=[1, 5, 6])),
+    ("wrong-order", lambda row: row.update(ranks=[1, 1, 4], values=[1.0, 1.0, 0.0])),
+    ("tie", lambda row: row.update(values=[row["values"][0]] * 2 + row["values"][2:])),
+    ("shared-rank", lambda row: row.update(ranks=[1, 1, 3])),
+    ("shared-rank", lambda row: row.update(ranks=[1, 1, 2])),
+    ("not-finite", lambda row: row.update(values=[math.nan] * 3)),
+    ("wrong-length", lambda row: row.update(spreads=[0.5])),
+    ("wrong-length", lambda row: row.update(samples=row["samples"][:2])),
+    ("wrong-length", lambda row: row.update(generators=[])),
     ("tie", lambda row: row.update(ranks=[1, 1, 1], phi=[0.0, 0.0, 0.0])),
     ("identical-images", lambda row: row.update(images=[row["images"][0], row["images"][1], row["images"][0]])),
     ("near-identical-images", lambda row: row.update(images=[row["images"][0], row["images"][1], nearly(row["images"][0])])),
@@ -380,6 +415,8 @@ IMAGEREWARD_DEFECTS: list[tuple[str, Any]] = [
     ("wrong-length", lambda rows, _: rows[1].update(ranking=[1, 2])),
     ("wrong-type", lambda rows, _: rows[1].update(ranking=["1", "2", "3"])),
     ("tie", lambda rows, _: rows[1].update(ranking=[1, 1, 1], values=[1.0, 1.0, 1.0])),
+    ("tie", lambda rows, _: rows[1].update(values=[1.0, 1.0, 1.0])),
+    ("shared-rank", lambda rows, _: rows[1].update(ranking=[1, 1, 3])),
     (
         "identical-images",
         lambda rows, _: rows[1].update(generations=[rows[1]["generations"][0]] * 2 + rows[1]["generations"][2:]),
@@ -411,6 +448,9 @@ HPDV2_DEFECTS: list[tuple[str, Any]] = [
     ("label-flip", lambda rows, _: rows[1]["human_preference"].reverse()),
     ("tie", lambda rows, _: rows[1].update(human_preference=[0.5, 0.5])),
     ("tie", lambda rows, _: rows[1].update(human_preference=[1, 1])),
+    ("tie", lambda rows, _: rows[1].update(values=[0.5, 0.5])),
+    ("mixed-schema", lambda rows, _: rows[1].update(extra=1)),
+    ("mixed-schema", lambda rows, _: rows[0].pop("values")),
     ("soft-label", lambda rows, _: rows[1].update(human_preference=[abs(one - 0.2) for one in rows[1]["human_preference"]])),
     ("wrong-type", lambda rows, _: rows[1].update(file_path=rows[1]["file_path"] * 2)),
     ("identical-images", lambda rows, _: rows[1].update(file_path=rows[1]["file_path"][:1] * 2)),
@@ -436,8 +476,22 @@ def test_defects_of_hpdv2_test_rows(dataset: Callable[[str], Path]) -> None:
     assert {(found.rule, found.file, found.row) for found in findings(folder)} == {("label-flip", "test.json", 1)}
     rewritten(folder, "test.json", lambda rows, _: rows[1].update(rank=[1, 1]))
     assert rules(folder) == {"tie"}
+    rewritten(folder, "test.json", lambda rows, _: rows[1].update(rank=[1, 2], values=[0.5, 0.5]))
+    assert {(found.rule, found.severity) for found in findings(folder)} == {("tie", Severity.ERROR)}
+    rewritten(folder, "test.json", lambda rows, _: rows[1].pop("raw_annotations"))
+    assert rules(folder) == {"missing-column", "mixed-schema"}
     (folder / "test.json").unlink()
     assert rules(folder) == {"missing-file"}
+
+
+def test_splits_that_hpdv2_does_not_open_are_told_and_read(dataset: Callable[[str], Path]) -> None:
+    folder = dataset("hpdv2")
+    (folder / "test.json").rename(folder / "val.json")
+    (folder / "test").rename(folder / "val")
+    (folder / "test.json").write_text("[]")
+    assert {(found.rule, found.severity) for found in findings(folder)} == {("unread-split", Severity.WARNING)}
+    rewritten(folder, "val.json", lambda rows, _: rows[1]["rank"].reverse())
+    assert {(found.rule, found.row) for found in findings(folder)} == {("unread-split", None), ("label-flip", 1)}
 
 
 HPDV3_DEFECTS: list[tuple[str, Any]] = [
@@ -495,6 +549,10 @@ def test_defects_of_paired_folders(exports: Path, tmp_path: Path) -> None:
         rows[0]["rejected_value"] = rows[0]["chosen_value"]
         (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
+    def repeat(folder: Path) -> None:
+        win = _one(folder, "win").with_suffix(".txt")
+        (folder / "lose" / win.name).write_text(f"{win.read_text(encoding='utf-8')}\n", encoding="utf-8")
+
     assert planted(0, lambda folder: None) == set()
     assert planted(1, exchange) == {"label-flip"}
     assert planted(2, lambda folder: _one(folder, "lose").unlink()) == {"missing-file"}
@@ -505,6 +563,10 @@ def test_defects_of_paired_folders(exports: Path, tmp_path: Path) -> None:
     assert planted(7, lambda folder: _one(folder, "win").write_bytes(photo(900))) == {"changed-file"}
     assert planted(8, tie) == {"tie"}
     assert planted(9, lambda folder: (folder / "pairs.jsonl").write_text('{"win": 3')) == {"not-json"}
+    assert planted(11, lambda folder: _one(folder, "win").with_suffix(".webp").write_bytes(photo(900))) == {"duplicate-stem"}
+    assert planted(12, lambda folder: _one(folder, "win").with_suffix(".txt").write_bytes(b"caf\xe9")) == {"not-text"}
+    assert planted(13, lambda folder: _one(folder, "lose").with_suffix(".txt").write_text("else")) == {"contradicting-caption"}
+    assert planted(14, repeat) == set(), "the same caption beside both"
     assert planted(10, lambda folder: shutil.rmtree(folder / "test" / "lose")) == {"missing-file"}
 
 
@@ -570,7 +632,56 @@ def test_cut_shards_are_found_also_between_members(dataset: Callable[[str], Path
     path.write_bytes(whole[: boundary + 700])
     assert rules(folder) >= {"truncated-shard"}
     path.write_bytes(b"no archive at all" * 100)
-    assert rules(folder) >= {"truncated-shard", "unreadable-shard", "too-few-rows"}
+    assert rules(folder) >= {"truncated-shard", "unreadable-shard", "no-rows"}
+
+
+@pytest.mark.parametrize("field", ["name", "size", "checksum"])
+def test_a_damaged_header_in_the_middle_is_found(field: str, dataset: Callable[[str], Path]) -> None:
+    """`tarfile`, and so webdataset, takes it for the end of the archive."""
+    folder = dataset("shards")
+    (path,) = folder.glob("*.tar")
+    with tarfile.open(path) as archive:
+        members = archive.getmembers()
+    place = members[len(members) // 2].offset + {"name": 0, "size": 124, "checksum": 148}[field]
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(b"77777")
+    with tarfile.open(path, "r|") as archive:
+        assert len(list(archive)) < len(members)
+    (found,) = findings(folder)
+    assert (found.rule, found.severity, found.file) == ("unreadable-shard", Severity.ERROR, path.name)
+    assert "damaged" in found.message
+
+
+def test_what_follows_the_end_of_a_shard_is_found(dataset: Callable[[str], Path]) -> None:
+    folder = dataset("shards")
+    (path,) = folder.glob("*.tar")
+    path.write_bytes(path.read_bytes() * 2)
+    assert rules(folder) == {"unreadable-shard"}
+
+
+def test_an_image_that_no_kept_sample_was_made_of_is_a_warning(world: World, tmp_path: Path) -> None:
+    one = world.groups[0][0]
+    assert one.prompt is not None
+    data = photo(0)
+    fields = {"0.jpg": data, "1.jpg": b"", "source.png": b"no picture", "txt": one.prompt.encode()}
+    places = write_tar(tmp_path / "record.tar", {"a": fields})["a"]
+    world.source.change(
+        one.id, shard=str(tmp_path / "record.tar"), key="a", members=places, response=(image_media(places[0], data),)
+    )
+    export(world.selection("samples", [{"row": 0, "sample": one.id}]), world.source, tmp_path / "out", format="shards")
+    found = findings(tmp_path / "out")
+    assert {(one.rule, one.severity) for one in found} == {("empty-file", Severity.WARNING), ("undecodable", Severity.WARNING)}
+    assert all("no kept sample uses it" in one.message for one in found)
+
+    (tmp_path / "out" / "curate.json").unlink()
+
+    def forget(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+        value = json.loads(members[-1][1])
+        del value["samples"][0]["media"]
+        members[-1] = (members[-1][0], json.dumps(value).encode())
+
+    assert {one.severity for one in findings(retarred(tmp_path / "out", forget))} == {Severity.ERROR}
 
 
 def test_a_key_in_two_shards_is_noted(dataset: Callable[[str], Path]) -> None:
@@ -614,6 +725,23 @@ def test_mistakes_are_one_sentence_before_the_first_finding(tmp_path: Path) -> N
         check(tmp_path, format="hpdv22")
     with pytest.raises(CurateError, match="cannot tell which format"):
         check(tmp_path)
+
+
+def test_a_folder_of_another_format_or_of_none_is_an_error(exports: Path, tmp_path: Path) -> None:
+    for wanted in format_names():
+        found = list(check(tmp_path, format=wanted))
+        assert [one.rule for one in found if one.rule != "missing-file"] == ["no-rows"], wanted
+        assert found[0].severity is Severity.ERROR
+        for other in set(format_names()) - {wanted}:
+            errors = [one for one in check(exports / other, format=wanted) if one.severity is Severity.ERROR]
+            assert errors, f"{other} passes for {wanted}"
+
+
+def test_an_export_without_its_rows_and_its_manifest_is_an_error(dataset: Callable[[str], Path]) -> None:
+    folder = dataset("hpdv3")
+    for path in folder.glob("*.json"):
+        path.unlink()
+    assert rules(folder, "hpdv3") == {"no-rows"}
 
 
 def test_pick_a_pic_as_others_publish_it(world: World, tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def test_a_link_to_a_shard_that_is_given_too_is_said(curate: Curate, shards: Pat
     result = curate("rate", shards / "a.tar", "link.tar", "--rater", "signal", "--store", "store")
     assert f"read once: {Path('link.tar').absolute()} is {shards}/a.tar\n" in result.stderr
     assert "5 samples" in result.stderr
-    assert "(1 shards," in result.stderr
+    assert "(1 shard," in result.stderr
 
 
 def test_shards_are_rated_into_the_store_that_is_named(curate: Curate, shards: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import Result
 
 from curate.cards import shipped_cards
+from curate.rubrics.loading import check_rubric
 from curate.testing import card_yaml
 
 Curate = Callable[..., Result]
@@ -82,6 +83,74 @@ def test_what_is_wrong_is_one_sentence(arguments: list[str], said: str, curate: 
     (sentence,) = result.stderr.splitlines()
     assert sentence.startswith("error: ")
     assert said in sentence
+
+
+def test_the_help_of_the_group_tells_of_the_options_of_its_list(curate: Curate) -> None:
+    shown = " ".join(curate("raters", "--help").stdout.split())
+    assert "--takes" in shown
+    assert "--search" in shown
+    assert "curate raters show --help" in shown
+
+
+def test_files_to_be_got_by_hand_are_marked(curate: Curate) -> None:
+    marked = {line.split()[0] for line in curate("raters").stdout.splitlines() if " * " in line and line.startswith(" ")}
+    paths = {name for name, file in shipped_cards().items() if any(one.path for one in file.card.weights.values())}
+    assert {"unifiedreward-point", "hpsv3"} <= marked == paths
+    shown = curate("raters", "unifiedreward-point").stdout
+    assert "sift_dpo_data.py, from https://github.com/CodeGoat24/UnifiedReward" in " ".join(shown.split())
+
+
+def test_which_packages_a_judge_needs_where(curate: Curate) -> None:
+    shown = " ".join(curate("raters", "vqa-yes").stdout.split())
+    assert "with a server: pip install 'curate-preferences[vlm]'" in shown
+    assert "on this machine: pip install 'curate-preferences[rewards]'" in shown
+
+
+RUBRIC = """
+name: mine
+version: 1
+about: A rubric.
+target: curate.judges.rater:RubricRater
+args:
+  rubric: calls
+  calls:
+    - name: one
+      messages: [{user: [{picture: response}, "Is it good? It is to show {prompt}."]}]
+      reads: {json: {fields: {mark: {type: integer, range: [0, 10]}}}}
+  values: {mark: one.mark}
+takes: {response: image, prompt: required}
+dimensions: {mark: {}}
+main: mark
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("one.mark}", "one.marks}", "the call 'one' gives no 'marks'"),
+        ("{prompt}", "{promt}", "promt"),
+        ("picture: response", "picture: reference", "reference"),
+        ("range: [0, 10]", "rnge: [0, 10]", "rnge': there is no such field"),
+        ("rubric: calls", "rubric: cals", "Did you mean 'calls'"),
+    ],
+)
+def test_what_is_wrong_with_the_args_of_a_rubric_is_one_sentence(
+    right: str, wrong: str, said: str, curate: Curate, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.yaml").write_text(RUBRIC)
+    assert curate("raters", "./mine.yaml").exit_code == 0
+    (tmp_path / "mine.yaml").write_text(RUBRIC.replace(right, wrong))
+    result = curate("raters", "./mine.yaml")
+    assert result.exit_code == 2, result.stdout
+    (sentence,) = result.stderr.splitlines()
+    assert sentence.startswith("error: mine.yaml, field 'args.")
+    assert said in sentence
+
+
+def test_every_shipped_rubric_holds_together_without_its_texts() -> None:
+    for file in shipped_cards().values():
+        if file.card.target.startswith("curate.judges."):
+            check_rubric(file)
 
 
 def test_converting(curate: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ import io
 import pytest
 from rich.console import Console, RenderableType
 
-from curate.cli.tables import funnel_table, reasons_table, spell, status_table, table
+from curate.cli.session import Session
+from curate.cli.tables import funnel_table, reasons_table, spell, status_table, table, told_table
 from curate.records import Funnel
 from curate.showing import counted
 
@@ -62,3 +63,23 @@ def test_statuses_stand_beside_each_other_with_their_sum() -> None:
     lines = printed(status_table({"x": {"ok": 3, "nan": 2}, "y": {"ok": 4, "oom": 1}})).splitlines()
     assert next(line for line in lines if "rater" in line).split() == ["rater", "ok", "nan", "oom", "samples"]
     assert next(line for line in lines if line.lstrip().startswith("x")).split() == ["x", "3", "2", "0", "5"]
+
+
+def test_no_word_is_broken_where_there_is_no_window(capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"column-number-{number}" for number in range(10)]
+    rows = [[f"value-of-{number}-in-a-long-word" for number in range(10)], ["short"] * 10]
+    Session(quiet=False, as_json=False).finish({}, [table("wide", names, rows)])
+    shown = capsys.readouterr().out.split()
+    assert {*names, *rows[0]} <= set(shown)
+
+
+def test_a_table_that_fits_a_page_stays_on_it(capsys: pytest.CaptureFixture[str]) -> None:
+    Session(quiet=False, as_json=False).finish({}, [table("", ("fact", "value"), [("notes", "many words " * 60)])])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 140
+
+
+def test_who_tells_less_stands_in_the_same_columns() -> None:
+    told = {"a server": {"requests": 75}, "judge": {"asked": 3, "requests": 4}}
+    _, _, head, _, *rows = (line.split() for line in printed(told_table(told)).splitlines())
+    assert head == ["rater", "asked", "requests"]
+    assert rows[:2] == [["a", "server", "-", "75"], ["judge", "3", "4"]]

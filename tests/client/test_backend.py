@@ -252,7 +252,7 @@ def test_a_key_that_is_refused_later_ends_the_run() -> None:
         backend = ServerBackend(Serving(url=server.url, concurrency=4), patience=QUICK)
         backend.put([(number, written(number)) for number in range(100)])
         answers = []
-        with pytest.raises(ServerError, match="refuses the key"):
+        with pytest.raises(ServerError, match="wants a key and none was sent"):
             while True:
                 answers += backend.get()
         backend.close()
@@ -373,7 +373,7 @@ def _away(url: str) -> Serving:
             Behaviour(),
             "does not serve 'scripted'. Known: scripted-judge",
         ),
-        (lambda url: Serving(url=url), Behaviour(key="k-123456"), "refuses the key: .*Incorrect API key"),
+        (lambda url: Serving(url=url), Behaviour(key="k-123456"), "wants a key and none was sent; --key-from .*API key"),
         (lambda url: Serving(url=url), Behaviour(masked_to=("Yes", "No")), "labels nobody would answer with are certain"),
         (lambda url: Serving(url="ftp://host/v1"), Behaviour(), "begins with http:// or https://"),
         (lambda url: Serving(url="http://me:pass@host/v1"), Behaviour(), "holds no user, password or query"),

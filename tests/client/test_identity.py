@@ -11,12 +11,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from curate.client import connection as connecting
+from curate.client.backend import ServerBackend
 from curate.client.connection import Connection, NoResponse
 from curate.client.identity import Served, chosen, software, still_there
 from curate.client.probe import only_model
 from curate.client.secrets import Redactor
 from curate.errors import ServerError
 from curate.serving import Serving
+from curate.testing.server import ScriptedServer
 
 Pages = dict[str, tuple[int, Mapping[str, str], bytes]]
 
@@ -73,8 +75,23 @@ def test_one_of_several_has_to_be_named(pages: tuple[str, Pages]) -> None:
 def test_a_server_without_a_list_is_taken_at_its_word(pages: tuple[str, Pages]) -> None:
     url, _ = pages
     assert found(Serving(url=url, model="named")) == Served(name="named")
-    with pytest.raises(ServerError, match="does not list its models; name the one to ask"):
+    with pytest.raises(ServerError, match="does not list its models; name the one to ask$"):
         found(Serving(url=url))
+
+
+def test_an_address_without_its_version_is_guessed_to_be_that(pages: tuple[str, Pages]) -> None:
+    url, shown = pages
+    root = url.removesuffix("/v1")
+    with pytest.raises(ServerError, match=r"does not list its models; name the one to ask; is /v1 missing at its end\?"):
+        found(Serving(url=root))
+    shown["/models"] = (200, {}, b"<html>Welcome</html>")
+    with pytest.raises(ServerError, match=r"correct the address; is /v1 missing at its end\?"):
+        found(Serving(url=root))
+    with (
+        ScriptedServer() as server,
+        pytest.raises(ServerError, match=r"refuses a plain question \(http_404.*; is /v1 missing"),
+    ):
+        ServerBackend(Serving(url=server.url.removesuffix("/v1"), model="scripted-judge"))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +101,10 @@ def test_a_server_without_a_list_is_taken_at_its_word(pages: tuple[str, Pages]) 
         ((200, {}, b"<html>Welcome</html>"), "what answers there is no OpenAI-compatible server"),
         ((200, {}, b"[" * 50_000), "what answers there is no OpenAI-compatible server"),
         ((503, {}, b"loading"), "it answers with status 503"),
-        ((403, {}, b'{"error": "sk-abcdefghij has no rights"}'), r"refuses the key: \[redacted\] has no rights"),
+        (
+            (403, {}, b'{"error": "sk-abcdefghij has no rights"}'),
+            r"wants a key and none was sent; --key-from .*: \[redacted\] has no",
+        ),
         ((200, {"Content-Length": "9999"}, b'{"data":'), "no server answers"),
     ],
 )

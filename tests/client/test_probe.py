@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from dataclasses import replace
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from curate.asks import Ask, Label, Reply, Trouble, Turn
+from curate.asks import Answer, Ask, Label, Reply, Trouble, Turn
 from curate.client.backend import ServerBackend
-from curate.client.canary import COLOURS, mixed_up
+from curate.client.canary import COLOURS, Canary, mixed_up
 from curate.client.capabilities import Capabilities
 from curate.client.retries import Retrying
 from curate.client.session import Patience
@@ -209,8 +210,11 @@ def test_a_cache_that_knows_only_the_words_is_found_out() -> None:
 
 
 def test_what_cannot_be_tested_is_an_error() -> None:
-    with ScriptedServer(sees) as server, pytest.raises(BudgetSpent, match="too low to test whether"):
-        ServerBackend(Serving(url=server.url, canary=True, most_requests=8), patience=QUICK)
+    async def spent(ask: Ask) -> Answer:
+        return Trouble(status=Status.PENDING, detail="budget: 8 of 8 requests are used")
+
+    with pytest.raises(BudgetSpent, match="too low to test whether"):
+        asyncio.run(Canary(spent, "http://here/v1", 64).check())
 
     def fails(request: Request) -> Scripted:
         if any("colour is this picture" in text for text in request.texts):

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from curate.api import check
+from curate.cli.demo import _show
+from curate.cli.session import Session
 from curate.demo import run_demo
 from curate.demo.story import DemoReport
 from curate.errors import MissingExtra, OutputError
@@ -38,6 +40,14 @@ def test_every_step_adds_up(demo: tuple[Path, DemoReport]) -> None:
     funnels = [funnel for step in demo[1].steps for funnel in step.funnels]
     assert len(funnels) >= 5
     assert all(funnel.adds_up for funnel in funnels)
+
+
+def test_a_step_is_shown_as_its_command_shows_it(demo: tuple[Path, DemoReport], capsys: pytest.CaptureFixture[str]) -> None:
+    for step in demo[1].steps:
+        _show(step, Session(quiet=False, as_json=False))
+    shown = capsys.readouterr().out
+    assert f"{demo[0] / 'pairs'}: nothing wrong" in shown
+    assert "Ratings by status" in shown
 
 
 def test_it_leaves_what_it_says(demo: tuple[Path, DemoReport]) -> None:

@@ -238,10 +238,10 @@ def test_a_list_too_large_for_memory_is_left_out(world: World, tmp_path: Path) -
     assert responses.adds_up
 
 
-def test_phi_is_the_share_of_strict_wins_unless_the_ranking_brings_it(world: World, tmp_path: Path) -> None:
+def test_phi_is_the_share_of_those_ranked_below_unless_the_ranking_brings_it(world: World, tmp_path: Path) -> None:
     from curate.exporting.rankdpo import gains, load
 
-    assert gains([3.0, 1.0, 2.0, 1.0]) == [1.0, 0.0, 2 / 3, 0.0]
+    assert gains([1, 3, 2, 3]) == [1.0, 0.0, 2 / 3, 0.0]
     rows = [row | {"wins": {1: 0.9, 2: 0.5, 3: 0.1}[row["rank"]]} for row in world.ranking_rows()]
     path = world.folder / "with_wins.parquet"
     import pyarrow as pa
@@ -249,6 +249,62 @@ def test_phi_is_the_share_of_strict_wins_unless_the_ranking_brings_it(world: Wor
     pq.write_table(pa.Table.from_pylist(rows), path)
     export(path, world.source, tmp_path / "out", format="rankdpo")
     assert next(load(tmp_path / "out")).phi in ([0.9, 0.5, 0.1], [0.9, 0.5, 0.5])
+
+
+def test_what_the_ranking_calls_a_tie_is_no_win(world: World, tmp_path: Path) -> None:
+    """`--tie` lets different values share a rank; φ counted from the values would make a win of them."""
+    from curate.exporting.rankdpo import load
+
+    rows = [row | {"rank": 1 if row["rank"] == 2 else row["rank"]} for row in world.ranking_rows()]
+    export(world.selection("rankings", rows), world.source, tmp_path / "out", format="rankdpo")
+    for ranked in load(tmp_path / "out"):
+        assert len(set(ranked.values)) == 3 or ranked.ranks == [1, 1, 1]
+        assert ranked.phi == [0.5, 0.5, 0.0]
+
+
+@pytest.mark.parametrize("told", ["by a row", "by the file"])
+def test_a_missing_phi_is_never_counted_from_something_else(told: str, world: World, tmp_path: Path) -> None:
+    """`--wins` has no value for a response: its list has no φ, and the φ of `--by` is another one."""
+    import pyarrow as pa
+
+    from curate.exporting.rankdpo import load
+
+    rows: list[dict[str, Any]] = [row | {"wins": 1.0 / row["rank"]} for row in world.ranking_rows()]
+    (rows[1] if told == "by a row" else rows[0])["wins"] = None
+    if told == "by the file":
+        for row in rows:
+            row["wins"] = None
+    schema = pa.Table.from_pylist([row | {"wins": 0.5} for row in rows]).schema
+    made = {"curate": json.dumps({"asked": {"by": "signal", "wins": ["pickscore"]}})} if told == "by the file" else {}
+    path = world.folder / "with_wins.parquet"
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema.with_metadata(made)), path)
+    if told == "by the file":
+        with pytest.raises(OutputError, match="a response is missing: no value of what wins are counted by: 12"):
+            export(path, world.source, tmp_path / "out", format="rankdpo")
+        return
+    lists, responses = export(path, world.source, tmp_path / "out", format="rankdpo")
+    assert lists.dropped == {"a response is missing: no value of what wins are counted by": 1}
+    assert responses.dropped == {"no value of what wins are counted by": 1, "its list is left out": 2}
+    assert all(ranked.phi == [1.0 / rank for rank in ranked.ranks] for ranked in load(tmp_path / "out"))
+    assert export(path, world.source, tmp_path / "other", format="imagereward")[0].dropped == {}, "which reads no φ"
+
+
+@pytest.mark.parametrize(
+    ("confidence", "kept"), [(None, True), (1.0, True), (0.6, True), (0.5, False), (1 / 3, False), (0.0, False)]
+)
+def test_hpdv3_never_says_that_most_raters_preferred_the_loser(
+    confidence: float | None, kept: bool, world: World, tmp_path: Path
+) -> None:
+    from curate.checking import check
+
+    rows = world.pair_rows()
+    rows[0]["confidence"] = confidence
+    (funnel,) = export(world.selection("pairs", rows), world.source, tmp_path / "out", format="hpdv3")
+    assert funnel.dropped == ({} if kept else {"not more than half of the raters agree": 1})
+    written = json.loads((tmp_path / "out" / "train.json").read_text())
+    assert all(row["choice_dist"][0] > 0.5 for row in written)
+    assert list(check(tmp_path / "out")) == []
+    assert export(world.selection("pairs", rows), world.source, tmp_path / "dpo", format="diffusers-dpo")[0].dropped == {}
 
 
 def test_conditions_that_a_format_cannot_hold_are_told(world: World, tmp_path: Path) -> None:
@@ -340,6 +396,60 @@ def test_a_split_that_cannot_be_a_file_name_is_refused(split: str, world: World,
     assert list(tmp_path.glob("out*")) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "split", "says"),
+    [
+        ("hpdv3", "curate", "'hpdv3' has for something else"),
+        ("hpdv2", "curate", "open these alone: train, test"),
+        ("hpdv2", "val", "open these alone: train, test"),
+        ("imagereward", "held_out", "open these alone: train, validation, valid, test"),
+        ("win-lose-folders", "win", "'win-lose-folders' has for something else"),
+        ("win-lose-folders", "lose", "'win-lose-folders' has for something else"),
+    ],
+)
+def test_a_split_that_a_format_has_no_place_for_is_refused(
+    name: str, split: str, says: str, world: World, tmp_path: Path
+) -> None:
+    kind = find_format(name).takes
+    rows = [row | {"split": split if row["split"] == "test" else "train"} for row in world.rows(kind)]
+    with pytest.raises(CurateError, match=f"has the split '{split}', .*{says}"):
+        export(world.selection(kind, rows), world.source, tmp_path / "out", format=name)
+    assert list(tmp_path.glob("out*")) == []
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if find_format(name).takes != "samples"])
+@pytest.mark.parametrize(
+    "split", ["validation", "valid", "test", "images", "dataset", "media", "readme", "pairs", "win", "curate"]
+)
+def test_no_split_hides_another_file(name: str, split: str, world: World, tmp_path: Path) -> None:
+    from curate.checking import check
+
+    kind = find_format(name).takes
+    rows = [row | {"split": split if row["split"] == "test" else "train"} for row in world.rows(kind)]
+    try:
+        export(world.selection(kind, rows), world.source, tmp_path / "out", format=name)
+    except CurateError:
+        return
+    assert [found for found in check(tmp_path / "out") if found.rule != "unequal-extensions"] == []
+    manifest = json.loads((tmp_path / "out" / "curate.json").read_text())
+    assert {split, "train"} - {"validation"} <= manifest["splits"].keys()
+    assert sum(manifest["splits"].values()) == (len(rows) if kind == "pairs" else len(world.groups))
+
+
+def test_the_manifest_takes_the_place_of_no_file(tmp_path: Path) -> None:
+    from curate.exporting.folder import writing_folder
+
+    def write() -> None:
+        with writing_folder(tmp_path / "out") as folder:
+            with folder.create("curate.json") as file:
+                file.write(b"rows")
+            folder.finish({})
+
+    with pytest.raises(OutputError, match="exists"):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
 _STOPPING_EXPORT = """
 import sys, time
 from pathlib import Path
@@ -377,6 +487,82 @@ def test_killed_at_any_moment_a_rerun_gives_the_undisturbed_bytes(name: str, rea
     exported(world, name, out)
     assert tree(out) == tree(tmp_path / "undisturbed")
     assert list(tmp_path.glob("out.tmp.*")) == [], "what the killed run left is gone"
+
+
+_DYING_EXPORT = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from curate import files
+from curate.exporting import export
+from tests.exporting.world import make_world
+
+def die(*_):
+    if Path({out!r}).exists() is {renamed}:
+        os._exit(9)
+{at} = die
+world = make_world(Path({folder!r}))
+export(world.selection("pairs"), world.source, {out!r}, format="hpdv3")
+"""
+
+
+@pytest.mark.parametrize(("at", "renamed"), [("files._sync_tree", False), ("Path.replace", False), ("files.fsync_folder", True)])
+def test_killed_after_the_last_byte_a_rerun_works_and_cleans_up(at: str, renamed: bool, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code = _DYING_EXPORT.format(root=str(Path.cwd()), folder=str(tmp_path / "world"), out=str(out), at=at, renamed=renamed)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert len(list(tmp_path.glob("out.tmp.*"))) == 1
+    world = make_world(tmp_path / "world")
+    if renamed:
+        assert (out / "curate.json").is_file(), "it was whole, and has its name"
+        out.rename(tmp_path / "whole")
+    exported(world, "hpdv3", out)
+    assert list(tmp_path.glob("out.tmp.*")) == []
+    assert not list(out.rglob(".*")), "no lock lies in what is whole"
+
+
+def test_places_that_no_folder_can_take_are_refused_before_any_work(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    world.source.reads = 0
+    for out in (".", here, "../here"):
+        with pytest.raises(OutputError, match="is the folder that you are in, .*; name a folder in it, such as .*here/out"):
+            exported(world, "hpdv3", Path(out))
+    if Path("/proc/self").exists():
+        with pytest.raises(OutputError, match="no folder can be made in /proc"):
+            exported(world, "hpdv3", Path("/proc/x"))
+    assert world.source.reads == 0
+    assert list(here.iterdir()) == []
+
+
+def test_a_mount_point_is_refused_before_any_work(world: World, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("no right to mount here")
+    try:
+        with pytest.raises(OutputError, match="something is mounted, .*; name a folder in it"):
+            exported(world, "hpdv3", disk)
+        assert world.source.reads == 0
+        exported(world, "hpdv3", disk / "out")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_to_an_empty_folder_or_to_none_is_followed(there: bool, world: World, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    target = tmp_path / "elsewhere" / "target"
+    if there:
+        target.mkdir()
+    (tmp_path / "link").symlink_to(target)
+    exported(world, "ids", tmp_path / "link")
+    assert (target / "curate.json").is_file()
+    assert (tmp_path / "link").is_symlink()
+    assert [path.name for path in target.parent.iterdir()] == ["target"]
 
 
 def test_the_folder_of_an_export_that_still_runs_is_not_touched(world: World, tmp_path: Path) -> None:

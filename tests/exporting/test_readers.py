@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from curate.exporting import export
-from tests.exporting.world import K, World, photo, read_records
+from tests.exporting.world import K, World, image_media, photo, read_records, write_tar
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -161,7 +161,14 @@ def test_webdataset_reads_shards_with_their_bytes_keys_and_side_files(world: Wor
 
 def test_a_record_of_several_kept_samples_is_copied_once(world: World, tmp_path: Path) -> None:
     one, other, _ = world.groups[0]
-    world.source.change(other.id, key=one.key, index=1, members=one.members)
+    assert one.prompt is not None
+    pictures = {"0.jpg": photo(0), "1.png": photo(1, encoding="PNG")}
+    places = write_tar(tmp_path / "both.tar", {"both": {**pictures, "txt": one.prompt.encode()}})["both"]
+    for index, sample in enumerate((one, other)):
+        response = (image_media(places[index], pictures[places[index].field]),)
+        world.source.change(
+            sample.id, shard=str(tmp_path / "both.tar"), key="both", index=index, members=places, response=response
+        )
     rows = [{"row": 0, "sample": other.id}, {"row": 1, "sample": one.id}]
     samples, copied = export(world.selection("samples", rows), world.source, tmp_path / "out", format="shards")
     assert (samples.kept, copied.taken, copied.kept) == (2, 1, 1)

@@ -25,6 +25,9 @@ from tests.judges.numbered import (
 
 SAMPLES = 90
 
+TESTING = 72
+"""Requests of the test for mixed-up pictures: 8 colours alone, and 8 times 8 at once."""
+
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -129,3 +132,37 @@ def test_a_limit_that_leaves_nothing_is_said(shards: str, tmp_path: Path) -> Non
     with ScriptedServer() as server, pytest.raises(BudgetSpent, match="limit on requests or tokens is too low"):
         api.rate(shards, raters="vqa-yes", store=tmp_path / "store", serving=quick(server, most_requests=1), workers=1)
     assert not (tmp_path / "store").exists()
+
+
+def test_what_it_takes_to_examine_and_test_a_server_is_told(shards: str, tmp_path: Path) -> None:
+    with ScriptedServer() as server:
+        serving = quick(server, canary=True)
+        foreseen = api.estimate(shards, raters="vqa-yes", serving=serving, workers=1).told["examining the server"]
+        report = api.rate(shards, raters="vqa-yes", store=tmp_path / "store", serving=serving, workers=1)
+        told = report.told["examining the server"]
+        assert told["requests"] == foreseen["requests"] == EXAMINING + TESTING
+        assert told["requests"] + report.told["vqa-yes"]["requests"] == len(server.chats)
+        assert told["prompt tokens"] > 0 < told["reply tokens"]
+
+
+@pytest.mark.parametrize(("limit", "canary"), [(EXAMINING, False), (30, True), (EXAMINING + TESTING, True)])
+def test_a_limit_that_only_reaches_for_the_tests_is_refused_before_them(
+    shards: str, tmp_path: Path, limit: int, canary: bool
+) -> None:
+    least = EXAMINING + TESTING * canary + 1
+    with ScriptedServer() as server:
+        with pytest.raises(BudgetSpent, match=f"leaves none to judge with: .*; allow {least} at least"):
+            serving = quick(server, most_requests=limit, canary=canary)
+            api.rate(shards, raters="vqa-yes", store=tmp_path / "store", serving=serving, workers=1)
+        assert len(server.chats) == EXAMINING
+        assert not (tmp_path / "store").exists()
+        serving = quick(server, most_requests=least, canary=canary)
+        report = api.rate(shards, raters="vqa-yes", store=tmp_path / "store", serving=serving, workers=1)
+        assert report.statuses["vqa-yes"]["ok"] == report.computed == 1
+        assert report.ok
+
+
+def test_tokens_that_the_test_uses_up_are_no_run(shards: str, tmp_path: Path) -> None:
+    with ScriptedServer() as server, pytest.raises(BudgetSpent, match="used up what the run may ask .* tokens.*--no-canary"):
+        serving = quick(server, most_tokens=3000, canary=True)
+        api.rate(shards, raters="vqa-yes", store=tmp_path / "store", serving=serving, workers=1)

@@ -56,6 +56,14 @@ def test_a_key_in_the_address(curate: Curate, shards: str, url: str) -> None:
     )
 
 
+def test_a_rater_that_lacks_a_file_after_one_that_is_loaded(curate: Curate, shards: str) -> None:
+    with ScriptedServer() as server:
+        refused(
+            curate, shards, "--rater", "vqa-yes", "--rater", "unifiedreward-point", "--server", server.url,
+            pattern=r".*'weights.question.path': there is no file .*: get it from .*; the text of 819 characters .* it is in .*",
+        )  # fmt: skip
+
+
 def test_what_is_served_under_another_name(curate: Curate, shards: str) -> None:
     with ScriptedServer() as server:
         refused(
@@ -122,7 +130,7 @@ def test_fewer_pictures_than_the_rubric_shows(curate: Curate, shards: str, tmp_p
 def test_a_key_that_is_missing_or_refused(curate: Curate, shards: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with ScriptedServer(behaviour=Behaviour(key=KEY)) as server:
         arguments = ("--rater", "vqa-yes", "--server", server.url)
-        refused(curate, shards, *arguments, pattern=rf"{server.url} refuses the key.*")
+        refused(curate, shards, *arguments, pattern=rf"{server.url} wants a key and none was sent; --key-from says where .*")
         refused(
             curate, shards, *arguments, "--key-from", "JUDGE_KEY",
             pattern="the environment variable JUDGE_KEY, which is to hold the server's key, is not set",
@@ -179,7 +187,7 @@ def test_a_key_that_is_refused_in_the_middle(curate: Curate, tmp_path: Path) -> 
             "rate", many, "--workers", "0", "--store", "store", "--rater", "vqa-yes", "--server", server.url, "--quiet",
             "--no-canary",
         )  # fmt: skip
-        assert_one_sentence(result, rf"{server.url} refuses the key.*")
+        assert_one_sentence(result, rf"{server.url} wants a key and none was sent.*")
         server.behaviour = Behaviour()
         answered = server.completed.total() - EXAMINING
         report = api.rate(many, raters="vqa-yes", store="store", serving=quick(server), workers=1)
@@ -224,7 +232,9 @@ def test_a_dry_run_says_what_a_run_then_asks(curate: Curate, shards: str, tmp_pa
             assert told[name]["prompt tokens"] == pytest.approx(asked[name]["prompt tokens"], rel=0.5)
             assert asked[name]["reply tokens"] <= told[name]["reply tokens"], "at most"
         before, chats = contents(Path("store")), len(server.chats)
-        assert json.loads(curate(*run, "--dry-run").stdout)["told"] in ({}, {name: {**told[name], **NOTHING} for name in told})
+        # A run that has nothing to ask examines the server all the same, unless it has nothing to rate either.
+        again = json.loads(curate(*run, "--dry-run").stdout)["told"]
+        assert again in ({}, {name: told[name] | (NOTHING if "cases" in told[name] else {}) for name in told})
         assert contents(Path("store")) == before, "the store is as it was, to the byte"
         assert len(server.chats) == chats
 

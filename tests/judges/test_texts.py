@@ -85,7 +85,7 @@ def test_the_text_is_part_of_what_decides_a_number(card: CardFile, tmp_path: Pat
 @pytest.mark.parametrize(
     ("source", "error", "complaint"),
     [
-        (None, MissingWeights, "there is no file .*ask.py.*; the text of 39 characters .* get it from ask.py of somebody"),
+        (None, MissingWeights, "there is no file .*ask.py.*; the text of 39 characters .* it is in ask.py of somebody"),
         ("question = 'another'\n", WeightsError, "it is another file; the text of 39 characters"),
     ],
 )

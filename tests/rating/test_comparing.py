@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from curate import api
 from curate.errors import CardError, CurateError
 from curate.rating.report import RateReport
 from curate.showing import show
@@ -64,8 +65,8 @@ def test_a_position_bias_is_kept_and_turned_round_with_the_value(
     rows = comparisons(tmp_path).to_pylist()
     assert {(row["value"], row["orders_agree"], row["position_bias"]) for row in rows} == {(value, False, bias)}
     (table,) = [table for table in show(tmp_path / "store").tables if table.title == "Comparisons"]
-    ((dimension, _, pairs, statuses, ties, disagreeing, mean_bias, orphans),) = table.rows
-    assert (dimension, pairs, statuses, ties) == ("told.overall", 99, "ok 99", 0)
+    ((dimension, _, pairs, of_all, statuses, ties, disagreeing, mean_bias, orphans),) = table.rows
+    assert (dimension, pairs, of_all, statuses, ties) == ("told.overall", 99, 99, "ok 99", 0)
     assert (disagreeing, mean_bias, orphans) == ("100.0%", f"{bias:+.3f}", 0)
 
 
@@ -95,3 +96,18 @@ def told(folder: Path, **fields: object) -> str:
     """A card of a judge that says what it is told to."""
     target = "tests.rating.judges:ToldJudge"
     return str(card_yaml(folder / "told.yaml", name="told", target=target, judges="pairs", **fields))  # type: ignore[arg-type]
+
+
+def test_a_selection_says_how_many_pairs_have_yet_to_be_compared(
+    shards: list[str], tmp_path: Path, rate: Callable[..., RateReport], card: Callable[..., str]
+) -> None:
+    judge = card("judge", "HashJudge", judges="pairs")
+    rate(shards, ["signal"])
+    rate(shards[:1], [judge])
+    first = api.rank(tmp_path / "store", by="judge", out=tmp_path / "first.parquet")
+    missing = 99 - comparisons(tmp_path).num_rows
+    assert missing > 0
+    assert [note.split(",")[0] for note in first.warnings] == [f"{missing} pairs or more have yet to be compared by 'judge'"]
+    assert api.rank(tmp_path / "store", by="signal", out=tmp_path / "other.parquet").warnings == [], "another rater"
+    rate(shards, [judge])
+    assert api.rank(tmp_path / "store", by="judge", out=tmp_path / "second.parquet").warnings == []

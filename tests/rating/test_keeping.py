@@ -53,9 +53,14 @@ def test_a_run_that_is_stopped_inside_a_shard_keeps_what_is_answered(
         with pytest.raises(problem):
             curate.rate([shard], raters=[rater], store=tmp_path / "store", workers=0)
     assert len(rows(tmp_path / "store")) == SAMPLES // 2
+    assert ("shard not finished", shard) in curate.show(tmp_path / "store").tables[0].rows
+    (note,) = curate.rank(tmp_path / "store", by="kept", out=tmp_path / "half.parquet").warnings
+    assert note.startswith(f"the shard {shard} is rated in part")
     report = curate.rate([shard], raters=[rater], store=tmp_path / "store", workers=0)
     assert report.computed == SAMPLES - SAMPLES // 2
     assert rows(tmp_path / "store") == rows(tmp_path / "undisturbed")
+    assert curate.show(tmp_path / "store").document["unfinished"] == []
+    assert curate.rank(tmp_path / "store", by="kept", out=tmp_path / "whole.parquet").warnings == []
     assert curate.rate([shard], raters=[rater], store=tmp_path / "store", workers=0).computed == 0
 
 

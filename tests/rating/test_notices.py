@@ -41,3 +41,26 @@ def test_a_run_says_it_once_also_when_nothing_is_left_to_do(cards: list[str], tm
         assert report.computed == computed
         assert sum("commercial" in notice for notice in report.notices) == 1
         assert sum("unpinned" in notice for notice in report.notices) == 1
+
+
+def test_what_becomes_no_sample_is_named_and_shards_of_another_layout_are_pointed_out(cards: list[str], tmp_path: Path) -> None:
+    single = write_shard(tmp_path / "a-single.tar", [(f"s{n}", {"png": png(n), "txt": b"a fox"}) for n in range(6)])
+    several = [(f"m{n}", {"0.png": png(10 + n), "1.png": png(20 + n), "txt": b"a hare"}) for n in range(8)]
+    multi = write_shard(tmp_path / "b-multi.tar", several)
+    report = curate.rate([str(single), str(multi)], raters=cards[0], store=tmp_path / "store", workers=0)
+    assert (report.samples, report.rejects) == (6, {"missing_response": 8})
+    (example,) = [notice for notice in report.notices if notice.startswith("missing_response")]
+    assert example.startswith(f"missing_response, for example m0 in {multi}")
+    (hint,) = [notice for notice in report.notices if "--layout" in notice]
+    assert str(multi) in hint
+    assert str(single) not in hint
+    assert "'single'" in hint
+
+
+def test_pending_answers_are_no_ratings(tmp_path: Path) -> None:
+    shard = write_shard(tmp_path / "a.tar", [(f"{n}", {"png": png(n), "txt": b"a fox"}) for n in range(5)])
+    people = card_yaml(tmp_path / "people.yaml", name="people", target="curate.testing:PeopleRater")
+    report = curate.rate(str(shard), raters=[str(people)], store=tmp_path / "store", workers=0)
+    assert report.statuses == {"people": {"pending": 5}}
+    assert (report.computed, report.pending, report.comparisons) == (0, 5, 0)
+    assert report.as_dict()["computed"] == 0

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from curate.ahead import ahead
 from curate.errors import CurateError, OutputError, StoreError
 from curate.records import View
 from curate.select import filter, output, pair, rank, slices  # noqa: A004
-from curate.select.ahead import ahead
 from curate.select.engine import Engine
 from curate.select.output import regrouped
 from tests.select.views import Given, read, write_view

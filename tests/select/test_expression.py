@@ -214,6 +214,10 @@ REFUSED = [
     ("prompt = '\0'", "a NUL character stands here"),
     ("prompt = '\ud800'", "not Unicode text"),
     ("   ", "where is empty"),
+    ("hps-v2 > 1", "position 1: here a dash is a minus: write the rater 'hps-v2' as hps_v2"),
+    ("width - hps-v2-width > 1", "position 9: here a dash is a minus: write the rater 'hps-v2' as hps_v2"),
+    ("hps-v22 > 1", "there is no rater or sample field 'hps'"),
+    ("labels > 1", "the labels of samples go into datasets, and expressions cannot read them"),
     ("row > 1", "there is no rater or sample field 'row'"),
     ("group_no > 1", "there is no rater or sample field 'group_no'"),
 ]

@@ -73,6 +73,7 @@ def test_a_file_named_like_a_pattern_is_that_file(tmp_path: Path) -> None:
     [
         ("{shards}/0000.tar", "there is no shard .*Did you mean '0.*'"),
         ("{shards}/{{000..099}}.tar", "there is no shard .*012.tar"),
+        ("{shards}/nothing-like-it", r"there is no shard .*\. Known: ([0-9]+\.tar(, )?)+(, …)?\.$"),
         ("{shards}/nowhere/0.tar", "there is no folder .*nowhere"),
         ("{shards}/z*.tar", "no shard matches"),
         ("{shards}", r"is a folder.*\*\.tar"),
@@ -93,6 +94,13 @@ def test_mistakes_are_one_sentence(shards: Path, pattern: str, says: str) -> Non
         expand([pattern.format(shards=shards)])
     assert "\n" not in str(problem.value)
     assert not (shards / "ran").exists()
+
+
+def test_only_shards_are_offered_for_one_that_is_missing(tmp_path: Path) -> None:
+    for name in ("clone", "demo.log", "mk.py"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ShardError, match=r"there is no shard .*nothere: the folder .* holds no \.tar file$"):
+        expand([str(tmp_path / "nothere")])
 
 
 def test_no_pattern_at_all() -> None:

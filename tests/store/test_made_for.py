@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from curate.asks import Usage
 from curate.errors import CurateError, StoreError
 from curate.store import Store
 from curate.store.made_for import store_made_for
+from curate.store.replies import FILE, Replies
 from tests.store.world import add_cards, make_store, make_unit
 
 
@@ -62,6 +64,17 @@ def test_files_of_others_in_it_stay(tmp_path: Path) -> None:
         (store.path / "replies.sqlite").write_bytes(b"paid for")
         raise CurateError("no such shard")
     assert (tmp_path / "store" / "replies.sqlite").read_bytes() == b"paid for"
+
+
+def test_replies_that_were_paid_for_stay_and_an_empty_file_for_them_does_not(tmp_path: Path) -> None:
+    for name in ("empty", "paid"):
+        with pytest.raises(CurateError), store_made_for(tmp_path / name) as store:
+            replies = Replies(store.path / FILE)
+            if name == "paid":
+                replies.add(b"key", "0123456789abcdef", "{}", Usage(requests=1))
+            replies.close()
+            raise CurateError("the next rater has no weights")
+    assert [place.name for place in tmp_path.iterdir()] == ["paid"]
 
 
 def test_a_bug_and_ctrl_c_leave_the_store_and_its_log(tmp_path: Path) -> None:

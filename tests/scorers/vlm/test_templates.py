@@ -60,7 +60,7 @@ def test_the_text_is_found(tmp_path: Path, name: str, contents: str) -> None:
         ("text.py", "def f(:\n", "does not hold the text"),
         ("text.py", "A = 1\x00", "does not hold the text"),
         ("text.txt", b"\xff\xfe", "cannot read it"),
-        ("missing.txt", None, "there is no file .*is not shipped with curate: get it from a place"),
+        ("missing.txt", None, "there is no file .*is not shipped with curate: it is in a place"),
     ],
 )
 def test_another_text_is_refused(tmp_path: Path, name: str, contents: str | bytes | None, complaint: str) -> None:

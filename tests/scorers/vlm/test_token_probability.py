@@ -432,7 +432,7 @@ def test_no_other_text_gets_through(contents: str, cards: dict[str, CardFile], t
 @pytest.mark.parametrize("place", [{"path": "nowhere.txt"}, {"package": "no_such_package", "file": "judge.py"}])
 def test_a_missing_text_says_where_it_is_to_be_had(place: dict[str, str], cards: dict[str, CardFile], tmp_path: Path) -> None:
     weights = {"model": {"path": str(Path(cards["forensic-chat"].where).parent / "model")}, "template": place}
-    with pytest.raises(WeightsError, match=r"is not shipped with curate: get it from the test.*set weights\.template\.path"):
+    with pytest.raises(WeightsError, match=r"is not shipped with curate: it is in the test.*set weights\.template\.path"):
         load_rater(changed(cards["forensic-chat"], tmp_path, weights=weights))
 
 
