@@ -3,12 +3,14 @@
     python -m bench --only client [--rounds 5]
 
 Goal: 90 % of that, with 5 % faults as well, in bounded memory. Each ask is for a label distribution; with pictures, each shows
-one of 50 kB that no other ask shows.
+one of 50 kB that no other ask shows. What aiohttp reaches alone says what the machine allows at that moment.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 import random
 import subprocess
 import sys
@@ -104,21 +106,52 @@ def job(faults: float = 0.0, pictures: bool = False, in_flight: int = IN_FLIGHT)
     return {"seconds": ended[0] - began[0], "count": ended[1] - began[1], "again": tries / ASKS - 1}
 
 
-JOBS = {name: partial(job, **options) for name, options in VARIANTS.items()}
+def job_bare() -> dict[str, float]:
+    """What any client reaches on this machine beside that server: aiohttp and nothing else, one body for all, answers unread."""
+    return asyncio.run(_bare())
+
+
+async def _bare() -> dict[str, float]:
+    import aiohttp
+
+    body = json.dumps({"model": "slots", "messages": [{"role": "user", "content": "word " * 40}], "logprobs": True}).encode()
+    headers = {"Content-Type": "application/json", "X-Request-Id": "bare"}
+    numbers = iter(range(ASKS))
+    began = (0.0, 0)
+
+    async def ask(session: aiohttp.ClientSession, url: str) -> None:
+        nonlocal began
+        for number in numbers:
+            async with session.post(f"{url}/chat/completions", data=body, headers=headers) as response:
+                await response.read()
+            if number == WARM_UP:
+                began = (time.perf_counter(), number)
+
+    with _server(0.0) as url:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+            await asyncio.gather(*(ask(session, url) for _ in range(IN_FLIGHT)))
+        ended = time.perf_counter()
+    return {"seconds": ended - began[0], "count": ASKS - began[1]}
+
+
+BARE = "aiohttp alone"
+
+JOBS = {BARE: job_bare, **{name: partial(job, **options) for name, options in VARIANTS.items()}}
 
 
 def measure(*, rounds: int, rows: int) -> str:
     """A table; `rows` is for benchmarks that select."""
-    measured = alternate("client", list(VARIANTS), rounds=rounds)
+    measured = alternate("client", list(JOBS), rounds=rounds)
     lines = [
         f"### Asking a server of {SLOTS} slots and {SECONDS * 1000:.0f} ms, ideally {IDEAL:,.0f} answers a second",
         "",
-        "| variant | s min / median / max | answers/s | of the ideal | peak MiB |",
-        "| --- | --- | --- | --- | --- |",
+        "| variant | s min / median / max | answers/s | of the ideal | of aiohttp alone | peak MiB |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for one in measured.values():
         spread = f"{min(one.seconds):.2f} / {one.median:.2f} / {max(one.seconds):.2f}"
-        lines.append(f"| {one.name} | {spread} | {one.rate:,.0f} | {one.rate / IDEAL:.1%} | {one.peak_mib:,.0f} |")
+        shares = f"{one.rate / IDEAL:.1%} | {one.rate / measured[BARE].rate:.1%}"
+        lines.append(f"| {one.name} | {spread} | {one.rate:,.0f} | {shares} | {one.peak_mib:,.0f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -27,10 +27,10 @@ from curate.cards import CardFile
 from curate.errors import CardError, CurateError
 from curate.raters import BatchRater, Item, Judgement, Preparation, Settings, Value, failed, failure, measured
 from curate.records import Sample, Status
-from curate.scorers.computing import computing
 from curate.scorers.devices import is_out_of_memory, pick_device
 from curate.scorers.pictures import Picture, check_beside
 from curate.scorers.pixels import fit_tensor
+from curate.scorers.precision import full_precision
 from curate.scorers.scoring import scores_of, tell
 from curate.scorers.staging import Group, Staged, Staging
 
@@ -95,8 +95,6 @@ class NetworkRater(BatchRater):
         self.batch_size = settings.batch_size or self.batch_size
         self.preparations = tuple(preparations)
         self.device = pick_device(settings.device)
-        # Asked here: a thread that torch has not met yet would be told what another one set last.
-        self._threads = torch.get_num_threads()
         self._staging = Staging(file.card, self.preparations, pinned=self.device.type == "cuda")
 
     @abstractmethod
@@ -143,7 +141,7 @@ class NetworkRater(BatchRater):
             for one in self.preparations
             if one.role in given
         }
-        with computing(self.device, self._threads):
+        with full_precision(self.device):
             scores = self.forward(Inputs(pixels=fitted, prompts=list(prompts or [""] * len(pixels))))
         tell(self.card, list(scores.notes.values()), len(pixels))
         return self.column(scores, chosen)
@@ -201,7 +199,7 @@ class NetworkRater(BatchRater):
             samples=[item.samples[0] for item in items],
             keys=group.keys,
         )
-        with computing(self.device, self._threads):
+        with full_precision(self.device):
             scores = self.forward(inputs)
         values = scores.values.float().tolist()
         spreads = scores.spreads.float().tolist() if scores.spreads is not None else None
