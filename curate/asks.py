@@ -123,6 +123,16 @@ class Usage:
     seconds: float = 0.0
     """From the first try to the answer."""
 
+    def __add__(self, other: Usage) -> Usage:
+        """What two answers cost together, their times one after the other."""
+        return Usage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            requests=self.requests + other.requests,
+            seconds=self.seconds + other.seconds,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:

@@ -92,13 +92,7 @@ class Budget:
 
     def examined(self, usage: Usage) -> None:
         """Note what a question to find out about the server took; its request and tokens are counted as any other's."""
-        so_far = self.examining
-        self.examining = Usage(
-            requests=so_far.requests + usage.requests,
-            prompt_tokens=so_far.prompt_tokens + usage.prompt_tokens,
-            cached_tokens=so_far.cached_tokens + usage.cached_tokens,
-            completion_tokens=so_far.completion_tokens + usage.completion_tokens,
-        )
+        self.examining += usage
 
     def refuse_useless(self, url: str, testing: int) -> None:
         """Raise `BudgetSpent` where the limit on requests leaves none to judge with, once `testing` more went into tests."""

@@ -71,8 +71,7 @@ class Session:
             on_end=self.end,
         )
         self._budget = budget
-        tested = serving.canary and found.capabilities.pictures > 0
-        self._canary = Canary(self._ask_to_test, connection.url, serving.concurrency) if tested else None
+        self._canary = Canary(self._ask_to_test, connection.url, serving.concurrency)
         self._canary_seconds = patience.canary_seconds
         self._later: asyncio.Task[None] | None = None
 
@@ -80,17 +79,17 @@ class Session:
     async def open(cls, connection: Connection, serving: Serving, *, patience: Patience, budget: Budget, on_end: End) -> Session:
         """Examine the server; raises what `examine` and `Canary.check` do, and `BudgetSpent` where that leaves nothing."""
         found = await examine(connection, serving, budget, patience.retrying)
-        testing = first_test(serving.concurrency) if serving.canary and found.capabilities.pictures else []
-        budget.refuse_useless(connection.url, len(testing))
+        tested = serving.canary and found.capabilities.pictures > 0
+        budget.refuse_useless(connection.url, len(first_test(serving.concurrency)) if tested else 0)
         session = cls(connection, serving, found, patience=patience, budget=budget, on_end=on_end)
-        if session._canary is not None:
+        if tested:
             try:
                 await session._canary.check()
                 session._refuse_if_spent(connection.url)
             except BaseException:
                 await session.close()
                 raise
-            session._later = asyncio.create_task(session._check_again(session._canary))
+            session._later = asyncio.create_task(session._check_again())
         return session
 
     def submit(self, jobs: Iterable[Job]) -> None:
@@ -127,11 +126,11 @@ class Session:
                 "the test out with --no-canary"
             )
 
-    async def _check_again(self, canary: Canary) -> None:
+    async def _check_again(self) -> None:
         while True:
             await asyncio.sleep(self._canary_seconds)
             try:
-                await canary.check()
+                await self._canary.check()
             except Exception as problem:
                 self.end(problem)
                 return

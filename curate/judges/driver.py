@@ -27,39 +27,22 @@ class Work:
     asks: int = 0
     remembered: int = 0
     """Asks whose answers were known, or on their way already."""
-    requests: int = 0
-    """Tries at a server, failed ones included."""
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    seconds: float = 0.0
-    """Waited for answers, those that were waited for at the same time each in full."""
+    usage: Usage = field(default_factory=lambda: Usage(requests=0))
+    """Of all of them; answers that were waited for at the same time count their seconds in full."""
 
     def add(self, answer: Answer) -> None:
         """Count an answer; one to what was never sent is none."""
-        usage = answer.usage
-        self.asks += isinstance(answer, Reply) or usage.requests > 0
-        self.requests += usage.requests
-        self.prompt_tokens += usage.prompt_tokens
-        self.cached_tokens += usage.cached_tokens
-        self.completion_tokens += usage.completion_tokens
-        self.seconds += usage.seconds
+        self.asks += isinstance(answer, Reply) or answer.usage.requests > 0
+        self.usage += answer.usage
 
     def told(self) -> dict[str, float]:
         """The numbers, by the names that people read."""
-        return {
-            "asked": self.asks,
-            "known already": self.remembered,
-            "requests": self.requests,
-            "prompt tokens": self.prompt_tokens,
-            "of them cached": self.cached_tokens,
-            "reply tokens": self.completion_tokens,
-            "seconds a reply": self.seconds / self.asks if self.asks else 0.0,
-        }
+        seconds = self.usage.seconds / self.asks if self.asks else 0.0
+        return {"asked": self.asks, "known already": self.remembered, **worked(self.usage), "seconds a reply": seconds}
 
 
 def worked(usage: Usage) -> dict[str, float]:
-    """What was asked of a server besides, by the names of `Work.told`."""
+    """What was asked of a server, by the names that people read."""
     return {
         "requests": usage.requests,
         "prompt tokens": usage.prompt_tokens,
