@@ -158,8 +158,8 @@ def job_ranks(tower: str) -> dict[str, float]:
         rater = _rater(_typed(load_card(named), dtype) if named else _card(tower, dtype), device)
         pictures = _pictures()
         scores = rater.score(pictures, ["a photograph of a city by the sea"] * len(pictures))[:, 0].numpy()
-        ranks.append(np.argsort(np.argsort(scores)))
-    correlation = float(np.corrcoef(*ranks)[0, 1])
+        ranks.append(np.argsort(np.argsort(scores)).tolist())
+    correlation = float(np.corrcoef(ranks[0], ranks[1])[0, 1])
     return {"seconds": time.perf_counter() - started, "count": RANKED, "correlation": correlation}
 
 

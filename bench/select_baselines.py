@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 WHERE = "pickscore >= 0.5 and hps >= 0.2"
 MIN_MARGIN = 0.05
@@ -227,7 +228,7 @@ def all_pairs_polars_ids_late(view: str, out: Path) -> int:
     return _write_polars(_as_pairs(pl.concat([chosen, rejected], how="horizontal").lazy()), out)
 
 
-def _as_rankings(frame: object) -> object:
+def _as_rankings(frame: Any) -> Any:
     import polars as pl
 
     assert isinstance(frame, pl.LazyFrame)
@@ -235,7 +236,7 @@ def _as_rankings(frame: object) -> object:
     return frame.select("group", "sample", "rank", "value", spread=nothing, k="k", wins=nothing, row="row")
 
 
-def _as_pairs(frame: object) -> object:
+def _as_pairs(frame: Any) -> Any:
     import polars as pl
 
     assert isinstance(frame, pl.LazyFrame)
@@ -257,7 +258,7 @@ def _as_pairs(frame: object) -> object:
     )
 
 
-def _write_polars(frame: object, out: Path) -> int:
+def _write_polars(frame: Any, out: Path) -> int:
     import polars as pl
 
     assert isinstance(frame, pl.LazyFrame)
@@ -265,14 +266,14 @@ def _write_polars(frame: object, out: Path) -> int:
     return int(pl.scan_parquet(out).select(pl.len()).collect().item())
 
 
-def _read_pandas(view: str, *columns: str) -> object:
+def _read_pandas(view: str, *columns: str) -> Any:
     import pandas as pd
 
     frame = pd.read_parquet(view, columns=["group_no", "row", "group", "sample", *columns, "pickscore.overall"])
     return frame.rename(columns={"pickscore.overall": "value"}).dropna(subset="value")
 
 
-def _write_pandas(frame: object, out: Path) -> int:
+def _write_pandas(frame: Any, out: Path) -> int:
     import pandas as pd
 
     assert isinstance(frame, pd.DataFrame)
@@ -329,7 +330,7 @@ def all_pairs_pandas(view: str, out: Path) -> int:
     return _write_pandas(_pandas_pairs(pd.concat([chosen, rejected], axis=1)), out)
 
 
-def _pandas_pairs(ends: object) -> object:
+def _pandas_pairs(ends: Any) -> Any:
     import pandas as pd
 
     assert isinstance(ends, pd.DataFrame)

@@ -13,6 +13,7 @@ from curate.rating.units import UnitSource
 from curate.records import Reject, Sample
 from curate.shards.grouping import Record, ShardEnd
 from curate.shards.layouts import Layout
+from curate.shards.samples import build_samples
 
 BLOCK_SAMPLES = 16
 BLOCK_BYTES = 8 << 20
@@ -130,7 +131,7 @@ class Reader:
             if isinstance(found, Reject):
                 rejects.append(found)
                 continue
-            for one in self._layout.samples(found):
+            for one in build_samples(self._layout, found):
                 if isinstance(one, Reject):
                     rejects.append(one)
                 else:

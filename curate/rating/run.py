@@ -24,7 +24,8 @@ from curate.rating.sources import ShardUnit, stream_units
 from curate.rating.units import Entry, OpenUnit, UnitSource
 from curate.records import Rating, Status
 from curate.shards.grouping import Record
-from curate.shards.layouts import Layout, guess_layout, known_layouts, load_layout
+from curate.shards.guessing import guess_layout
+from curate.shards.layouts import Layout, known_layouts, load_layout
 from curate.shards.sources import expand, is_local, local_path
 from curate.store import UNFINISHED, SampleRow, Store, Unit
 from curate.store.replies import FILE as REPLIES

@@ -5,26 +5,28 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curate.records import Media, Member, Reject, RejectReason, Sample, group_id, sample_id
 from curate.shards.grouping import Record
 from curate.shards.kinds import kind_of
-from curate.shards.limits import ShardLimits
+from curate.shards.layouts import Layout
+from curate.shards.limits import DEFAULT_LIMITS, ShardLimits
 from curate.shards.patterns import NOWHERE, Place, Pointer, parse_pointer
 from curate.shards.texts import BadMetadataError, clean_text, read_text
 from curate.shards.values import RecordValues
-
-if TYPE_CHECKING:
-    from curate.shards.layouts import Layout
 
 
 class _MissingResponseError(Exception):
     """No response, or more than one where the layout expects one."""
 
 
-def build_samples(layout: Layout, record: Record, limits: ShardLimits) -> list[Sample | Reject]:
-    """The samples of a record in the order of its responses, or the one `Reject` that says why there are none."""
+def build_samples(layout: Layout, record: Record, limits: ShardLimits = DEFAULT_LIMITS) -> list[Sample | Reject]:
+    """The samples of a record in the order of their index, or the one `Reject` that says why there are none.
+
+    Numbered responses come in the order of their numbers, others in that of their names, whatever the order in the archive.
+    A blank prompt counts as none.
+    """
     try:
         return [*_Builder(layout, record, limits).samples()]
     except _MissingResponseError as problem:

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from curate.errors import LayoutError
 from curate.records import Reject, RejectReason, Sample, group_id, sample_id
 from curate.shards.grouping import Record
+from curate.shards.guessing import guess_layout
 from curate.shards.kinds import kind_of
-from curate.shards.layouts import Layout, guess_layout, known_layouts, load_layout
+from curate.shards.layouts import Layout, known_layouts, load_layout
 from curate.shards.limits import ShardLimits
+from curate.shards.samples import build_samples
 from tests.shards.archives import read_bytes, tar_bytes
 
 PNG, JPG, EXTRA = b"\x89PNG one", b"\xff\xd8 two", b"\xff\xd8 three"
@@ -35,14 +37,14 @@ def record(folder: Path, members: dict[str, Any], key: str = "k") -> Record:
 
 
 def samples(layout: str, one: Record) -> list[Sample]:
-    found = load_layout(layout).samples(one)
+    found = build_samples(load_layout(layout), one)
     assert all(isinstance(sample, Sample) for sample in found), found
     return [sample for sample in found if isinstance(sample, Sample)]
 
 
 def reject(layout: str | Layout, one: Record, limits: ShardLimits | None = None) -> Reject:
     loaded = load_layout(layout) if isinstance(layout, str) else layout
-    (found,) = loaded.samples(one, limits) if limits else loaded.samples(one)
+    (found,) = build_samples(loaded, one, limits) if limits else build_samples(loaded, one)
     assert isinstance(found, Reject), found
     assert found.key == one.key
     return found
@@ -187,7 +189,7 @@ def test_caption(tmp_path: Path, members: dict[str, Any]) -> None:
 def test_views_are_one_response(tmp_path: Path) -> None:
     layout = own(tmp_path, "name: turntable\nresponses: view_<n>.<image>\ncount: views\nprompt: txt\ngroup: json:object\n")
     one = record(tmp_path, {"view_1.png": PNG, "view_0.png": JPG, "txt": "a chair", "json": {"object": 17}})
-    (sample,) = layout.samples(one)
+    (sample,) = build_samples(layout, one)
     assert isinstance(sample, Sample)
     assert [media.digest for media in sample.response] == [hashlib.sha256(data).hexdigest() for data in (JPG, PNG)]
     assert sample.group == group_id("a chair", {}, name="17")
@@ -214,7 +216,7 @@ def test_a_layout_of_ones_own(tmp_path: Path) -> None:
         "x": 1,
     }
     one = record(tmp_path, {"gen_b.png": PNG, "gen_a.jpg": JPG, "a.model.txt": "A", "small.png": EXTRA, "info.json": info})
-    first, second = (sample for sample in layout.samples(one) if isinstance(sample, Sample))
+    first, second = (sample for sample in build_samples(layout, one) if isinstance(sample, Sample))
     assert (first.generator, first.labels, second.generator, second.labels) == ("A", {"human": 4.5}, "B", {"human": 3.0})
     assert first.conditions["note"].text == "n"
     assert first.conditions["low_res"].kind == "image"
