@@ -6,7 +6,7 @@ same way, through `importlib.resources`, so a zipped wheel works as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -139,14 +139,19 @@ def _why(error: ErrorDetails, shapes: Mapping[str, str]) -> str:
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields that may stand at `path`: through sub-models, and mappings of them."""
+    """Names of the fields that may stand at `path`, as they are written: through sub-models, and lists and mappings of them."""
+    models = [model]
+    for part in path:
+        fields = (field for one in models for name, field in one.model_fields.items() if part == (field.alias or name))
+        # A key, an index or the tag of a union leads to no other models.
+        models = [inner for field in fields for inner in _models_in(field.annotation)] or models
+    return [field.alias or name for one in models for name, field in one.model_fields.items()]
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     from pydantic import BaseModel
 
-    for part in path:
-        field = model.model_fields.get(str(part))
-        kinds = [field.annotation, *get_args(field.annotation)] if field else [model]
-        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if not inner:
-            return []
-        model = inner[0]
-    return list(model.model_fields)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)

@@ -268,7 +268,11 @@ WRONG = {
     ),
     "a way that is none": (
         {**ONE, "calls": [{**NUMBER, "reads": {"xml": {}}}]},
-        "'args.calls.0.reads.xml': there is no such field",
+        "'args.calls.0.reads.xml': there is no such field (and 1 more). Known: choice, format, json, labels, number, text.",
+    ),
+    "a field inside a mapping": (
+        {**ONE, "calls": [{**NUMBER, "reads": {"json": {"fields": {"score": {"type": "number", "requird": False}}}}}]},
+        "'args.calls.0.reads.json.fields.score.requird': there is no such field (and 1 more). Did you mean 'required'",
     ),
     "an unknown place": (
         {**ONE, "calls": [{**NUMBER, "messages": [{"user": "{prompts}"}]}]},
