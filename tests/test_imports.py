@@ -36,8 +36,9 @@ ALLOWED: dict[str, set[str]] = {
     "asks": {"records"},
     "raters": BASE | {"buckets", "cards", "frames", "halving", "serving"},
     "control_tokens": set(),
+    "suspicion": {"control_tokens"},
     "halving": {"records"},
-    "rubrics": BASE | {"asks", "cards", "control_tokens", "fixed_text", "raters"},
+    "rubrics": BASE | {"asks", "cards", "control_tokens", "fixed_text", "raters", "suspicion"},
     "client": BASE | {"asks", "files", "serving"},
     "judges": BASE
     | {"asks", "cards", "client", "files", "fixed_text", "raters", "rubrics", "scorers", "serving", "shards", "store"},
@@ -45,7 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     "shards": BASE | {"files"},
     "store": BASE | {"asks", "files", "standings"},
     "scorers": BASE
-    | {"ahead", "asks", "cards", "control_tokens", "files", "fixed_text", "halving", "raters", "shards", "weights"},
+    | {"ahead", "asks", "cards", "control_tokens", "files", "fixed_text", "halving", "raters", "shards", "suspicion", "weights"},
     "rating": BASE | {"cards", "frames", "raters", "progress", "shards", "standings", "store", "scratch"},
     "select": {"ahead", "errors", "records", "files", "scratch", "standings"},
     "exporting": BASE | {"files", "version", "select", "shards"},

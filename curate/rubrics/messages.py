@@ -10,7 +10,7 @@ puts it into a block of its own, such as
     </caption>
 
 Control tokens in data are broken (`curate.control_tokens`), and so are marks that the card's own texts use for blocks; what talks
-to the judge is noted (`curate.rubrics.suspicion`).
+to the judge is noted (`curate.suspicion`).
 Texts that follow each other in a message are joined by a line feed, since servers differ in what they put between them.
 """
 
@@ -30,7 +30,7 @@ from curate.rubrics.case import Candidate, Case, NoJudgementError
 from curate.rubrics.fixed import Segment
 from curate.rubrics.lookup import of_meta
 from curate.rubrics.spec import Message, Part
-from curate.rubrics.suspicion import talks_to_the_judge
+from curate.suspicion import talks_to_the_judge
 
 RESPONSE = "response"
 

@@ -16,7 +16,7 @@ from curate.records import Status
 from curate.rubrics.case import Candidate, Case, NoJudgementError
 from curate.rubrics.messages import Messages, Names, Rendered
 from curate.rubrics.spec import Message
-from curate.rubrics.suspicion import talks_to_the_judge
+from curate.suspicion import talks_to_the_judge
 from tests.rubrics.talking import card, case, picture
 
 PAIRS = {"judges": "pairs"}

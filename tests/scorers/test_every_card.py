@@ -34,6 +34,7 @@ from tests.scorers.tiny.cards import makers, tiny_card  # noqa: E402
 WITHOUT_WEIGHTS = {
     "signal",
     "ocr",
+    "injected-text",
     "nsfw",
     "identity-sface",
     "jpeg-compressibility",

@@ -14,7 +14,7 @@ from curate.rubrics.replies.choices import read_choice, read_number
 from curate.rubrics.replies.locating import located, tagged, without_thoughts
 from curate.rubrics.replies.objects import read_object
 from curate.rubrics.replies.refusals import is_refusal
-from curate.rubrics.suspicion import talks_to_the_judge
+from curate.suspicion import talks_to_the_judge
 
 
 @pytest.mark.parametrize(

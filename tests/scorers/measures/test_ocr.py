@@ -18,7 +18,7 @@ from curate.cards import load_card
 from curate.errors import CardError
 from curate.raters import Item, load_rater
 from curate.records import Status
-from curate.scorers.measures.ocr import SMALLEST, Readable
+from curate.scorers.measures.picture_text import SMALLEST, Readable
 from curate.scorers.measures.quoted import agreement, edits_to_nearest, plain, quoted_texts
 
 Make = Callable[..., Item]
