@@ -14,7 +14,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
-from curate.errors import CurateError
+from curate.database import connect, first_line, no_pattern, trouble
+from curate.errors import CurateError, OutputError
+from curate.files import no_space
 from curate.records import Pair
 from curate.select.output import read_made
 
@@ -150,19 +152,15 @@ def sorted_rows(path: str, columns: Sequence[str], order: Sequence[str], scratch
     query = f"SELECT {', '.join(quoted(columns))} FROM read_parquet(?)"
     if order:
         query += " ORDER BY " + ", ".join(f"{name} ASC NULLS FIRST" for name in quoted(order))
-    settings: dict[str, str | bool | int | float | list[str]] = {"memory_limit": _MEMORY, "temp_directory": str(scratch)}
-    with duckdb.connect(config=settings) as connection:
+    with connect(memory=_MEMORY, scratch=scratch) as connection:
         try:
-            result = connection.execute(query, [_literal(path)])
+            result = connection.execute(query, [no_pattern(path)])
             while rows := result.fetchmany(_FETCH):
                 yield from rows
         except duckdb.Error as problem:
-            raise CurateError(f"{path} cannot be read ({str(problem).splitlines()[0]})") from problem
-
-
-def _literal(path: str) -> str:
-    """A path that DuckDB does not take for a pattern."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in path)
+            if trouble(problem) == "full":
+                raise OutputError(no_space(scratch)) from problem
+            raise CurateError(f"{path} cannot be read ({first_line(problem)})") from problem
 
 
 def _split(name: str | None) -> str:

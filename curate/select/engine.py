@@ -6,8 +6,6 @@ closed before the first expression runs. Every query can be interrupted, and is 
 
 from __future__ import annotations
 
-import errno
-import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from curate.database import Setting, connect, first_line, literal, no_pattern, trouble
 from curate.errors import CurateError, Option, OutputError, StoreError
 from curate.files import no_space
 from curate.records import View
@@ -30,8 +29,6 @@ DATABASE_SHARE = 0.5
 _BATCH_ROWS = 1 << 17
 _INTERRUPT_EVERY = 0.1
 _TOO_LITTLE_MEMORY = ("not enough memory for this selection; raise ", Option("memory"), ", to 8GB, say")
-_NO_SPACE = (os.strerror(errno.ENOSPC), "max_temp_directory_size")
-"""What DuckDB says of a full disk: the system's words, or that it keeps to what was free when it began."""
 
 Parameters = Mapping[str, float | str]
 
@@ -87,13 +84,13 @@ class Engine:
         try:
             yield cursor
         except (duckdb.InterruptException, duckdb.OutOfMemoryException, duckdb.IOException, OSError) as problem:
-            # What goes wrong while a stream is read comes through Arrow: an OSError with DuckDB's words.
-            if isinstance(problem, duckdb.InterruptException) or "INTERRUPT Error" in str(problem):
-                raise self._out_of_time() from problem
-            if any(sign in str(problem) for sign in _NO_SPACE):
-                raise OutputError(no_space(self._scratch)) from problem
-            if isinstance(problem, duckdb.OutOfMemoryException) or "Out of Memory Error" in str(problem):
-                raise CurateError(*_TOO_LITTLE_MEMORY) from problem
+            match trouble(problem):
+                case "interrupted":
+                    raise self._out_of_time() from problem
+                case "full":
+                    raise OutputError(no_space(self._scratch)) from problem
+                case "memory":
+                    raise CurateError(*_TOO_LITTLE_MEMORY) from problem
             raise
         finally:
             with self._lock:
@@ -117,38 +114,19 @@ class Engine:
 def _connect(view: View, memory: int, threads: int | None, scratch: Path) -> duckdb.DuckDBPyConnection:
     import duckdb
 
-    path = _no_pattern(str(Path(view.path).resolve()))
-    connection = duckdb.connect(":memory:")
+    plain = str(Path(view.path).resolve())
+    path = no_pattern(plain)
+    settings: dict[str, Setting] = {
+        "preserve_insertion_order": True,
+        "ieee_floating_point_ops": True,  # division by zero gives infinity, which every expression turns into null
+        "allowed_paths": [path, plain],  # as it is named, and as it is opened
+    }
+    connection = connect(memory=f"{memory >> 10}KiB", scratch=scratch, threads=threads, settings=settings)
     try:
-        for setting, value in {
-            "memory_limit": f"{memory >> 10}KiB",
-            "temp_directory": str(scratch),
-            "threads": threads,
-            "preserve_insertion_order": True,
-            "ieee_floating_point_ops": True,  # division by zero gives infinity, which every expression turns into null
-            "python_enable_replacements": False,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "allow_community_extensions": False,
-            "allowed_paths": [path, str(Path(view.path).resolve())],  # as it is named, and as it is opened
-        }.items():
-            if value is not None:
-                connection.execute(f"SET {setting} = {_literal(value)}")
-        connection.execute(f"CREATE VIEW samples AS FROM read_parquet({_literal(path)})")
+        connection.execute(f"CREATE VIEW samples AS FROM read_parquet({literal(path)})")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
     except duckdb.Error as problem:
         connection.close()
-        raise StoreError(f"the view {view.path} cannot be read ({str(problem).splitlines()[0]})") from problem
+        raise StoreError(f"the view {view.path} cannot be read ({first_line(problem)})") from problem
     return connection
-
-
-def _literal(value: bool | int | str | list[str]) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(_literal, value))}]"
-    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value).lower()
-
-
-def _no_pattern(path: str) -> str:
-    """A path that DuckDB does not take for a pattern."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in path)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curate.database import connect, first_line, trouble
 from curate.errors import CurateError, OutputError, StoreError
 from curate.files import is_temporary, no_space, output_errors
 from curate.store.lock import exclusive
@@ -65,12 +64,12 @@ class Workspace:
         except (duckdb.Error, pa.ArrowException, OSError) as problem:
             if self._problem is not None:
                 raise self._problem from None
-            if os.strerror(errno.ENOSPC) in str(problem):
-                raise OutputError(no_space("the store's cache folder")) from problem
-            if isinstance(problem, duckdb.OutOfMemoryException):
-                raise StoreError(
-                    f"the work does not fit into the memory it may use ({_first_line(problem)}); allow more"
-                ) from problem
+            match trouble(problem):
+                case "full":
+                    raise OutputError(no_space(self.folder.parent)) from problem
+                case "memory":
+                    allow = f"the work does not fit into the memory it may use ({first_line(problem)}); allow more"
+                    raise StoreError(allow) from problem
             raise
 
 
@@ -87,18 +86,14 @@ def open_workspace(cache: Path, *, memory: str, threads: int | None) -> Iterator
     with exclusive(cache / "lock", wait=True):
         _remove_leftovers(cache)
         folder = cache / f"work-{secrets.token_hex(8)}"
-        settings: dict[str, str | bool | int | float | list[str]] = {"memory_limit": memory, "temp_directory": str(folder)}
-        if threads is not None:
-            settings["threads"] = threads
         try:
             with output_errors(folder):
                 folder.mkdir()
             try:
-                db = duckdb.connect(":memory:", config=settings)
+                db = connect(memory=memory, scratch=folder, threads=threads, settings={"arrow_lossless_conversion": True})
             except duckdb.Error as problem:
-                raise StoreError(f"cannot work with memory={memory!r} and threads={threads}: {_first_line(problem)}") from problem
+                raise StoreError(f"cannot work with memory={memory!r} and threads={threads}: {first_line(problem)}") from problem
             with contextlib.closing(db):
-                db.execute("SET arrow_lossless_conversion = true")
                 yield Workspace(db, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -111,7 +106,3 @@ def _remove_leftovers(cache: Path) -> None:
             shutil.rmtree(entry, ignore_errors=True)
         elif is_temporary(entry):
             entry.unlink(missing_ok=True)
-
-
-def _first_line(problem: BaseException) -> str:
-    return str(problem).split("\n")[0]
