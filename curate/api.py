@@ -10,13 +10,14 @@ Every verb raises `CurateError` for what its caller can mend, and returns a repo
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from curate.errors import MissingExtra
+from curate.errors import CurateError, MissingExtra
 from curate.progress import Progress
 from curate.records import Rating
 from curate.reports import CheckReport, ExportReport
@@ -37,13 +38,16 @@ if TYPE_CHECKING:
 
 Watch = Callable[[Progress], None]
 
+Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""Names or paths, one or several."""
+
 
 def rate(
-    shards: str | Sequence[str] | Stream,
+    shards: Names | Stream,
     *,
-    raters: str | Sequence[str],
+    raters: Names,
     store: str | Path,
-    layout: str | None = None,
+    layout: str | Path | None = None,
     device: str = "auto",
     workers: int | None = None,
     batch_size: int | None = None,
@@ -78,15 +82,15 @@ def rate(
         on_progress=on_progress,
     )
     with store_made_for(store) as opened:
-        return rate_into(opened, [shards] if isinstance(shards, str) else shards, _listed(raters), options)
+        return rate_into(opened, _shards(shards), _listed(raters), options)
 
 
 def estimate(
-    shards: str | Sequence[str],
+    shards: Names,
     *,
-    raters: str | Sequence[str],
+    raters: Names,
     store: str | Path | None = None,
-    layout: str | None = None,
+    layout: str | Path | None = None,
     workers: int | None = None,
     serving: Serving | str | None = None,
     on_progress: Watch | None = None,
@@ -114,8 +118,8 @@ def estimate(
 def rate_stream(
     samples: Stream,
     *,
-    raters: str | Sequence[str],
-    layout: str | None = None,
+    raters: Names,
+    layout: str | Path | None = None,
     device: str = "auto",
     workers: int | None = None,
     batch_size: int | None = None,
@@ -140,7 +144,7 @@ def rate_stream(
 
 def _rate_options(
     *,
-    layout: str | None,
+    layout: str | Path | None,
     workers: int | None,
     max_failures: str | None,
     device: str,
@@ -159,7 +163,7 @@ def _rate_options(
         serving = Serving(url=serving)
 
     return RateOptions(
-        layout=layout,
+        layout=None if layout is None else os.fspath(layout),
         workers=workers,
         max_failures=FailureLimit.parse(max_failures),
         retry=parse_statuses(_listed(retry)),
@@ -168,9 +172,22 @@ def _rate_options(
     )
 
 
-def _listed(value: str | Sequence[str]) -> list[str]:
-    """One name may stand where several are taken."""
-    return [value] if isinstance(value, str) else list(value)
+def _listed(value: Names) -> list[str]:
+    """One name may stand where several are taken, and a path where a name is."""
+    return [os.fspath(one) for one in ([value] if isinstance(value, str | os.PathLike) else value)]
+
+
+def _shards(value: Names | Stream) -> list[str] | Stream:
+    """The names of shards, or the samples of a stream."""
+    if not isinstance(value, str | os.PathLike | Sequence):
+        return value
+    several = [value] if isinstance(value, str | os.PathLike) else value
+    if several and all(isinstance(one, Mapping) for one in several):
+        return iter(cast("Stream", several))
+    for one in several:
+        if not isinstance(one, str | os.PathLike):
+            raise CurateError(f"shards are paths and URLs, or samples as webdataset gives them, not {type(one).__name__}")
+    return _listed(cast("Names", several))
 
 
 def filter(  # noqa: A001  the verb's name

@@ -136,22 +136,23 @@ def remove_leftovers(path: Path) -> None:
         return
     for place in path.parent.iterdir():
         if place.name.startswith(f"{path.name}.tmp.") and is_temporary(place) and place.is_dir():
-            with contextlib.suppress(BlockingIOError):
-                _remove_unheld(place)
+            remove_unheld(place, _LOCK)
 
 
-def _remove_unheld(place: Path) -> None:
-    """Raises `BlockingIOError` where its writer lives."""
+def remove_unheld(folder: Path, lock: str) -> None:
+    """Remove a folder unless a running process holds the file `lock` in it; what cannot be removed stays."""
     try:
         # For writing, since network file systems want that of who locks.
-        with (place / _LOCK).open("r+b") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(place)
+        with (folder / lock).open("r+b") as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
     except FileNotFoundError:
         # It is being made or removed at this moment, unless who did that was killed over it.
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - place.stat().st_mtime > LONG_AGO:
-                shutil.rmtree(place)
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > LONG_AGO:
+                shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        pass  # held by its process
 
 
 def _make_folders(folder: Path, told_as: Path) -> None:

@@ -9,18 +9,15 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from curate.files import remove_unheld
 
 PREFIX = ".curate-scratch-"
 
 _LOCK = "lock"
-
-LONG_AGO = 3600.0
-"""Seconds since the last change of a folder without a lock, after which nobody is making or removing it any more."""
 
 
 @contextlib.contextmanager
@@ -45,19 +42,4 @@ def _remove_left_behind(place: Path) -> None:
             # Others may write in the temporary folder too, so nothing but a folder of one's own is opened.
             mine = entry.name.startswith(PREFIX) and entry.is_dir(follow_symlinks=False)
             if mine and entry.stat(follow_symlinks=False).st_uid == os.getuid():
-                _remove_unheld(Path(entry))
-
-
-def _remove_unheld(folder: Path) -> None:
-    try:
-        # For writing, since NFS wants that of who locks.
-        with (folder / _LOCK).open("r+b") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-    except FileNotFoundError:
-        # It is being made or removed at this moment, unless who did that was killed over it.
-        with contextlib.suppress(OSError):
-            if time.time() - folder.stat().st_mtime > LONG_AGO:
-                shutil.rmtree(folder, ignore_errors=True)
-    except OSError:
-        pass  # held by its process
+                remove_unheld(Path(entry), _LOCK)

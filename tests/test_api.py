@@ -19,6 +19,7 @@ import zstandard
 import curate
 from curate import select
 from curate.bridge import gone_shards
+from curate.errors import CurateError
 from curate.store import Store
 from curate.testing import card_yaml, write_shard
 from tests.rating.conftest import png
@@ -450,3 +451,21 @@ def test_what_cannot_be_written_is_said_of_what_the_user_knows(
     sentence = f"no space left to write {place}; free some and run the same command again"
     more = "; TMPDIR can name another folder for what is made on the way" if asks_for_a_dataset else ""
     assert str(raised.value) == sentence + more
+
+
+def test_paths_stand_wherever_names_do(shards: list[Path], hash_card: str, tmp_path: Path) -> None:
+    one = curate.rate(shards[0], raters=Path(hash_card), store=tmp_path / "one", workers=0, trust=True)
+    several = curate.rate(shards[:1], raters=[Path(hash_card)], store=str(tmp_path / "several"), workers=0, trust=True)
+    assert one.computed == several.computed > 0
+
+
+def test_samples_in_a_list_are_a_stream(hash_card: str, tmp_path: Path) -> None:
+    samples = [{"__key__": f"{number}", "__url__": "mine", "png": png(number), "txt": b"a prompt"} for number in range(3)]
+    assert curate.rate(samples, raters=hash_card, store=tmp_path / "store", workers=0, trust=True).computed == 3
+
+
+@pytest.mark.parametrize("shards", [[b"a.tar"], [3], [{"__key__": "0"}, "a.tar"]])
+def test_what_are_no_shards_is_said(shards: list[Any], hash_card: str, tmp_path: Path) -> None:
+    with pytest.raises(CurateError, match="shards are paths and URLs, or samples as webdataset gives them, not "):
+        curate.rate(shards, raters=hash_card, store=tmp_path / "store")
+    assert not (tmp_path / "store").exists()

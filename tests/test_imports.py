@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "progress": set(),
     "version": set(),
     "files": {"errors"},
-    "scratch": set(),
+    "scratch": {"files"},
     "database": set(),
     "ahead": set(),
     "buckets": set(),

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from curate.scratch import LONG_AGO, PREFIX, scratch_folder
+from curate.files import LONG_AGO
+from curate.scratch import PREFIX, scratch_folder
 
 HOLDER = """
 import sys
