@@ -237,7 +237,7 @@ def rank(
     with file_made_at(place) as made:
         ranked = desk.select(select.rank, recipe, made, told_as=place)
         refuse_nothing(ranked.path, ranked.funnels)
-    return ExportReport(out=str(out), format="ranking", funnels=list(ranked.funnels), warnings=desk.behind(place))
+    return ExportReport(out=str(out), format="ranking", funnels=[*desk.found(), *ranked.funnels], warnings=desk.behind(place))
 
 
 def pair(

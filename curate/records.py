@@ -365,6 +365,8 @@ class View:
     rows: int
     groups: int
     raters: Mapping[str, RaterColumns]
+    repeated: int = 0
+    """Records that hold a sample which another record holds as well, whose key, generator and metadata are those of the view."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Samples that are not in it because their shard is gone, by shard; only where that was asked for."""
 

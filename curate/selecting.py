@@ -28,6 +28,9 @@ MEMORY = "2GB"
 GONE = "shard is gone or changed"
 """Why samples take no part in what copies their media."""
 
+REPEATED = "same sample as in another record"
+"""Why records take no part: one sample counts once."""
+
 
 class Chosen(Protocol):
     """What `curate.select.filter`, `rank` and `pair` give."""
@@ -90,7 +93,7 @@ class Selecting:
         find_format(format_name).splits.refuse(splits, format_name, Option("split"), " names")
         with scratch_folder() as scratch:
             chosen = self.select(choose, recipe, scratch / "selection.parquet")
-            funnels = [*self._found(), *chosen.funnels]
+            funnels = [*self.found(), *chosen.funnels]
             behind = self.behind(chosen.path)
             with self._telling_why(behind):
                 refuse_nothing(chosen.path, funnels)
@@ -182,9 +185,10 @@ class Selecting:
                 return ExpressionError(problem.args[0], f": '{name}' is a rater, not rated in this store yet: {remedy}{spelled}")
         return problem
 
-    def _found(self) -> list[Funnel]:
+    def found(self) -> list[Funnel]:
         """What of the store could be selected from, where that is not all of it."""
-        funnel = Funnel(step="find", unit="samples", taken=self.view.rows, kept=self.view.rows)
+        funnel = Funnel(step="find", unit="samples", taken=self.view.rows + self.view.repeated, kept=self.view.rows)
+        funnel.drop(REPEATED, self.view.repeated)
         for count in self.view.left_out.values():
             funnel.taken += count
             funnel.drop(GONE, count)

@@ -469,3 +469,31 @@ def test_what_are_no_shards_is_said(shards: list[Any], hash_card: str, tmp_path:
     with pytest.raises(CurateError, match="shards are paths and URLs, or samples as webdataset gives them, not "):
         curate.rate(shards, raters=hash_card, store=tmp_path / "store")
     assert not (tmp_path / "store").exists()
+
+
+def test_a_sample_in_two_records_is_the_same_however_the_shards_are_called(hash_card: str, tmp_path: Path) -> None:
+    one, other = png(1), png(2)
+    first = ("k1", {"png": one, "txt": b"p", "json": b'{"model": "alpha"}', "notes.txt": b"first"})
+    second = ("k2", {"png": one, "txt": b"p", "json": b'{"model": "beta"}', "mask.png": other})
+    third = ("k3", {"png": other, "txt": b"p", "json": b'{"model": "beta"}'})
+    kept = []
+    for names in (("a", "b"), ("b", "a")):
+        place = tmp_path / "".join(names)
+        place.mkdir()
+        shards = [
+            write_shard(place / f"{name}.tar", records) for name, records in zip(names, ([first], [second, third]), strict=True)
+        ]
+        rate(shards, place / "store", hash_card)
+        report = curate.filter(place / "store", where="true", out=place / "kept")
+        assert report.funnels[0].as_dict() == {
+            "step": "find",
+            "unit": "samples",
+            "in": 3,
+            "out": 2,
+            "dropped": {"same sample as in another record": 1},
+        }
+        kept.append({name: data for name, data in members(place / "kept").items() if not name.endswith("ratings.json")})
+        ids = curate.filter(place / "store", where="generator = 'alpha'", format="ids", out=place / "ids")
+        assert ids.funnels[-1].kept == 1
+    assert kept[0] == kept[1]
+    assert kept[0].keys() == {"k1.png", "k1.txt", "k1.json", "k1.notes.txt", "k3.png", "k3.txt", "k3.json"}

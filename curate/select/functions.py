@@ -117,10 +117,14 @@ def _in_group(aggregate: str) -> Callable[[Sequence[Fragment], Window], Fragment
 
 
 def _z(parts: Sequence[Fragment], window: Window) -> Fragment:
-    """(x - mean) / population standard deviation of the group; 0 in a group without spread."""
+    """(x - mean) / population standard deviation of the group; 0 in a group without spread, null where that is no number."""
     value = finite_or_null(parts[0])
-    mean, deviation = (window(f"{aggregate}({value.sql}) OVER {_WHOLE_GROUP}") for aggregate in ("avg", "stddev_pop"))
-    standard = f"CASE WHEN {deviation} > 0 THEN ({value.sql} - {mean}) / {deviation} ELSE 0.0 END"
+    low, high, mean, deviation = (
+        window(f"{aggregate}({value.sql}) OVER {_WHOLE_GROUP}") for aggregate in ("min", "max", "avg", "stddev_pop")
+    )
+    # A deviation that overflows, or is 0 because squares underflow, would make ties of values that differ.
+    spread = f"WHEN {deviation} > 0 AND isfinite({deviation}) THEN ({value.sql} - {mean}) / {deviation}"
+    standard = f"CASE WHEN {low} = {high} THEN 0.0 {spread} END"
     return _of_group(_where_there([value], standard), [value], finite=False)
 
 

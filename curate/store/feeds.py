@@ -26,13 +26,14 @@ _ROW_BITS = 40
 class Places:
     """Where samples lie, as one integer each: the position of the unit in the snapshot, then of the row in the unit.
 
-    Units are ordered by presence and shard, rows by key and index, so of the places of a sample the smallest integer is
-    the one that counts.
+    Units are ordered by presence and shard, rows by key and index. Of the places of a sample one counts, by what stands there:
+    `curate.store.reading` says which.
     """
 
     def __init__(self, folder: Path, snapshot: Snapshot) -> None:
         self._folder = folder
         self._files = list(snapshot.files_of("samples"))
+        self._present = sum(unit.present for unit in snapshot.units)
         self._repeated: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._shards: dict[str, int] = {}
 
@@ -46,16 +47,24 @@ class Places:
         """The positions of the places' units in the snapshot."""
         return places >> _ROW_BITS
 
+    @property
+    def repeated(self) -> int:
+        """Places of shards that are there which do not count, since their samples lie in another place too."""
+        return int(np.count_nonzero(self.unit_numbers(self._repeated) < self._present))
+
     def find_repeated(self, workspace: Workspace) -> None:
-        """Look for samples that lie in several places; from now on, `batches` gives each at its smallest place only."""
+        """Look for samples that lie in several places; from now on, `batches` gives each at the one that counts."""
         ids = {"sample": UUID, "place": pa.int64()}
         workspace.feed("places", pa.schema(list(ids.items())), self.batches(ids))
-        workspace.run(
-            "CREATE TEMP TABLE repeated AS SELECT sample, min(place) AS first FROM places GROUP BY sample HAVING count(*) > 1"
-        )
+        workspace.run("CREATE TEMP TABLE repeated AS SELECT sample FROM places GROUP BY sample HAVING count(*) > 1")
         if workspace.run("SELECT 1 FROM repeated LIMIT 1"):
-            workspace.feed("places", pa.schema(list(ids.items())), self.batches(ids))
-            found = workspace.stream("SELECT place FROM places JOIN repeated USING (sample) WHERE place > first ORDER BY place")
+            told = {"key": pa.string(), "index": pa.int64(), "generator": pa.string(), "meta": pa.string()}
+            workspace.feed("places", pa.schema(list((ids | told).items())), self.batches(ids | told))
+            found = workspace.stream(
+                "SELECT place FROM (SELECT place, row_number() OVER (PARTITION BY sample ORDER BY"
+                f" (place >> {_ROW_BITS}) >= {self._present}, key, index, generator NULLS LAST, md5(meta), place) AS nth"
+                " FROM places JOIN repeated USING (sample)) WHERE nth > 1 ORDER BY place"
+            )
             self._repeated = np.concatenate([batch.column(0).to_numpy() for batch in found])
 
     def batches(self, columns: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,17 +47,67 @@ def samples(folder: Path, snapshot: Snapshot, ids: Collection[str] | None) -> It
 
 def sample_batches(folder: Path, snapshot: Snapshot, wanted: Ids) -> Iterator[pa.RecordBatch]:
     """As `samples`, as rows of the samples table; `wanted` are in order."""
-    missing = np.ones(len(wanted), dtype=np.bool_)
-    for _, file in snapshot.files_of("samples"):
-        found = _positions(folder, file, wanted)
-        # Units come in the order of places, so the first place of a sample is the one that counts.
-        _, firsts = np.unique(found, return_index=True)
-        fresh = np.zeros(len(found), dtype=np.bool_)
-        fresh[firsts] = found[firsts] >= 0
-        fresh[fresh] = missing[found[fresh]]
-        missing[found[fresh]] = False
-        if fresh.any():
-            yield from _chosen_rows(folder, file, fresh)
+    found = []
+    for number, file in snapshot.files_of("samples"):
+        positions = _positions(folder, file, wanted)
+        if (positions >= 0).any():
+            found.append(_Found(file=file, present=snapshot.units[number].present, positions=positions))
+    _keep_one_place(folder, found, len(wanted))
+    for one in found:
+        if (chosen := one.positions >= 0).any():
+            yield from _chosen_rows(folder, one.file, chosen)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Found:
+    """The rows of a file that are wanted."""
+
+    file: FileEntry
+    present: bool
+    """Whether its shard is there."""
+    positions: NDArray[np.int64]
+    """For each row, its position among the wanted ids, -1 where it is not wanted."""
+
+
+def _keep_one_place(folder: Path, found: Sequence[_Found], wanted: int) -> None:
+    """Of a sample in several places, want the one that counts alone.
+
+    That is one in a shard that is there, where any is; of these the first by key, index, generator and metadata, so that what
+    counts does not depend on how shards are called; of equal ones that in the first shard. `Places` does the same in a database.
+    """
+    counts = np.zeros(wanted, dtype=np.int64)
+    for one in found:
+        counts += np.bincount(one.positions[one.positions >= 0], minlength=wanted)
+    if counts.max(initial=0) <= 1:
+        return
+    repeated = [(one.positions >= 0) & (counts[one.positions] > 1) for one in found]
+    tables = [
+        _places(folder, number, one, rows) for number, (one, rows) in enumerate(zip(found, repeated, strict=True)) if rows.any()
+    ]
+    places = pa.concat_tables(tables)
+    places = places.sort_by([(name, "ascending") for name in places.column_names])
+    _, firsts = np.unique(places["position"].to_numpy(), return_index=True)
+    files, rows = (places[name].to_numpy()[firsts] for name in ("file", "row"))
+    for number, (one, others) in enumerate(zip(found, repeated, strict=True)):
+        others[rows[files == number]] = False
+        one.positions[others] = -1
+
+
+def _places(folder: Path, number: int, found: _Found, wanted: NDArray[np.bool_]) -> pa.Table:
+    """The places that some rows of a file are, with columns in the order in which places are compared."""
+    rows = pa.Table.from_batches(_chosen_rows(folder, found.file, wanted, ["key", "index", "generator", "meta"]))
+    metas = [hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() for text in rows["meta"].to_pylist()]
+    count = rows.num_rows
+    return pa.table(
+        {
+            "position": pa.array(found.positions[wanted]),
+            "gone": pa.array([not found.present] * count),
+            **{name: rows[name] for name in ("key", "index", "generator")},
+            "meta": pa.array(metas, pa.string()),
+            "file": pa.array(np.full(count, number)),
+            "row": pa.array(np.flatnonzero(wanted)),
+        }
+    )
 
 
 def _every_id(folder: Path, snapshot: Snapshot) -> Ids:
@@ -75,9 +127,11 @@ def _positions(folder: Path, file: FileEntry, wanted: Ids) -> NDArray[np.int64]:
     return np.concatenate(parts)
 
 
-def _chosen_rows(folder: Path, file: FileEntry, chosen: NDArray[np.bool_]) -> Iterator[pa.RecordBatch]:
+def _chosen_rows(
+    folder: Path, file: FileEntry, chosen: NDArray[np.bool_], columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
     row = 0
-    for batch in _read(folder, file):
+    for batch in _read(folder, file, columns):
         mine = chosen[row : row + batch.num_rows]
         row += batch.num_rows
         if mine.any():

@@ -30,7 +30,7 @@ from curate.store.unit import StoredCard
 from curate.store.view_table import read_view, view_schema, write_view_table
 from curate.store.workspace import Workspace, open_workspace
 
-VIEW_FORMAT = 4
+VIEW_FORMAT = 5
 """Raised when the same store gives another file, so that older cached views are not found."""
 
 KEPT_VIEWS = 4
@@ -74,8 +74,10 @@ def build_view(
         # Another process may have made it while this one waited for the workspace.
         view = _kept_view(path)
         if view is None:
-            rows = _rows(workspace, folder, snapshot, columns, gone)
-            view = write_view_table(path, rows, columns, gone=gone)
+            places = Places(folder, snapshot)
+            places.find_repeated(workspace)
+            rows = _rows(workspace, folder, snapshot, columns, places, gone)
+            view = write_view_table(path, rows, columns, gone=gone, repeated=places.repeated)
             with atomic_file(_digest_file(path)) as aside:
                 aside.write_text(file_sha256(path), encoding="ascii")
         _remove_old_views(cache)
@@ -132,11 +134,14 @@ def _spreads(snapshot: Snapshot, card: StoredCard) -> dict[str, int]:
 
 
 def _rows(
-    workspace: Workspace, folder: Path, snapshot: Snapshot, raters: Mapping[str, RaterColumns], gone: Collection[str]
+    workspace: Workspace,
+    folder: Path,
+    snapshot: Snapshot,
+    raters: Mapping[str, RaterColumns],
+    places: Places,
+    gone: Collection[str],
 ) -> Iterator[pa.RecordBatch]:
     """The rows of the view, in order, with the columns of `view_schema` but for those that number them."""
-    places = Places(folder, snapshot)
-    places.find_repeated(workspace)
     _feed_judgements(workspace, folder, snapshot, raters, places, gone)
     workspace.feed("samples", pa.schema(list(_WIDE.items())), places.batches(_WIDE))
     joins, selected = [], ["samples.*"]

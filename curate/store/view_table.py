@@ -41,9 +41,16 @@ def view_schema(raters: Mapping[str, RaterColumns]) -> pa.Schema:
 
 
 def write_view_table(
-    path: Path, batches: Iterable[pa.RecordBatch], raters: Mapping[str, RaterColumns], *, gone: Collection[str] = ()
+    path: Path,
+    batches: Iterable[pa.RecordBatch],
+    raters: Mapping[str, RaterColumns],
+    *,
+    gone: Collection[str] = (),
+    repeated: int = 0,
 ) -> View:
     """Write the file of a view from its rows, ordered by group, then by sample; those of shards that are gone are left out.
+
+    `repeated` is the `View`'s.
 
     The batches have the columns of `view_schema(raters)` but for `row` and `group_no`, which are made here. Their sizes do
     not show in the file: equal rows give equal bytes.
@@ -59,7 +66,8 @@ def write_view_table(
         for table in _regrouped(_numbered(batches, schema)):
             writer.write_table(table, row_group_size=ROWS_PER_GROUP)
             rows, groups = rows + table.num_rows, table["group_no"][-1].as_py() + 1
-        view = View(path=str(path), rows=rows, groups=groups, raters=dict(raters), left_out=dict(sorted(left_out.items())))
+        lost = dict(sorted(left_out.items()))
+        view = View(path=str(path), rows=rows, groups=groups, raters=dict(raters), repeated=repeated, left_out=lost)
         about = {name: value for name, value in asdict(view).items() if name != "path"}
         writer.add_key_value_metadata({_FOOTER: json.dumps(about)})
     return view
@@ -75,7 +83,14 @@ def read_view(path: Path) -> View | None:
         name: RaterColumns(card=one["card"], main=one["main"], dimensions=tuple(one["dimensions"]), spreads=tuple(one["spreads"]))
         for name, one in about["raters"].items()
     }
-    return View(path=str(path), rows=about["rows"], groups=about["groups"], raters=raters, left_out=about["left_out"])
+    return View(
+        path=str(path),
+        rows=about["rows"],
+        groups=about["groups"],
+        raters=raters,
+        repeated=about["repeated"],
+        left_out=about["left_out"],
+    )
 
 
 def _remaining(batches: Iterable[pa.RecordBatch], gone: Collection[str], left_out: Counter[str]) -> Iterator[pa.RecordBatch]:

@@ -112,6 +112,19 @@ def test_group_functions(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("scale", ["1e200", "1e300", "1e-200"])
+def test_a_deviation_that_is_no_number_makes_no_ties(scale: str, tmp_path: Path) -> None:
+    """Squares overflow and underflow: what differs is not made equal, and what is equal stays so."""
+    world = [
+        *(Given(sample=f"a{n}", group="a", ratings={"pickscore.overall": float(n)}) for n in (1, 2, 4)),
+        *(Given(sample=f"b{n}", group="b", ratings={"pickscore.overall": 3.0}) for n in range(2)),
+    ]
+    view = write_view(tmp_path / "view.parquet", world)
+    ranked = rank(view, by=f"z(pickscore * {scale})", out=tmp_path / "ranking.parquet")
+    assert [row["value"] for row in read(ranked.path)] in ([0, 0], []), "of what is equal at most"
+    assert sum(sum(funnel.dropped.values()) for funnel in ranked.funnels) >= 3
+
+
 def test_group_functions_leave_out_what_has_no_value(tmp_path: Path) -> None:
     """coalesce lets samples in that a judge has nothing to say of; they neither win nor lose."""
     world = [

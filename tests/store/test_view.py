@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import random
+import tempfile
 from pathlib import Path
 
 import duckdb
@@ -117,7 +118,42 @@ def test_the_split_into_shards_does_not_show(
     assert one.drop_columns(PLACES).equals(other.drop_columns(PLACES))
 
 
-def test_of_several_places_the_smallest_present_one_counts(tmp_path: Path) -> None:
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_which_of_several_places_counts_does_not_depend_on_how_shards_are_called(tmp_path: Path, data: st.DataObject) -> None:
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    told = st.fixed_dictionaries(
+        {
+            "key": st.sampled_from(["k1", "k2", "k10"]),
+            "index": st.integers(0, 1),
+            "generator": st.sampled_from([None, "alpha", "beta"]),
+            "meta": st.sampled_from([{}, {"seed": 1}, {"seed": 2}]),
+        }
+    )
+    rows = data.draw(st.lists(st.tuples(st.integers(0, 3), told), min_size=2, max_size=10))
+    names = data.draw(st.permutations([f"{letter}.tar" for letter in "abcdefghij"]))
+    stores = []
+    for number, called in enumerate((sorted(names), names)):
+        units = [
+            make_unit(shard, [sample], samples=[make_row(sample, shard=shard, **fields)])
+            for shard, (sample, fields) in zip(called, rows, strict=False)
+        ]
+        stores.append(make_store(folder / str(number), units))
+    views = [store.view() for store in stores]
+    one, other = (table_of(view).drop_columns(["shard"]) for view in views)
+    assert one.equals(other)
+    assert views[0].repeated == views[1].repeated == len(rows) - len({sample for sample, _ in rows})
+    ids = one["sample"].to_pylist()
+    for store in stores:
+        found = {row.sample.id: row.sample for row in store.samples(ids)}
+        assert [(found[row["sample"]].key, found[row["sample"]].generator) for row in one.to_pylist()] == [
+            (row["key"], row["generator"]) for row in one.to_pylist()
+        ]
+    metas = [{row.sample.id: row.sample.meta for row in store.samples()} for store in stores]
+    assert metas[0] == metas[1]
+
+
+def test_of_several_places_the_first_present_one_counts(tmp_path: Path) -> None:
     twice = [make_row(0, shard="b.tar"), make_row(0, shard="b.tar", key="000000", index=1), make_row(0, shard="b.tar", key="zzz")]
     units = [make_unit("c.tar", range(2)), make_unit("b.tar", [0], samples=twice), make_unit("a.tar", range(2))]
     store = make_store(tmp_path / "s", units)
