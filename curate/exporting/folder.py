@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from curate.errors import OutputError
-from curate.files import atomic_folder, refuse_taken, remove_leftovers
+from curate.files import atomic_folder, os_sentence, refuse_taken, remove_leftovers
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -161,6 +161,19 @@ def refuse_place(out: str | Path) -> None:
 
 
 @contextlib.contextmanager
+def _named_as(place: Path, aside: Path) -> Iterator[None]:
+    """What the system refuses while a file in the folder `aside` is written is said of the place that the user named."""
+    try:
+        yield
+    except OutputError as problem:
+        cause = problem.__cause__
+        if not isinstance(cause, OSError) or str(aside) not in str(problem):
+            raise
+        sentence = os_sentence(OSError(cause.errno, cause.strerror), writing=place)
+        raise OutputError(sentence or str(problem)) from cause
+
+
+@contextlib.contextmanager
 def writing_folder(out: str | Path) -> Iterator[Folder]:
     """A `Folder` that becomes `out` when the block is left, and leaves nothing behind when the block raises.
 
@@ -171,7 +184,7 @@ def writing_folder(out: str | Path) -> Iterator[Folder]:
     place = Path(out).resolve()
     remove_leftovers(place)
     try:
-        with atomic_folder(place) as aside, contextlib.closing(Folder(aside)) as folder:
+        with atomic_folder(place) as aside, contextlib.closing(Folder(aside)) as folder, _named_as(place, aside):
             yield folder
     except OSError as problem:
         if problem.errno == errno.ENOTEMPTY:

@@ -127,6 +127,8 @@ def _refusal(pair: Pair, known: Mapping[str, SampleInfo]) -> str | None:
         return "chosen is not the better one"
     if not (pair.margin > 0 and pair.chosen_value > pair.rejected_value):
         return "tie"
+    if {chosen.kind, rejected.kind} != {"image"}:
+        return "medium is not an image"
     if chosen.prompt != rejected.prompt:
         return "prompts of one group differ"
     if not (chosen.prompt or "").strip():

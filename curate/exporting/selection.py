@@ -195,7 +195,12 @@ def _columns(path: str) -> tuple[frozenset[str], int]:
         raise CurateError(f"there is no file {path}; pass a selection, which filter, rank or pair wrote")
     try:
         with pq.ParquetFile(path) as file:
-            return frozenset(file.schema_arrow.names), file.metadata.num_rows
+            schema = file.schema_arrow
+            # Selections name samples by texts, the store's own tables by bytes.
+            ids = [schema.field(name).type for name in ("sample", "group", "chosen", "rejected") if name in schema.names]
+            if any(map(pa.types.is_fixed_size_binary, ids)):
+                raise CurateError(f"{path} is a table of a store, not a selection; pass a file that filter, rank or pair wrote")
+            return frozenset(schema.names), file.metadata.num_rows
     except (OSError, pa.ArrowInvalid) as problem:
         raise CurateError(f"{path} is not a selection ({problem}); pass a file that filter, rank or pair wrote") from problem
 

@@ -196,6 +196,8 @@ def _resolve_local_name(name: str) -> list[str]:
 def _shard_file(name: str) -> str:
     path = Path(name)
     if not _exists(name):
+        if os.path.islink(name):  # noqa: PTH114 - a name may be too long to be asked about
+            raise ShardError(f"the shard {name} is a link to {path.readlink()}, which is not there")
         raise ShardError(f"there is no shard {name}{_neighbours(path)}")
     if path.is_dir():
         raise ShardError(f"{name} is a folder; to read the shards in it, give '{path / '*.tar'}'")

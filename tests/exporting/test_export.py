@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -383,6 +384,9 @@ def test_wrong_selections_and_names_are_one_sentence(world: World, tmp_path: Pat
         export(world.selection("pairs"), world.source, tmp_path / "out", format="rankdpo")
     with pytest.raises(CurateError, match="is not a selection"):
         export(world.shard, world.source, tmp_path / "out", format="rankdpo")
+    pq.write_table(pa.table({"sample": pa.array([b"x" * 16], pa.binary(16))}), tmp_path / "table.parquet")
+    with pytest.raises(CurateError, match="is a table of a store, not a selection"):
+        export(tmp_path / "table.parquet", world.source, tmp_path / "out", format="ids")
     exported(world, "rankdpo", tmp_path / "list")
     with pytest.raises(CurateError, match="neither those of pairs"):
         export(next((tmp_path / "list").glob("*.parquet")), world.source, tmp_path / "out", format="ids")
@@ -586,7 +590,7 @@ def test_a_full_disk_is_one_sentence_and_a_rerun_works(name: str, world: World, 
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True).returncode:
         pytest.skip("no right to mount a small disk here")
     try:
-        with pytest.raises(OutputError, match="no space left"):
+        with pytest.raises(OutputError, match=rf"^no space left to write {disk}/out; free some and run the same command again$"):
             exported(world, name, disk / "out")
         assert list(disk.iterdir()) == [], "what was half written is given back"
         subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)

@@ -245,3 +245,9 @@ def test_a_file_with_several_names_is_one_shard(shards: Path, tmp_path: Path) ->
     os.link(shards / "000.tar", shards / "copy.tar")
     assert len(expand([f"{shards}/000.tar", f"{shards}/copy.tar"], tell=told.append)) == 2, "a hard link is a file like any other"
     assert len(told) == 1
+
+
+def test_a_link_to_nothing_is_said(tmp_path: Path) -> None:
+    (tmp_path / "dead.tar").symlink_to("gone.tar")
+    with pytest.raises(ShardError, match=r"dead\.tar is a link to gone\.tar, which is not there"):
+        expand([str(tmp_path / "dead.tar")])
