@@ -30,7 +30,9 @@ from curate.testing.server import ScriptedServer
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
 GROUP = typer.main.get_command(app)
-DOCUMENTS = sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("*/README.md")]
+)
 SHARED = {"--quiet", "--json", "--log", "--help"}
 """Options of every command, told once."""
 
@@ -91,8 +93,19 @@ def test_commands_in_the_documentation_parse(document: str, line: str) -> None:
 def test_links_lead_somewhere(document: str) -> None:
     place = ROOT / document
     for target in re.findall(r"\]\(([^)\s]+)\)", place.read_text(encoding="utf-8")):
-        if not target.startswith(("http://", "https://", "#")):
-            assert (place.parent / target.split("#")[0]).exists(), f"{document}: {target} leads nowhere"
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        there = place.parent / path if path else place
+        assert there.exists(), f"{document}: {target} leads nowhere"
+        assert not anchor or anchor in anchors(there), f"{document}: {there.name} has no heading for #{anchor}"
+
+
+def anchors(document: Path) -> set[str]:
+    """What the headings of a document are called in links, by GitHub's rule."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_quick_start_is_marked_for_continuous_integration() -> None:

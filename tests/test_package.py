@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -108,4 +109,13 @@ def test_every_extra_that_a_card_or_a_message_names_exists() -> None:
 
     extras = project()["optional-dependencies"]
     assert isinstance(extras, dict)
-    assert {file.card.extra for file in shipped_cards().values() if file.card.extra} <= set(extras)
+    told = {file.card.extra for file in shipped_cards().values() if file.card.extra}
+    for path in sorted((ROOT / "curate").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "MissingExtra":
+                told |= {one.value for one in ast.walk(node.args[1]) if isinstance(one, ast.Constant)}
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("*/README.md")]:
+        for names in re.findall(r"curate-preferences\[([a-z,]+)\]", document.read_text(encoding="utf-8")):
+            told |= set(names.split(","))
+    assert {"rewards", "video", "vlm", "demo"} <= told, "they were found"
+    assert told <= set(extras)
