@@ -18,6 +18,11 @@ from curate.records import Status, canonical_json
 Role = Literal["system", "user", "assistant"]
 
 Finish = Literal["stop", "length", "content_filter", "other"]
+"""Why a reply ends: by itself; where its tokens were used up; by a filter; nobody knows, so that it may have been cut off."""
+
+LEAST_LOG = -100.0
+"""Logarithms below are no probabilities but stand for nothing: vLLM's -9999, the least number of a format, minus infinity. The
+least that float32, in which models compute them, holds of a probability is exp(-103); one that is returned is far above."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +103,8 @@ class Distribution:
     """For each label, by spelling: the natural logarithm of its probability over the whole vocabulary. A spelling that the
     server did not return is absent."""
     floor: float | None = None
-    """The smallest logarithm that came back: an absent spelling is at most as probable. None where nothing is absent."""
+    """The largest logarithm that an absent spelling may have: the smallest that came back, or more where a token came back with
+    which one begins. None where nothing is absent, and where nothing is known of what is."""
 
     def mass(self, label: str) -> float:
         """Probability of a label, all its returned spellings together."""

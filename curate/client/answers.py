@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from curate.asks import Ask, Distribution, Finish, Reply, Trouble, Usage
@@ -23,19 +25,23 @@ from curate.records import Status
 MOST_QUOTED = 300
 """Characters of a server's own words in a message."""
 
-MOST_READ = 1 << 16
-"""Characters in which those words are looked for."""
+MOST_PARSED = 1 << 16
+"""Characters of an error that is read as JSON."""
+
+MOST_READ = 1 << 12
+"""Characters in which its words are looked for."""
 
 MOST_REMEMBERED = 65_536
 """Ids of answers that are kept, to know one that comes again."""
 
 _FINISH: dict[str, Finish] = {
-    "stop": "stop",
-    "eos": "stop",
-    "eos_token": "stop",
-    "length": "length",
+    **dict.fromkeys(("stop", "eos", "eos_token", "stop_sequence", "end_turn"), "stop"),
+    **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),
     "content_filter": "content_filter",
 }
+"""Why an answer ends, in the words of servers and of the gateways before them, in lower case."""
+
+_TAG = re.compile(r"<[^<>]*>")
 
 _FILTERED = re.compile(r"content[ _-]?(?:filter|policy|management)", re.IGNORECASE)
 
@@ -87,14 +93,20 @@ class Reader:
         self._url = url
         self._seen: dict[str, None] = {}
 
-    def read(self, response: Response, ask: Ask, *, request_id: str, token_ids: Mapping[str, int] | None = None) -> Outcome:
+    def read(
+        self, response: Response, ask: Ask, *, request_id: str, token_ids: Mapping[str, Sequence[int]] | None = None
+    ) -> Outcome:
         """What a response comes to. Raises `ServerError` for what ends everything: a key refused, a quota used up."""
-        if response.status != 200:
-            return self._failed(response, ask)
         try:
+            if response.status != 200:
+                return self._failed(response, ask)
             return self._reply(_document(response.body), ask, request_id, token_ids)
         except Malformed as problem:
             return Again(reason=problem.reason, detail=_short(problem.detail, self._redact))
+        except ServerError:
+            raise
+        except Exception as problem:  # one answer that nobody thought of ends no run; where it was met is said
+            return Again(reason="malformed", detail=f"the answer cannot be read: {_met(problem)}")
 
     def _failed(self, response: Response, ask: Ask) -> Trouble | Again:
         said = quoted(response.body, self._redact)
@@ -112,7 +124,7 @@ class Reader:
             return Trouble(status=Status.API_ERROR, detail=f"image_rejected: {detail}")
         return Trouble(status=Status.API_ERROR, detail=f"{reason}: {detail}")
 
-    def _reply(self, document: dict[str, Any], ask: Ask, request_id: str, token_ids: Mapping[str, int] | None) -> Reply:
+    def _reply(self, document: dict[str, Any], ask: Ask, request_id: str, token_ids: Mapping[str, Sequence[int]] | None) -> Reply:
         self._check_model(document.get("model"))
         self._check_id(document.get("id"), request_id)
         choice = _only_choice(document)
@@ -122,8 +134,10 @@ class Reader:
         text, refusal = message.get("content"), message.get("refusal")
         if not isinstance(text, str | None):
             raise Malformed("malformed", "the answer's content is no text")
-        finish = _FINISH.get(str(choice.get("finish_reason")), "other")
         refusal = refusal if isinstance(refusal, str) and refusal else None
+        finish = _finish(reason := choice.get("finish_reason"))
+        if finish == "other" and not ask.labels and refusal is None:
+            raise Malformed("unfinished", f"the finish_reason {reason!r} does not say whether the answer is whole")
         distribution: Distribution | None = None
         if ask.labels and refusal is None and finish != "content_filter":
             distribution = read_distribution(choice.get("logprobs"), ask.labels, token_ids)
@@ -177,11 +191,10 @@ def quoted(body: bytes, redact: Redactor) -> str:
 
 def _words(text: str) -> str:
     """What the body of an error says: its message, or the text of a proxy's page."""
-    text = text[:MOST_READ]
     try:
-        return _message(json.loads(text)) or text
+        return _message(json.loads(text[:MOST_PARSED])) or text
     except (ValueError, RecursionError):
-        return re.sub(r"<[^>]*>", " ", text)
+        return _TAG.sub(" ", text[:MOST_READ])
 
 
 def _short(text: str, redact: Redactor) -> str:
@@ -193,6 +206,17 @@ def _short(text: str, redact: Redactor) -> str:
     text = redact.answer(text)[:MOST_READ]
     text = "".join(one if one.isprintable() else " " for one in text)
     return redact(" ".join(text.split()))[:MOST_QUOTED]
+
+
+def _met(problem: Exception) -> str:
+    """The kind of an exception and where it was raised, but not what it says: that may quote the answer."""
+    place = traceback.extract_tb(problem.__traceback__)[-1]
+    return f"{type(problem).__name__} in {place.name}, {Path(place.filename).name}:{place.lineno}"
+
+
+def _finish(reason: object) -> Finish:
+    """Why an answer ends; 'other' where the server does not say, or in words of its own."""
+    return _FINISH.get(reason.lower(), "other") if isinstance(reason, str) else "other"
 
 
 def _message(document: object) -> str | None:

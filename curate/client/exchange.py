@@ -11,7 +11,7 @@ from curate.client.answers import Again, Outcome, Reader, Response
 from curate.client.capabilities import MOST_PICTURES_TRIED, Capabilities
 from curate.client.connection import Connection, NoResponse
 from curate.client.payload import Encoder
-from curate.client.token_ids import TokenIds
+from curate.client.token_ids import TokenIds, Tokens
 from curate.errors import ServerError
 from curate.records import Status
 from curate.serving import Serving
@@ -73,7 +73,7 @@ class Exchange:
             response.keep()
         return outcome
 
-    async def _token_ids(self, ask: Ask) -> Mapping[str, int] | None:
+    async def _token_ids(self, ask: Ask) -> Mapping[str, Tokens] | None:
         if self._tokens is None or not ask.labels:
             return None
         known = self._tokens.known(ask.labels)

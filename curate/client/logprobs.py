@@ -2,15 +2,19 @@
 
 A label is found by the exact bytes of its spellings, or by the ids of their tokens where those were asked for. Servers say tokens
 in different ways: as text, with their bytes, with SentencePiece's or GPT-2's mark for a leading space, or as `token_id:9454`.
+
+A spelling that did not come back may be several tokens, and then is as probable, at most, as the first of them: a token that
+begins it counts for the bound of what is absent (`Distribution.floor`), unless it is a spelling itself, and counted as that.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from curate.asks import Distribution, Label
+from curate.asks import LEAST_LOG, Distribution, Label
 
 ROUNDING = 0.02
 """By how much probabilities may sum to more than 1, and a logarithm be above 0: servers round, some to bfloat16."""
@@ -18,7 +22,10 @@ ROUNDING = 0.02
 _SAME = 1e-6
 """Two entries whose logarithms differ by less are one token, said twice."""
 
-_ID_PREFIX = "token_id:"
+_ID = re.compile(r"token_id:([0-9]+)")
+
+MOST_DIGITS = 10
+"""Of a token's id: no vocabulary has more than 2**32 tokens."""
 
 _SPACE_MARKS = ("\u2581", "\u0120")
 
@@ -35,11 +42,13 @@ class Malformed(Exception):
         self.detail = detail
 
 
-def read_distribution(logprobs: object, labels: Sequence[Label], token_ids: Mapping[str, int] | None = None) -> Distribution:
+def read_distribution(
+    logprobs: object, labels: Sequence[Label], token_ids: Mapping[str, Sequence[int]] | None = None
+) -> Distribution:
     """The labels' part of what the model was about to say, from the field `logprobs` of a choice.
 
-    With `token_ids`, by spelling, exactly these tokens were asked for: all have to be there, and a spelling that has none is no
-    token of the model and impossible. Raises `Malformed`.
+    With `token_ids`, the tokens of each spelling, the first of each was asked for: those that are a whole spelling have to be
+    there; of a spelling that is several tokens only the bound is known. Raises `Malformed`.
     """
     first = _first(logprobs)
     top = list(_entries(first.get("top_logprobs") or ()))
@@ -50,28 +59,58 @@ def read_distribution(logprobs: object, labels: Sequence[Label], token_ids: Mapp
     if math.fsum(map(math.exp, known.values())) > 1 + ROUNDING:
         raise Malformed("bad_logprobs", "the probabilities of the first token sum to more than 1")
     if token_ids is not None:
-        return Distribution(logprobs=_by_id(known, labels, token_ids, len(top)))
+        return _by_id(known, labels, token_ids, len(top))
+    spellings = [one for label in labels for one in label.spellings]
     found = {label.name: {one: log for one in label.spellings if (log := known.get(_utf8(one))) is not None} for label in labels}
-    complete = all(len(found[label.name]) == len(label.spellings) for label in labels)
-    return Distribution(logprobs=found, floor=None if complete else min((log for _, log in top), default=0.0))
+    # Padding is no token of the model, and bounds nothing.
+    least = min((log for _, log in top if log >= LEAST_LOG), default=0.0)
+    texts = _pieces(known, spellings)
+    bounds = [_log_sum([least, *_begins(texts, one)]) for one in spellings if _utf8(one) not in known]
+    return Distribution(logprobs=found, floor=max(bounds, default=None))
 
 
 def _by_id(
-    known: Mapping[Token, float], labels: Sequence[Label], token_ids: Mapping[str, int], returned: int
-) -> dict[str, dict[str, float]]:
-    """For each label the logarithms of all its spellings."""
-    if returned > len(token_ids) + 1:  # the token that was said may be among them
+    known: Mapping[Token, float], labels: Sequence[Label], token_ids: Mapping[str, Sequence[int]], returned: int
+) -> Distribution:
+    """All spellings that are one token; the floor is that of the others."""
+    if returned > len({tokens[0] for tokens in token_ids.values()}) + 1:  # the token that was said may be among them
         raise Malformed("no_logprobs", "the server returned other tokens than those asked for")
-    found: dict[str, dict[str, float]] = {}
+    texts = _pieces(known, token_ids)
+    whole = {tokens[0] for tokens in token_ids.values() if len(tokens) == 1}
+    found: dict[str, dict[str, float]] = {label.name: {} for label in labels}
+    bounds: list[float] = []
+    counted: set[int] = set()
     for label in labels:
-        found[label.name] = {}
         for spelling in label.spellings:
-            token = token_ids.get(spelling)
-            log = -math.inf if token is None else known.get(token, known.get(_utf8(spelling)))
-            if log is None:
+            first, *others = token_ids[spelling]
+            log = known.get(first)
+            if first in counted or (others and first in whole):
+                found[label.name][spelling] = -math.inf  # all that begins so is counted where its first token is
+            elif others:
+                # Of a server that tells texts only, the first token may be a blank, which tells nothing.
+                bounds.append(_log_sum(_begins(texts, spelling) or [0.0]) if log is None else log)
+            elif log is not None or (log := known.get(_utf8(spelling))) is not None:
+                found[label.name][spelling] = log
+                counted.add(first)
+            else:
                 raise Malformed("no_logprobs", f"the server did not return the token {spelling!r}, which it was asked for")
-            found[label.name][spelling] = log
-    return found
+    return Distribution(logprobs=found, floor=max(LEAST_LOG, *bounds) if bounds else None)
+
+
+def _pieces(known: Mapping[Token, float], spellings: Iterable[str]) -> dict[bytes, float]:
+    """The tokens known by their text that are no label themselves, without the blanks in front; blanks alone are none."""
+    whole = {_utf8(one) for one in spellings}
+    pieces: dict[bytes, float] = {}
+    for token, log in known.items():
+        if isinstance(token, bytes) and token not in whole and (text := token.lstrip()):
+            pieces[text] = _log_sum([pieces.get(text, -math.inf), log])
+    return pieces
+
+
+def _begins(pieces: Mapping[bytes, float], spelling: str) -> list[float]:
+    """The logarithms of the tokens with which a spelling begins."""
+    whole = _utf8(spelling).lstrip()
+    return [log for text, log in pieces.items() if whole.startswith(text) and text != whole]
 
 
 def _first(logprobs: object) -> dict[str, Any]:
@@ -93,7 +132,8 @@ def _entries(entries: object) -> Iterator[tuple[Token, float]]:
 def _log(value: object) -> float:
     """A logarithm of a probability; -inf and vLLM's -9999 are those of zero."""
     if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
-        log = float(value) if -1e9 < value < 1e9 else math.copysign(math.inf, value)
+        # Compared before it is made a float: JSON knows integers that are too large for one.
+        log = float(value) if -1e9 < value < 1e9 else -math.inf if value < 0 else math.inf
         if log <= ROUNDING:
             return min(log, 0.0)
     raise Malformed("bad_logprobs", f"a token's logarithm is {value}")
@@ -103,8 +143,10 @@ def _token(entry: Mapping[str, Any]) -> Token:
     text, raw = entry.get("token"), entry.get("bytes")
     if not isinstance(text, str):
         raise Malformed("bad_logprobs", "a token has no text")
-    if text.startswith(_ID_PREFIX) and text[len(_ID_PREFIX) :].isdecimal():
-        return int(text[len(_ID_PREFIX) :])
+    if (found := _ID.fullmatch(text)) is not None:
+        if len(found[1]) > MOST_DIGITS:
+            raise Malformed("bad_logprobs", f"the id of a token has {len(found[1])} digits")
+        return int(found[1])
     if raw:
         try:
             if isinstance(raw, list):
@@ -132,5 +174,6 @@ def _distinct(entries: Sequence[tuple[Token, float]]) -> dict[Token, float]:
 
 
 def _log_sum(logs: Sequence[float]) -> float:
+    """The logarithm of a sum of probabilities; at most 0, which rounding could take it above."""
     most = max(logs)
-    return most if most == -math.inf else most + math.log(math.fsum(math.exp(log - most) for log in logs))
+    return most if most == -math.inf else min(most + math.log(math.fsum(math.exp(log - most) for log in logs)), 0.0)

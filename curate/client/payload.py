@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -29,8 +29,8 @@ class Encoder:
         self._head = b'{"model":' + _json(capabilities.served) + b',"messages":['
         self._pictures: WeakKeyDictionary[Picture, bytes] = WeakKeyDictionary()
 
-    def body(self, ask: Ask, token_ids: Mapping[str, int] | None = None) -> bytes:
-        """The body; `token_ids` are the tokens of its labels' spellings, where the server can be asked for them."""
+    def body(self, ask: Ask, token_ids: Mapping[str, Sequence[int]] | None = None) -> bytes:
+        """The body; `token_ids` are the tokens of each spelling of its labels, where the server can be asked for the first."""
         pieces = [self._head]
         for number, turn in enumerate(ask.turns):
             if number:
@@ -64,7 +64,7 @@ class Encoder:
             encoded = self._pictures[picture] = b'{"type":"image_url","image_url":{"url":"' + address + b'"}}'
         return encoded
 
-    def _options(self, ask: Ask, token_ids: Mapping[str, int] | None) -> dict[str, Any]:
+    def _options(self, ask: Ask, token_ids: Mapping[str, Sequence[int]] | None) -> dict[str, Any]:
         able = self.capabilities
         options: dict[str, Any] = {**self._dialect, able.length_field: ask.max_tokens, "temperature": ask.temperature}
         if able.seed:
@@ -73,7 +73,8 @@ class Encoder:
             # Never a grammar here: it masks the logits before probabilities are taken, and the labels' would always sum to one.
             options |= {"logprobs": True, "top_logprobs": able.top_logprobs}
             if token_ids:
-                options |= {"logprob_token_ids": list(dict.fromkeys(token_ids.values())), "return_tokens_as_token_ids": True}
+                first = list(dict.fromkeys(tokens[0] for tokens in token_ids.values()))
+                options |= {"logprob_token_ids": first, "return_tokens_as_token_ids": True}
         elif ask.schema is not None and able.schema:
             options["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": ask.schema}}
         return options

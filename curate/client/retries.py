@@ -81,7 +81,7 @@ def _retry_after(text: str) -> float | None:
         return seconds
     try:
         until = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a year of twenty digits
         return None
     if until.tzinfo is None:
         until = until.replace(tzinfo=datetime.UTC)

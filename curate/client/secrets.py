@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from curate.errors import ServerError
@@ -16,10 +17,16 @@ from curate.serving import Serving
 
 REDACTED = "[redacted]"
 
-_PATTERNS = (
-    # Who signs in within an address, and what an address carries after its question mark.
+
+def _without_query(address: re.Match[str]) -> str:
+    return f"{address[1]}?{REDACTED}" if address[2] else address[0]
+
+
+_PATTERNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    # Who signs in within an address, and what an address carries after its question mark. Addresses without one match as well: so
+    # each is gone through once, where one that did not match would be again from every "http" in it.
     (re.compile(r"(https?://)[^/\s@\"'<>]+@"), rf"\1{REDACTED}@"),
-    (re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]+"), rf"\1?{REDACTED}"),
+    (re.compile(r"(https?://[^\s?\"'<>]+)(\?[^\s\"'<>]+)?"), _without_query),
     (
         re.compile(
             r"(?i)\b((?:proxy-)?authorization|x-api-key|api[-_ ]?key|access[-_]?token|password|secret)"

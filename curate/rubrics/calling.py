@@ -198,6 +198,9 @@ def _read(question: Question, reply: Reply) -> Outputs:
     if reply.finish == "length" and not question.may_be_cut:
         detail = f"length: the reply to '{question.call}' ends at {question.ask.max_tokens} tokens"
         raise NoJudgementError(Status.TRUNCATED, detail)
+    if reply.finish == "other" and not question.may_be_cut:
+        detail = f"unfinished: nobody says whether the reply to '{question.call}' is whole"
+        raise NoJudgementError(Status.TRUNCATED, detail)
     try:
         return question.reader.read(reply)
     except Unreadable as problem:

@@ -10,9 +10,9 @@ With p the probability of a label, all its spellings together, and v its value:
 Sums of probabilities are taken as logarithms, so that a set of labels may be very improbable. Papers: Lin et al., VQAScore, 2024;
 Li et al., Uniworld-V2 (Edit-R1), 2025; Wu et al., Q-Align, 2023; PaCo-RL, 2025; Ye et al., RealGen, 2025; NP-Edit, 2025.
 
-A spelling that a server did not return is not impossible: it is at most as probable as the least that came back, and all that did
-not come back share what is left of 1. Where no share of that can change the value by more than `MOST_CHANGE`, it counts nothing;
-else there is no value.
+A spelling that a server did not return is not impossible: it is at most as probable as the least that came back, or as a token
+that came back with which it begins, and all that did not come back share what is left of 1. Where no share of that can change the
+value by more than `MOST_CHANGE`, it counts nothing; else there is no value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from curate.asks import Distribution, Label
+from curate.asks import LEAST_LOG, Distribution, Label
 from curate.rubrics.reads import Labels, LabelSpec
 from curate.rubrics.replies.base import Unreadable
 
@@ -127,7 +127,8 @@ def _check_what_is_unknown(
         return
     if not mass or (labels.reading == "logodds" and not all(masses)):
         raise Unreadable("censored", "labels that did not come back could change the value without bound")
-    each = 1.0 if distribution.floor is None else math.exp(min(distribution.floor, 0.0))
+    floor = distribution.floor
+    each = 1.0 if floor is None or floor < LEAST_LOG else math.exp(min(floor, 0.0))
     rest = max(0.0, 1.0 - mass)
     room = [min(count * each, rest) for count in missing]
     values = [label.value for label in labels.labels]

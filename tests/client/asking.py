@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from curate.asks import Answer, Ask, Label, Turn
 from curate.client.backend import ServerBackend
@@ -10,6 +11,7 @@ from curate.client.breaker import Breaking
 from curate.client.retries import Retrying
 from curate.client.session import Patience
 from curate.client.swatches import swatch
+from curate.serving import Serving
 
 QUICK = Patience(
     retrying=Retrying(first_seconds=0.01, longest_seconds=0.05, least=100_000),
@@ -17,6 +19,11 @@ QUICK = Patience(
 )
 
 YES_NO = (Label(name="yes", spellings=("Yes", "yes", " Yes")), Label(name="no", spellings=("No", "no", " No")))
+
+
+def untested(url: str, **settings: Any) -> Serving:
+    """A server that is not asked about pictures of one colour first, so that requests can be counted."""
+    return Serving(url=url, canary=False, **settings)
 
 
 def labelled(number: int) -> Ask:

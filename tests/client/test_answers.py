@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.asks import Ask, Reply, Trouble
-from curate.client.answers import Again, Reader, Response
+from curate.asks import LEAST_LOG, Ask, Reply, Trouble
+from curate.client import answers
+from curate.client.answers import Again, Reader, Response, quoted
 from curate.client.capabilities import Capabilities, Ids
 from curate.client.secrets import Redactor, Secret
 from curate.errors import ServerError
@@ -20,8 +22,7 @@ from tests.client.asking import YES_NO, labelled, written
 
 KEY = "sk-planted-0123456789"
 
-TOKEN_IDS = {"Yes": 1, "yes": 2, " Yes": 3, "No": 4, "no": 5}
-"""' No' is several tokens."""
+TOKEN_IDS = {"Yes": (1,), "yes": (2,), " Yes": (3,), "No": (4,), "no": (5,), " No": (6, 7)}
 
 
 def reader(ids: Ids = "echoed", **able: Any) -> Reader:
@@ -65,15 +66,32 @@ def test_a_text() -> None:
         ("stop", "stop"),
         ("eos_token", "stop"),
         ("length", "length"),
+        ("max_tokens", "length"),
+        ("MAX_TOKENS", "length"),
+        ("model_length", "length"),
         ("content_filter", "content_filter"),
-        (None, "other"),
-        ([], "other"),
     ],
 )
 def test_why_it_ended(said: object, finish: str) -> None:
     reply = read(document(finish_reason=said), written(1))
     assert isinstance(reply, Reply)
     assert reply.finish == finish
+
+
+@pytest.mark.parametrize("said", [None, [], {}, "", "abort", "error", "tool_calls", 10**4000])
+def test_a_text_that_may_have_been_cut_off_is_no_answer(said: object) -> None:
+    """Labels are read off one token, and a refusal is none however it ends."""
+    outcome = read(document(content="Rating: 1", finish_reason=said), written(1))
+    assert isinstance(outcome, Again)
+    assert outcome.reason == "unfinished"
+    labels = read(document(finish_reason=said, logprobs=logprobs(entry("Yes", -0.5))), labelled(1))
+    refused = read(document(finish_reason=said, refusal="No."), written(1))
+    for reply in (labels, refused):
+        assert isinstance(reply, Reply)
+        assert reply.finish == "other"
+    unsaid = document()
+    del unsaid["choices"][0]["finish_reason"]
+    assert isinstance(read(unsaid, written(1)), Again)
 
 
 def without(name: str) -> dict[str, Any]:
@@ -198,6 +216,24 @@ def test_a_key_goes_before_anything_is_cut(before: int, between: str) -> None:
         assert KEY[12:] not in outcome.detail
 
 
+@pytest.mark.parametrize("piece", ["<", "<a ", "http://", "http://a", "https://a?", "http://a@", "password ", "bearer ", "s<b> "])
+def test_long_errors_take_no_longer_than_they_are(piece: str) -> None:
+    """A pattern that is tried again from every place would take seconds for so much."""
+    body = (piece * 65_536)[:65_536].encode()
+    for shape in (body, json.dumps({"error": {"message": body.decode()}}).encode()):
+        began = time.process_time()
+        quoted(shape, Redactor(Secret(KEY)))
+        Redactor(Secret(KEY))(body.decode())
+        assert time.process_time() - began < 0.5
+
+
+def test_the_message_of_a_long_error_is_found() -> None:
+    """Servers quote the request in it."""
+    body = json.dumps({"error": {"input": "x" * 50_000, "message": "no field 'y'", "code": "bad_field"}}).encode()
+    assert quoted(body, Redactor()) == "bad_field: no field 'y'"
+    assert quoted(b"<html><style>" + b"p{} " * 100_000 + b"</style>gone</html>", Redactor()).startswith("p{} p{}")
+
+
 def distribution(body: dict[str, Any], token_ids: dict[str, int] | None = None) -> Any:
     reply = read(document(logprobs=body), labelled(1), token_ids=token_ids)
     assert isinstance(reply, Reply), reply
@@ -231,6 +267,8 @@ def test_one_token_said_twice_counts_once_and_two_tokens_of_one_text_both() -> N
     found = distribution(logprobs(*top))
     assert found.mass("yes") == pytest.approx(0.3)
     assert found.mass("no") == pytest.approx(0.3)
+    rounded = distribution(logprobs(entry("Yes", math.log(0.51)), entry("Yes", math.log(0.505))))
+    assert rounded.logprobs["yes"]["Yes"] == 0.0, "no probability is above 1"
 
 
 def test_the_token_that_was_said_belongs_to_the_distribution_but_not_to_its_floor() -> None:
@@ -250,14 +288,37 @@ def test_no_floor_where_all_spellings_came_back() -> None:
     assert distribution(logprobs(*every)).floor is None
 
 
+@pytest.mark.parametrize("padding", [-9999.0, -9999, -3.4028234663852886e38, -math.inf, -(10**400)])
+def test_padding_is_no_floor(padding: float) -> None:
+    found = distribution(logprobs(entry("Yes", math.log(0.6)), *(entry(f"!{number}", padding) for number in range(19))))
+    assert found.floor == math.log(0.6)
+
+
+def test_a_token_that_begins_a_spelling_may_become_it() -> None:
+    """Blanks in front do not count, case does, and what is a spelling itself is counted as that."""
+    fading = [entry(f"w{number}", -15.0) for number in range(8)]
+    for begins, floor in [("Y", 0.3), (" Y", 0.3), ("\n ye", 0.3), ("n", 0.3), ("YE", None), ("Yes!", None), (" ", None)]:
+        found = distribution(logprobs(entry("Yes", math.log(0.6)), entry(begins, math.log(0.3)), *fading))
+        assert math.exp(found.floor) == pytest.approx(0.3 if floor else 0.0, abs=1e-5), begins
+    both = distribution(logprobs(entry("No", -1.0), entry("Y", math.log(0.2)), entry("Ye", math.log(0.1)), *fading))
+    assert math.exp(both.floor) == pytest.approx(0.3, abs=1e-5)
+
+
 @pytest.mark.parametrize("form", ["token_id:{}", "text"])
 def test_tokens_that_were_asked_for_by_id(form: str) -> None:
-    """All are there, or it is no answer; a spelling that is no token is impossible."""
-    texts = {number: spelling for spelling, number in TOKEN_IDS.items()}
-    every = [entry(texts[number] if form == "text" else form.format(number), -1.7) for number in TOKEN_IDS.values()]
+    """All are there, or it is no answer; a spelling of several tokens is at most as probable as the first of them."""
+    texts = {tokens[0]: spelling for spelling, tokens in TOKEN_IDS.items()} | {6: " N"}
+    logs = dict.fromkeys(range(1, 6), -1.8) | {6: -2.5}
+    every = [entry(texts[number] if form == "text" else form.format(number), log) for number, log in logs.items()]
     found = distribution(logprobs(*every), TOKEN_IDS)
-    assert found.logprobs["no"] == {"No": -1.7, "no": -1.7, " No": -math.inf}
-    assert found.floor is None
+    assert found.logprobs["no"] == {"No": -1.8, "no": -1.8}
+    assert found.floor == -2.5
+    assert distribution(logprobs(*every[:5]), TOKEN_IDS).floor == 0.0, "where the first token did not come, nothing is known"
+    impossible = [*every[:5], {**every[5], "logprob": -9999.0}]
+    assert distribution(logprobs(*impossible), TOKEN_IDS).floor == LEAST_LOG
+    one_each = {spelling: tokens[:1] for spelling, tokens in TOKEN_IDS.items()}
+    if form != "text":
+        assert distribution(logprobs(*every), one_each).floor is None
     said_besides = logprobs(*every, first=entry("token_id:99", -3.0))
     assert distribution(said_besides, TOKEN_IDS) == found
     for wrong in (logprobs(*every[1:]), logprobs(*every, entry("x", -4.0), entry("y", -4.0))):
@@ -283,6 +344,9 @@ def test_tokens_that_were_asked_for_by_id(form: str) -> None:
         logprobs({"token": "Yes", "logprob": True}),
         logprobs({"token": "Yes", "logprob": math.nan}),
         logprobs({"token": "Yes", "logprob": 10**30}),
+        logprobs({"token": "Yes", "logprob": 10**400}),
+        logprobs(entry("token_id:" + "1" * 11, -1.0)),
+        logprobs(entry("token_id:" + "1" * 5000, -1.0)),
         logprobs(entry("Yes", -1.0, bytes=[300])),
         logprobs(entry("Yes", -1.0, bytes=["a"])),
         logprobs(entry("Yes", -1.0, bytes=1_000_000_000_000)),
@@ -295,8 +359,24 @@ def test_probabilities_that_are_none(body: object) -> None:
 
 
 def test_zero_is_a_probability() -> None:
-    found = distribution(logprobs(entry("The", 0.0), entry("Yes", -math.inf), entry("No", -9999.0)))
+    found = distribution(logprobs(entry("The", 0.0), entry("Yes", -math.inf), entry("No", -9999.0), entry("no", -(10**400))))
     assert found.total == 0.0
+
+
+def test_one_answer_that_nobody_thought_of_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it was met is said; what the exception says is not, since that may be what the server said."""
+
+    def broken(*_: object) -> None:
+        raise KeyError(KEY)
+
+    for name, body, status in (("read_distribution", document(), 200), ("asked_wait", document(), 503)):
+        with monkeypatch.context() as patch:
+            patch.setattr(answers, name, broken)
+            outcome = read(body, labelled(1), status)
+        assert isinstance(outcome, Again)
+        assert outcome.reason == "malformed"
+        assert outcome.detail.startswith("the answer cannot be read: KeyError in broken, test_answers.py:")
+        assert KEY not in outcome.detail
 
 
 def test_who_refuses_gives_no_probabilities() -> None:

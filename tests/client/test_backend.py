@@ -59,7 +59,7 @@ def assert_right(ask: Ask, answer: object) -> None:
 def test_every_ask_gets_its_own_answer() -> None:
     asks = [(labelled if number % 2 else written)(number) for number in range(300)]
     with ScriptedServer() as server:
-        backend = ServerBackend(Serving(url=server.url, concurrency=32))
+        backend = ServerBackend(Serving(url=server.url, canary=False, concurrency=32))
         answers = answered(backend, asks)
         backend.close()
         assert backend.model.as_dict() == {"name": "scripted-judge", "revision": None, "backend": "vllm 0.33.0"}
@@ -80,7 +80,7 @@ def test_what_passes_is_tried_again(fault: Fault, ask: Ask) -> None:
     plans = {key(ask): Plan(faults=(fault, fault)), key(other): Plan(faults=(fault,), permanent=True)}
     patience = replace(QUICK, retrying=replace(QUICK.retrying, tries=3))
     with ScriptedServer(faults=listed(plans)) as server:
-        backend = ServerBackend(Serving(url=server.url, total_seconds=0.3), patience=patience)
+        backend = ServerBackend(Serving(url=server.url, canary=False, total_seconds=0.3), patience=patience)
         answer, trouble = answered(backend, [ask, other])
         backend.close()
         assert_right(ask, answer)
@@ -100,7 +100,7 @@ def test_what_comes_besides_the_answer_belongs_to_nobody(fault: Fault, echoes_id
     asks = [labelled(number) for number in range(60)]
     behaviour = Behaviour(echoes_ids=echoes_ids, drip_seconds=0.01)
     with ScriptedServer(faults=spread(0.3, [fault]), behaviour=behaviour) as server:
-        backend = ServerBackend(Serving(url=server.url, concurrency=4), patience=QUICK)
+        backend = ServerBackend(Serving(url=server.url, canary=False, concurrency=4), patience=QUICK)
         answers = answered(backend, asks)
         backend.close()
         for ask, answer in zip(asks, answers, strict=True):
@@ -121,7 +121,7 @@ def test_what_stays_is_asked_once(fault: Fault, status: Status | None, reason: s
     """Errors that no other try mends, and answers that a rubric has to make sense of."""
     ask = labelled(1) if fault is Fault.LABEL_ABSENT else written(1)
     with ScriptedServer(faults=listed({key(ask): Plan(faults=(fault,), permanent=True)})) as server:
-        backend = ServerBackend(Serving(url=server.url), patience=QUICK)
+        backend = ServerBackend(Serving(url=server.url, canary=False), patience=QUICK)
         (answer,) = answered(backend, [ask])
         backend.close()
         assert server.asked(key(ask)) == 1
@@ -144,7 +144,7 @@ def test_a_mixture_of_all_faults() -> None:
     kinds = sorted(RETRIED - {Fault.HANG, Fault.TRICKLE} | {Fault.DRIP})
     asks = [(labelled if number % 2 else written)(number) for number in range(1000)]
     with ScriptedServer(faults=spread(0.33, kinds, times=2), behaviour=Behaviour(drip_seconds=0.05)) as server:
-        backend = ServerBackend(Serving(url=server.url, total_seconds=5.0), patience=QUICK)
+        backend = ServerBackend(Serving(url=server.url, canary=False, total_seconds=5.0), patience=QUICK)
         answers = answered(backend, asks)
         backend.close()
         for ask, answer in zip(asks, answers, strict=True):
@@ -162,7 +162,7 @@ def test_the_retries_of_a_run_are_limited() -> None:
     )
     plans = {key(ask): Plan(faults=(Fault.SERVER_ERROR,), permanent=True) for ask in asks}
     with ScriptedServer(faults=listed(plans)) as server:
-        backend = ServerBackend(Serving(url=server.url), patience=patience)
+        backend = ServerBackend(Serving(url=server.url, canary=False), patience=patience)
         answers = answered(backend, asks)
         backend.close()
         assert asked(server, asks) == len(asks) + len(asks) // 10
@@ -174,7 +174,7 @@ def test_a_server_that_goes_away_and_comes_back_loses_nothing() -> None:
     behaviour = Behaviour(latency=0.005, slots=8, leaves_after=60, leaves_for=0.4)
     patience = Patience(retrying=QUICK.retrying, breaking=Breaking(failures=5, first_seconds=0.05, longest_seconds=0.2))
     with ScriptedServer(behaviour=behaviour) as server:
-        backend = ServerBackend(Serving(url=server.url, concurrency=16), patience=patience)
+        backend = ServerBackend(Serving(url=server.url, canary=False, concurrency=16), patience=patience)
         answers = answered(backend, asks)
         backend.close()
         for ask, answer in zip(asks, answers, strict=True):
@@ -189,7 +189,7 @@ def test_asks_that_a_server_fails_at_end_neither_the_run_nor_the_others() -> Non
     poison = {key(ask): Plan(faults=(Fault.SERVER_ERROR,), permanent=True) for ask in asks[:100]}
     patience = replace(QUICK, breaking=Breaking(failures=10, first_seconds=0.01, longest_seconds=0.02, patience_seconds=0.5))
     with ScriptedServer(faults=listed(poison)) as server:
-        backend = ServerBackend(Serving(url=server.url, concurrency=8), patience=patience)
+        backend = ServerBackend(Serving(url=server.url, canary=False, concurrency=8), patience=patience)
         answers = answered(backend, asks)
         backend.close()
         assert {server.asked(name) for name in poison} == {patience.retrying.tries}
@@ -208,7 +208,7 @@ def test_a_server_that_stays_away_ends_the_run() -> None:
         breaking=Breaking(failures=5, first_seconds=0.02, longest_seconds=0.05, patience_seconds=0.3),
     )
     with ScriptedServer(behaviour=Behaviour(latency=0.01, leaves_after=20, leaves_for=60.0)) as server:
-        backend = ServerBackend(Serving(url=server.url, concurrency=4), patience=patience)
+        backend = ServerBackend(Serving(url=server.url, canary=False, concurrency=4), patience=patience)
         backend.put(list(enumerate(asks)))
         answers = []
         with pytest.raises(ServerError, match="gives no answers any more .*connect: .*run the same command again"):
@@ -223,7 +223,7 @@ def test_a_server_that_stays_away_ends_the_run() -> None:
 def test_another_model_behind_the_same_address_ends_the_run() -> None:
     asks = [labelled(number) for number in range(100)]
     with ScriptedServer(behaviour=Behaviour(swaps_after=40)) as server:
-        backend = ServerBackend(Serving(url=server.url, concurrency=4), patience=QUICK)
+        backend = ServerBackend(Serving(url=server.url, canary=False, concurrency=4), patience=QUICK)
         backend.put(list(enumerate(asks)))
         answers = []
         with pytest.raises(ServerError, match="served 'scripted-judge' when this run began and now serves another-judge"):
@@ -239,7 +239,7 @@ def test_another_model_after_an_outage_ends_the_run() -> None:
     asks = [written(number) for number in range(100)]
     behaviour = Behaviour(latency=0.01, leaves_after=30, leaves_for=0.2, swaps_after=30)
     with ScriptedServer(behaviour=behaviour) as server:
-        backend = ServerBackend(Serving(url=server.url, concurrency=8), patience=QUICK)
+        backend = ServerBackend(Serving(url=server.url, canary=False, concurrency=8), patience=QUICK)
         backend.put(list(enumerate(asks)))
         with pytest.raises(ServerError, match="now serves another-judge"):
             while True:
@@ -249,7 +249,7 @@ def test_another_model_after_an_outage_ends_the_run() -> None:
 
 def test_a_key_that_is_refused_later_ends_the_run() -> None:
     with ScriptedServer(behaviour=Behaviour(refuses_key_after=30)) as server:
-        backend = ServerBackend(Serving(url=server.url, concurrency=4), patience=QUICK)
+        backend = ServerBackend(Serving(url=server.url, canary=False, concurrency=4), patience=QUICK)
         backend.put([(number, written(number)) for number in range(100)])
         answers = []
         with pytest.raises(ServerError, match="wants a key and none was sent"):
@@ -265,7 +265,7 @@ def test_requests_never_exceed_their_limit(times: int) -> None:
     """Tries count, and the questions at the start; what is not asked any more is pending."""
     asks = [written(number) for number in range(100)]
     with ScriptedServer(faults=spread(0.5, [Fault.SERVER_ERROR], times=times)) as server:
-        backend = ServerBackend(Serving(url=server.url, most_requests=50), patience=QUICK)
+        backend = ServerBackend(Serving(url=server.url, canary=False, most_requests=50), patience=QUICK)
         answers = answered(backend, asks)
         assert backend.spent
         backend.close()
@@ -283,7 +283,7 @@ def test_requests_never_exceed_their_limit(times: int) -> None:
 @pytest.mark.parametrize("limit", [9_000, 12_345])
 def test_tokens_never_exceed_their_limit(limit: int) -> None:
     with ScriptedServer() as server:
-        backend = ServerBackend(Serving(url=server.url, most_tokens=limit), patience=QUICK)
+        backend = ServerBackend(Serving(url=server.url, canary=False, most_tokens=limit), patience=QUICK)
         answers = answered(backend, [labelled(number) for number in range(600)])
         backend.close()
         used = sum(answer.usage.prompt_tokens + answer.usage.completion_tokens for answer in answers)
@@ -309,7 +309,7 @@ def test_models_that_see_many_tokens_in_a_picture_stay_within_the_limit(monkeypa
         for number in range(40)
     ]
     with ScriptedServer(behaviour=Behaviour(latency=0.02)) as server:
-        backend = ServerBackend(Serving(url=server.url, most_tokens=limit), patience=QUICK)
+        backend = ServerBackend(Serving(url=server.url, canary=False, most_tokens=limit), patience=QUICK)
         answers = answered(backend, asks)
         backend.close()
     used = sum(answer.usage.prompt_tokens + answer.usage.completion_tokens for answer in answers)
@@ -318,12 +318,12 @@ def test_models_that_see_many_tokens_in_a_picture_stay_within_the_limit(monkeypa
 
 def test_a_budget_too_small_to_begin_with() -> None:
     with ScriptedServer() as server, pytest.raises(BudgetSpent, match="too low to find out"):
-        ServerBackend(Serving(url=server.url, most_requests=2))
+        ServerBackend(Serving(url=server.url, canary=False, most_requests=2))
 
 
 def test_closing_gives_up_what_is_under_way() -> None:
     with ScriptedServer(behaviour=Behaviour(latency=0.0)) as server:
-        backend = ServerBackend(Serving(url=server.url))
+        backend = ServerBackend(Serving(url=server.url, canary=False))
         server.behaviour = Behaviour(latency=60.0)
         backend.put([(number, written(number)) for number in range(100)])
         while server.busiest < 16:
@@ -339,7 +339,7 @@ def test_bytes_in_flight_are_bounded() -> None:
     text = "x" * 100_000
     asks = [Ask(turns=(Turn(role="user", parts=(f"{number} {text}",)),), max_tokens=4) for number in range(20)]
     with ScriptedServer(behaviour=Behaviour(latency=0.02)) as server:
-        backend = ServerBackend(Serving(url=server.url, most_bytes=350_000), patience=QUICK)
+        backend = ServerBackend(Serving(url=server.url, canary=False, most_bytes=350_000), patience=QUICK)
         assert all(isinstance(answer, Reply) for answer in answered(backend, asks))
         backend.close()
         assert server.busiest == 3
@@ -347,7 +347,7 @@ def test_bytes_in_flight_are_bounded() -> None:
 
 def test_asks_may_be_put_while_others_are_answered() -> None:
     with ScriptedServer(behaviour=Behaviour(latency=0.005)) as server:
-        backend = ServerBackend(Serving(url=server.url, concurrency=4))
+        backend = ServerBackend(Serving(url=server.url, canary=False, concurrency=4))
         answers: dict[int, object] = {}
         coming = iter(range(80))
         backend.put([(number, written(number)) for number in (next(coming), next(coming))])
@@ -389,7 +389,7 @@ def test_what_cannot_begin_is_one_sentence(serving: Callable[[str], Serving], be
 
 def test_labels_without_log_probabilities_are_one_sentence() -> None:
     with ScriptedServer(behaviour=Behaviour(logprobs="ignored")) as server:
-        backend = ServerBackend(Serving(url=server.url), patience=QUICK)
+        backend = ServerBackend(Serving(url=server.url, canary=False), patience=QUICK)
         assert isinstance(answered(backend, [written(1)])[0], Reply), "texts need none"
         backend.put([(0, labelled(1))])
         with pytest.raises(ServerError, match="returns no log-probabilities, which the rubric needs"):

@@ -50,6 +50,8 @@ def test_a_server_may_ask_for_more_time_but_not_for_any() -> None:
         ({"retry-after": "-5"}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "9" * 5000}, None),
+        ({"retry-after": "1 Jan 99999999999999999999 00:00:00 GMT"}, None),
+        ({"retry-after": "Mon, 20 Nov 1995 19:12:08 -99999999999"}, None),
         ({"retry-after-ms": "1500", "retry-after": "7"}, 1.5),
         ({"x-ratelimit-reset-requests": "6m0s"}, 360.0),
         ({"x-ratelimit-reset-tokens": "20ms"}, 0.02),

@@ -70,7 +70,7 @@ def test_texts_and_pictures_in_their_order() -> None:
 
 
 def test_labels_are_asked_for_without_a_grammar() -> None:
-    by_rank, by_id = body(labelled(1)), body(labelled(1), token_ids={"Yes": 9, "No": 4, "no": 9})
+    by_rank, by_id = body(labelled(1)), body(labelled(1), token_ids={"Yes": (9,), "No": (4, 7), "no": (9,)})
     assert (by_rank["logprobs"], by_rank["top_logprobs"], by_rank["max_tokens"]) == (True, 20, 1)
     assert "logprob_token_ids" not in by_rank
     assert by_id["logprob_token_ids"] == [9, 4]

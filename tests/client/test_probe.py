@@ -21,7 +21,8 @@ from curate.errors import BudgetSpent, ServerError
 from curate.records import Status
 from curate.serving import Serving
 from curate.testing.server import RETRIED, Behaviour, Fault, Plan, Refused, Request, Scripted, ScriptedServer, hash_oracle, spread
-from tests.client.asking import QUICK, answered, labelled, written
+from curate.testing.server.oracle import NOTHING
+from tests.client.asking import QUICK, answered, labelled, untested, written
 
 ALL = Capabilities(
     served="scripted-judge",
@@ -36,7 +37,7 @@ ALL = Capabilities(
 
 def found(behaviour: Behaviour, **how: Any) -> Capabilities:
     with ScriptedServer(behaviour=behaviour, **how) as server:
-        backend = ServerBackend(Serving(url=server.url), patience=QUICK)
+        backend = ServerBackend(untested(server.url), patience=QUICK)
         backend.close()
     return backend.capabilities
 
@@ -86,7 +87,7 @@ def test_answers_are_the_same_by_rank_and_by_id() -> None:
     seen = []
     for label_ids in ("given", "ignored"):
         with ScriptedServer(behaviour=Behaviour(label_ids=label_ids)) as server:
-            backend = ServerBackend(Serving(url=server.url), patience=QUICK)
+            backend = ServerBackend(untested(server.url), patience=QUICK)
             answers = answered(backend, asks)
             backend.close()
             seen.append([answer.distribution for answer in answers if isinstance(answer, Reply)])
@@ -102,16 +103,36 @@ def test_labels_that_are_several_tokens() -> None:
     """A spelling may be, a label may not."""
     turns = (Turn(role="user", parts=("Is it good? Answer Yes or perhaps-not.",)),)
     mixed = (Label(name="yes", spellings=("Yes", "Yes!!")), Label(name="no", spellings=("No",)))
+    begun = (Label(name="yes", spellings=("Yes", "Yeah-ish")), Label(name="no", spellings=("No",)))
     several = (Label(name="yes", spellings=("Yes",)), Label(name="never", spellings=("perhaps-not", "by no means")))
     with ScriptedServer() as server:
-        backend = ServerBackend(Serving(url=server.url), patience=QUICK)
+        backend = ServerBackend(untested(server.url), patience=QUICK)
         (answer,) = answered(backend, [Ask(turns=turns, labels=mixed)])
         assert isinstance(answer, Reply)
         assert answer.distribution is not None
-        assert answer.distribution.logprobs["yes"]["Yes!!"] == float("-inf")
+        assert answer.distribution.logprobs["yes"]["Yes!!"] == float("-inf"), "what begins with 'Yes' is counted there"
         assert answer.distribution.mass("yes") > 0
+        assert answer.distribution.floor is None
+        (answer,) = answered(backend, [Ask(turns=turns, labels=begun)])
+        assert isinstance(answer, Reply)
+        assert answer.distribution is not None
+        assert answer.distribution.logprobs["yes"].keys() == {"Yes"}
+        assert b"Y"[0] in server.chats[-1].body["logprob_token_ids"], "its first token is asked for"
+        assert NOTHING < (answer.distribution.floor or NOTHING) < -1.0, "and it is as probable at most"
         backend.put([(0, Ask(turns=turns, labels=several))])
         with pytest.raises(ServerError, match="the label 'never' is no single token of the model 'scripted-judge'"):
+            backend.get()
+        backend.close()
+
+
+def test_labels_that_begin_with_another() -> None:
+    """'10' begins with the token of '1', where digits are tokens one by one."""
+    labels = (Label(name="one", spellings=("1",)), Label(name="ten", spellings=("A", "10")))
+    ask = Ask(turns=(Turn(role="user", parts=("From 1 to 10?",)),), labels=labels)
+    with ScriptedServer() as server:
+        backend = ServerBackend(untested(server.url), patience=QUICK)
+        backend.put([(0, ask)])
+        with pytest.raises(ServerError, match="the label 'ten' written '10' begins with the token of the label 'one'"):
             backend.get()
         backend.close()
 
@@ -119,7 +140,7 @@ def test_labels_that_are_several_tokens() -> None:
 def test_more_pictures_than_a_server_takes_are_not_sent() -> None:
     ask = Ask(turns=(Turn(role="user", parts=(swatch((1, 1, 1)), swatch((2, 2, 2)), "Which?")),), max_tokens=4)
     with ScriptedServer(behaviour=Behaviour(most_pictures=1)) as server:
-        backend = ServerBackend(Serving(url=server.url), patience=QUICK)
+        backend = ServerBackend(untested(server.url), patience=QUICK)
         trouble, reply = answered(backend, [ask, written(1)])
         backend.close()
         assert server.asked(Request.of(ask).key) == 0
@@ -145,7 +166,7 @@ def test_who_answers() -> None:
 def test_labels_that_a_grammar_forces_are_found_out_by_rank_too() -> None:
     behaviour = Behaviour(masked_to=("Yes", "No"), label_ids="ignored")
     with ScriptedServer(behaviour=behaviour) as server, pytest.raises(ServerError, match="taken after a constraint"):
-        ServerBackend(Serving(url=server.url), patience=QUICK)
+        ServerBackend(untested(server.url), patience=QUICK)
 
 
 # The canary

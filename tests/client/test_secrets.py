@@ -100,14 +100,14 @@ def test_a_planted_key_shows_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
         faults=spread(0.5, [Fault.BAD_REQUEST, Fault.SERVER_ERROR]),
         behaviour=Behaviour(key=KEY),
     ) as server:
-        serving = Serving(url=server.url, key_variable="JUDGE_KEY")
+        serving = Serving(url=server.url, canary=False, key_variable="JUDGE_KEY")
         backend = ServerBackend(serving, patience=QUICK)
         said += [serving, backend, backend.model, backend.capabilities]
         said += answered(backend, [written(number) for number in range(40)])
         backend.close()
         said.append(vars(backend))
         with pytest.raises(ServerError) as raised:
-            ServerBackend(Serving(url=server.url, model=KEY, key_variable="JUDGE_KEY"))
+            ServerBackend(Serving(url=server.url, canary=False, model=KEY, key_variable="JUDGE_KEY"))
         said += [raised.value, raised.value.__cause__]
     texts = repr(said)
     assert "Your key is [redacted]" in texts

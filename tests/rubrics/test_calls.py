@@ -134,6 +134,7 @@ def test_only_what_failed_is_asked_again() -> None:
     ("answer", "status", "reason", "asked"),
     [
         (Reply(text="7", finish="length"), Status.TRUNCATED, "length", 1),
+        (Reply(text="7", finish="other"), Status.TRUNCATED, "unfinished", 1),
         (Reply(text="I'm sorry, but I can't assist with that."), Status.REFUSED, "refusal", 1),
         (Reply(text="", refusal="no"), Status.REFUSED, "refusal", 1),
         (Reply(text="7", finish="content_filter"), Status.REFUSED, "content_filter", 1),
@@ -157,7 +158,7 @@ def test_every_failure_is_a_status(answer: Answer, status: Status, reason: str, 
     assert count == asked
 
 
-@pytest.mark.parametrize("finish", ["length", "stop"])
+@pytest.mark.parametrize("finish", ["length", "stop", "other"])
 def test_a_reply_that_may_be_cut_is_read(finish: Finish) -> None:
     method = load_method(card({**ONE, "calls": [{**NUMBER, "may_be_cut": True}]}))
     values, _ = talk(method, case(), lambda ask: Reply(text="7", finish=finish))

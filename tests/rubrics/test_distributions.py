@@ -131,6 +131,13 @@ def test_without_a_floor_all_the_rest_may_be_an_absent_label() -> None:
     assert read_distribution(distribution({"yes": {"Yes": 0.97}, "no": {"No": 0.02}}), labels())["value"] > 0.97
 
 
+@pytest.mark.parametrize("floor", [-9999.0, -3.4028235e38, -math.inf])
+def test_padding_is_no_floor(floor: float) -> None:
+    """Replies remembered from before this was known have such floors."""
+    shown = Distribution(logprobs={"yes": {"Yes": math.log(0.6)}, "no": {}}, floor=floor)
+    assert reason(shown, labels()) == "censored"
+
+
 @pytest.mark.parametrize("reading", ["averaged_logits", "logodds"])
 def test_readings_without_a_bound_need_every_label(reading: str) -> None:
     assert reason(distribution({"yes": {"Yes": 0.9, "yes": 0.05}}, floor=1e-6), labels(reading=reading)) == "censored"
