@@ -157,7 +157,8 @@ class Card(_Strict):
     """The optional dependency group it needs."""
     licence: str = "unknown"
     commercial: bool | None = None
-    """False where the licence forbids commercial use; null where it does not say."""
+    """False where the licence forbids commercial use, and where there is none, since then nothing is allowed; null where the
+    licence does not say."""
     paper: str | None = None
     source: str | None = None
     """Repository of the original."""

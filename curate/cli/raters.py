@@ -99,6 +99,8 @@ def convert(
         rows = []
         for one in made:
             rows.append((one.role, one.tensors, "converted" if one.fresh else "was converted before", one.converted))
+            if one.prefix:
+                here.warn(f"weights.{one.role}: every name began with '{one.prefix}', which was taken off")
             if one.left_out:
                 _say_left_out(one.role, one.left_out, here)
         document = {"converted": [one.as_dict() for one in made]}
@@ -151,4 +153,4 @@ def _row(trial: Trial) -> tuple[object, ...]:
 
 def _say_left_out(role: str, names: tuple[str, ...], here: Session) -> None:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    here.warn(f"weights.{role} also holds what is no tensor, which was left out: {', '.join(names[:5])}{more}")
+    here.warn(f"weights.{role} also holds other things, which were left out: {', '.join(names[:5])}{more}")

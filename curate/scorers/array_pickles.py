@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import pickle
 import re
+from collections.abc import Iterable
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -114,6 +115,20 @@ class _ArraysOnly(pickle.Unpickler):
         return _KNOWN[module, name]
 
 
+class NoWeights(ValueError):
+    """What a file holds is not made into weights; the text says why, to people."""
+
+
+def texts_of(names: Iterable[object]) -> list[str]:
+    """Names as texts; raises `NoWeights` where two of them are the same text, such as 1 and "1"."""
+    texts: dict[str, None] = {}
+    for text in map(str, names):
+        if text in texts:
+            raise NoWeights(f"two of its names are both written '{text[:80]}'")
+        texts[text] = None
+    return list(texts)
+
+
 class Loaded(NamedTuple):
     """What a pickle holds."""
 
@@ -125,10 +140,12 @@ class Loaded(NamedTuple):
 def arrays_of(file: IO[bytes]) -> Loaded:
     """The arrays of a pickle: one, called `array`, or those of a mapping, by its keys.
 
-    Empty where it holds none. Raises `pickle.UnpicklingError` for a pickle that names anything but arrays of plain numbers, and
-    what a damaged one raises (EOFError, ValueError, IndexError …).
+    Empty where it holds none. Raises `pickle.UnpicklingError` for a pickle that names anything but arrays of plain numbers,
+    `NoWeights` for one in which two names are the same text, and what a damaged one raises (EOFError, ValueError, IndexError …).
     """
     loaded = _ArraysOnly(file).load()
     named = loaded if isinstance(loaded, dict) else {"array": loaded}
-    arrays = {str(name): one.found for name, one in named.items() if isinstance(one, _Array) and one.found is not None}
-    return Loaded(arrays, [str(name) for name in named if str(name) not in arrays])
+    texts = texts_of(named)
+    found = zip(texts, named.values(), strict=True)
+    arrays = {text: one.found for text, one in found if isinstance(one, _Array) and one.found is not None}
+    return Loaded(arrays, [text for text in texts if text not in arrays])

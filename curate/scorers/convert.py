@@ -10,7 +10,6 @@ became of what.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -24,7 +23,7 @@ from curate.cards import CardFile, Weights
 from curate.errors import CurateError, MissingExtra, WeightsError
 from curate.files import atomic_file
 from curate.scorers.pickles import PICKLES, SAVED_PICKLES, converted_path
-from curate.weights import weights_file, weights_folder
+from curate.weights import sha256_of, weights_file, weights_folder
 
 MEMORY_BYTES = 2 << 30
 """What the process may take beside three times the size of the file: as read, as written, and once more."""
@@ -46,7 +45,9 @@ class Conversion:
     """Of the converted file."""
     tensors: int
     left_out: tuple[str, ...]
-    """What the original holds beside tensors, by name: it is not in the converted file."""
+    """What the original holds beside the weights, by name: it is not in the converted file."""
+    prefix: str = ""
+    """What was taken off the front of every name: wrappers of a network put it there (`module.`, `_orig_mod.`)."""
     fresh: bool = True
     """False where it had been converted before."""
 
@@ -75,6 +76,21 @@ def convert(file: CardFile, *, offline: bool = False) -> list[Conversion]:
     return [_converted(role, original, file.where) for role, original in originals]
 
 
+def is_as_converted(converted: Path) -> bool:
+    """Whether a converted file is what the record beside it says. Without a record there is nothing to hold it against."""
+    try:
+        wanted = json.loads(_record_of(converted).read_text(encoding="utf-8"))["sha256"]
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    return bool(wanted == sha256_of(converted))
+
+
+def _record_of(converted: Path) -> Path:
+    return converted.with_suffix(".json")
+
+
 def _file_name(weights: Weights) -> Path:
     return Path(weights.file or weights.path or "")
 
@@ -95,19 +111,20 @@ def _in_folder(file: CardFile, role: str) -> list[Path]:
 
 def _converted(role: str, original: Path, where: str) -> Conversion:
     target = converted_path(original)
-    record = target.with_suffix(".json")
+    record = _record_of(target)
     known = _known(target, record)
     if known is not None:
         return Conversion(**{**known, "role": role, "original": str(original), "converted": str(target)}, fresh=False)
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(target) as aside:
         said = _in_a_process(original, aside, where)
-        digest = _sha256(aside)
+        digest = sha256_of(aside)
     made = {
         "original_sha256": target.stem,
         "sha256": digest,
         "tensors": said["tensors"],
         "left_out": tuple(said["left_out"]),
+        "prefix": said["prefix"],
     }
     done = Conversion(role=role, original=str(original), converted=str(target), **made)
     with atomic_file(record) as aside:
@@ -120,20 +137,16 @@ def _known(target: Path, record: Path) -> dict[str, Any] | None:
     """What the record says of an earlier conversion; None where there was none, or its file is not what the record says."""
     try:
         known: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
-        if known["sha256"] != _sha256(target):
+        if known["sha256"] != sha256_of(target):
             return None
-        return {name: known[name] for name in ("original_sha256", "sha256", "tensors")} | {"left_out": tuple(known["left_out"])}
+        kept = ("original_sha256", "sha256", "tensors", "prefix")
+        return {name: known[name] for name in kept} | {"left_out": tuple(known["left_out"])}
     except (OSError, ValueError, LookupError, TypeError):
         return None  # It is converted once more, which costs seconds and mends it.
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _in_a_process(original: Path, target: Path, where: str) -> dict[str, Any]:
-    """What the converting process says of its work: the number of `tensors`, and the names `left_out`."""
+    """What the converting process says of its work: the number of `tensors`, the names `left_out`, the `prefix` of all others."""
     size = original.stat().st_size
     seconds = SECONDS + SECONDS_PER_GIB * (size >> 30)
     command = [sys.executable, "-m", "curate.scorers.convert_process", str(original), str(target)]

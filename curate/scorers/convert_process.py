@@ -1,7 +1,8 @@
 """The process in which a pickle is opened: `python -m curate.scorers.convert_process ORIGINAL TARGET BYTES SECONDS`.
 
-Its last line on stdout is JSON: the number of `tensors` and the names `left_out`, or why the file was `refused`. Once the limits
-stand, starting a program, opening a connection or loading a library ends it, whatever asks for that.
+Its last line on stdout is JSON: the number of `tensors`, the names `left_out` and the `prefix` taken off all names, or why the
+file was `refused`. Once the limits stand, starting a program, opening a connection or loading a library ends it, whatever asks
+for that.
 """
 
 from __future__ import annotations
@@ -14,18 +15,21 @@ import resource
 import sys
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from curate.scorers.array_pickles import arrays_of
+from curate.scorers.array_pickles import NoWeights, arrays_of, texts_of
 
 INSIDE = ("state_dict", "model_state_dict", "model", "module")
 """Where training scripts put the weights among other things."""
+
+WRAPPERS = ("module.", "_orig_mod.")
+"""What a network in DataParallel or under `torch.compile` puts before every name, and what rates does not know."""
 
 REFUSED = ("socket.", "subprocess.", "os.system", "os.exec", "os.spawn", "os.posix_spawn", "os.fork", "ctypes.dlopen", "pty.")
 """Events of Python's audit that no file of weights has a use for; as these names begin."""
@@ -51,11 +55,22 @@ def _refuse(event: str, _: object) -> None:
         os._exit(REFUSED_EXIT)
 
 
-def tensors_of(loaded: object) -> tuple[dict[str, torch.Tensor], list[str]]:
-    """The tensors of what a file holds, by name, and the names of what is none.
+class Found(NamedTuple):
+    """What a file holds."""
 
-    A mapping that holds one of `INSIDE` stands for it; a single tensor is called `tensor`. Names are left as they are. Raises
-    `ValueError` for what holds no tensor.
+    tensors: dict[str, torch.Tensor]
+    left_out: list[str]
+    """Names of what else it holds."""
+    prefix: str = ""
+    """What every name began with, and no longer does."""
+
+
+def tensors_of(loaded: object) -> Found:
+    """The tensors of what torch has loaded.
+
+    A mapping that holds one of `INSIDE` stands for it; a single tensor is called `tensor`. Of names, only what `WRAPPERS` put
+    before all of them is taken off. Raises `NoWeights` for what holds no tensor, more than one set of weights, tensors that
+    safetensors does not know, or two names that are the same text.
     """
     left_out: list[str] = []
     if isinstance(loaded, torch.Tensor):
@@ -63,22 +78,62 @@ def tensors_of(loaded: object) -> tuple[dict[str, torch.Tensor], list[str]]:
     elif isinstance(loaded, Mapping):
         inside = next((name for name in INSIDE if isinstance(loaded.get(name), Mapping)), None)
         if inside is not None:
+            _check_alone(loaded, inside)
             left_out += [str(name) for name in loaded if name != inside]
             loaded = loaded[inside]
     if not isinstance(loaded, Mapping):
-        raise ValueError(f"it holds a {type(loaded).__name__}, not tensors by name")
+        raise NoWeights(f"it holds a {type(loaded).__name__}, not tensors by name")
     left_out += [str(name) for name, value in loaded.items() if not isinstance(value, torch.Tensor)]
-    found = {str(name): value for name, value in loaded.items() if isinstance(value, torch.Tensor)}
-    if not found:
-        raise ValueError("it holds no tensors")
-    return found, left_out
+    tensors = [(name, value) for name, value in loaded.items() if isinstance(value, torch.Tensor)]
+    if not tensors:
+        raise NoWeights("it holds no tensors")
+    found = dict(zip(texts_of(name for name, _ in tensors), (value for _, value in tensors), strict=True))
+    for name, value in found.items():
+        if value.layout != torch.strided or value.is_quantized:
+            kind = "quantised" if value.is_quantized else "sparse"
+            raise NoWeights(f"'{name}' is a {kind} tensor, which safetensors cannot hold")
+    prefix = _prefix_of(found)
+    return Found({name.removeprefix(prefix): value for name, value in found.items()}, left_out, prefix)
 
 
-def read(original: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
-    """The tensors of a file, by name, and the names of what is none.
+def _check_alone(loaded: Mapping[Any, Any], inside: str) -> None:
+    """Raise `NoWeights` where more than the weights `inside` could be meant: averaged ones, a teacher's.
 
-    What torch refuses may still hold arrays of numpy, unless it is an archive, which only torch writes.
+    The state of an optimiser lies deeper, and that of a random generator is no number with a fraction.
     """
+    others = [
+        str(name)
+        for name, value in loaded.items()
+        if name != inside
+        and isinstance(value, Mapping)
+        and any(isinstance(one, torch.Tensor) and one.is_floating_point() for one in value.values())
+    ]
+    if others:
+        raise NoWeights(
+            f"it holds more than one set of tensors ({', '.join([inside, *others])}), and which is meant it does not say"
+        )
+
+
+def _prefix_of(names: Collection[str]) -> str:
+    """All that wrappers have put before every one of the names."""
+    prefix = ""
+    while added := next((one for one in WRAPPERS if all(_goes_on(name, prefix + one) for name in names)), None):
+        prefix += added
+    return prefix
+
+
+def _goes_on(name: str, prefix: str) -> bool:
+    return name.startswith(prefix) and name != prefix
+
+
+def read(original: Path) -> Found:
+    """The tensors of a file, by name.
+
+    What torch refuses may still hold arrays of numpy, unless it is an archive, which only torch writes. Raises what `tensors_of`
+    and `arrays_of` raise, and what torch does.
+    """
+    if _is_torchscript(original):
+        raise NoWeights("it is a TorchScript archive, a program, whose weights `torch.jit.load(…).state_dict()` gives")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the protocols of pickles that are not torch's
@@ -91,15 +146,24 @@ def read(original: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
         arrays, left_out = arrays_of(file)
     if not arrays:
         raise refused
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}, left_out
+    return Found({name: torch.from_numpy(array) for name, array in arrays.items()}, left_out)
+
+
+def _is_torchscript(original: Path) -> bool:
+    """Whether a file is what `torch.jit.save` writes: an archive like that of `torch.save`, and constants of its code in it."""
+    try:
+        with zipfile.ZipFile(original) as archive:
+            return any(name.count("/") == 1 and name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
 
 
 def convert(original: Path, target: Path) -> dict[str, Any]:
     """Read the one, write the other, and say what was done or why not."""
     try:
-        tensors, left_out = read(original)
+        found = read(original)
         # Copies: safetensors refuses tensors that share memory, and a slice would bring all it was cut from.
-        save_file({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}, target)
+        save_file({name: tensor.detach().clone().contiguous() for name, tensor in found.tensors.items()}, target)
     except (MemoryError, RuntimeError) as problem:
         return {"refused": f"it is damaged, or needs more memory than a file of its size ({_words(problem)})"}
     except (
@@ -113,11 +177,13 @@ def convert(original: Path, target: Path) -> dict[str, Any]:
         SafetensorError,
     ) as problem:
         return {"refused": f"{_why(problem)}; {WHAT_TO_DO}"}
-    return {"tensors": len(tensors), "left_out": left_out}
+    return {"tensors": len(found.tensors), "left_out": found.left_out, "prefix": found.prefix}
 
 
 def _why(problem: Exception) -> str:
     """torch's own message is long, and advises to load the file without protection; of it, only what was found is said."""
+    if isinstance(problem, NoWeights):
+        return str(problem)
     if not isinstance(problem, pickle.UnpicklingError):
         return f"it holds no tensors that can be read ({_words(problem)})"
     named = re.search(r"GLOBAL ([\w.]+)", str(problem))

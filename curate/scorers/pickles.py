@@ -5,9 +5,10 @@ Nothing that rates opens one: `curate.scorers.convert` does, in a process of its
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
+
+from curate.weights import sha256_of
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".p", ".pkl", ".tar")
 
@@ -18,6 +19,4 @@ SAVED_PICKLES = "pytorch_model*.bin"
 def converted_path(original: Path) -> Path:
     """Where the safetensors form of a pickled original lies, or will."""
     root = os.environ.get("CURATE_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    with original.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Path(root) / "curate" / "converted" / f"{digest}.safetensors"
+    return Path(root) / "curate" / "converted" / f"{sha256_of(original)}.safetensors"

@@ -6,6 +6,7 @@ A weight that is missing from the file would be left random with a mere log line
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -16,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from curate.errors import WeightsError
+from curate.scorers.convert import is_as_converted
 from curate.scorers.pickles import PICKLES, SAVED_PICKLES, converted_path
 from curate.weights import first_line
 
@@ -76,12 +78,16 @@ def _converted(folder: Path, where: str) -> dict[str, torch.Tensor] | None:
 def read_tensors(path: Path, *, where: str, card: str) -> dict[str, torch.Tensor]:
     """The tensors of a file by name, on the CPU; of a pickle, those that were made of it.
 
-    Raises `WeightsError` for a file that cannot be read, and for a pickle that was not converted yet, as `card` will do it.
+    Raises `WeightsError` for a file that cannot be read, and for a pickle that was not converted yet or whose converted form is
+    not what was made of it. `card` is the name or the path by which the command that converts it finds the card.
     """
     if path.suffix in PICKLES:
         original, path = path, converted_path(path)
+        command = f"`curate raters convert {shlex.quote(card)}`"
         if not path.is_file():
-            raise WeightsError(f"{where}: {original} is a pickle, which curate does not open: run `curate raters convert {card}`")
+            raise WeightsError(f"{where}: {original} is a pickle, which curate does not open: run {command}")
+        if not is_as_converted(path):
+            raise WeightsError(f"{where}: {path} is no longer what was made of {original}: run {command}, which makes it again")
     try:
         return dict(load_file(path))
     except (OSError, SafetensorError) as problem:

@@ -19,9 +19,12 @@ from curate.weights import weights_file
 def load_state(file: CardFile, role: str, *, offline: bool = False) -> dict[str, torch.Tensor]:
     """The tensors of the file under `weights.<role>`, by name, on the CPU.
 
-    Raises `WeightsError` for a file that cannot be read, and for a pickle that was not converted yet.
+    Raises `WeightsError` for a file that cannot be read, and for a pickle that was not converted yet or whose converted form
+    is not what was made of it.
     """
-    return read_tensors(weights_file(file, role, offline=offline), where=file.where, card=file.card.name)
+    # A card that ships lies in a file of its name; it may have been given another one, by which no command finds it.
+    card = Path(file.where).stem if file.shipped else file.where
+    return read_tensors(weights_file(file, role, offline=offline), where=file.where, card=card)
 
 
 def fit(module: torch.nn.Module, state: Mapping[str, torch.Tensor], *, where: str, place: str) -> None:

@@ -159,7 +159,7 @@ def test_converting(curate: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     torch.save({"state_dict": {"a": torch.zeros(2)}, "epoch": 3}, tmp_path / "net.pt")
     card = card_yaml(tmp_path / "mine.yaml", name="mine", target="curate.testing:HashRater", weights={"head": {"path": "net.pt"}})
     first = curate("raters", "convert", card, "--json")
-    assert "note: weights.head also holds what is no tensor, which was left out: epoch" in first.stderr
+    assert "note: weights.head also holds other things, which were left out: epoch" in first.stderr
     (made,) = json.loads(first.stdout)["converted"]
     assert Path(made["converted"]).is_file()
     assert "was converted before" in curate("raters", "convert", card).stdout

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
@@ -153,6 +155,108 @@ def test_what_was_converted_is_left_alone_and_what_is_damaged_is_mended(card: Ca
     assert torch.equal(load_file(place)["a"], torch.arange(3.0))
 
 
+def test_what_is_no_longer_what_was_made_is_not_read(card: Card, tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(1000)}, tmp_path / "net.pt")
+    file = card(tmp_path / "net.pt")
+    (done,) = convert(file)
+    converted = Path(done.converted)
+    whole = converted.read_bytes()
+    converted.write_bytes(whole[:-100] + bytes(100))
+    no_longer = rf"{converted} is no longer what was made of .*net\.pt: run `curate raters convert"
+    with pytest.raises(WeightsError, match=no_longer):
+        load_state(file, "head")
+    assert convert(file)[0].fresh
+    assert torch.equal(load_state(file, "head")["a"], torch.ones(1000))
+    record = converted.with_suffix(".json")
+    record.write_text(record.read_text()[:-20])
+    with pytest.raises(WeightsError, match=no_longer):
+        load_state(file, "head")
+
+
+def test_a_file_that_stays_as_it_is_is_hashed_once(card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save({"a": torch.ones(1000)}, tmp_path / "net.pt")
+    file = card(tmp_path / "net.pt")
+    converted = converted_path(tmp_path / "net.pt")
+    converted.parent.mkdir(parents=True)
+    convert_process.convert(tmp_path / "net.pt", converted)
+    converted.with_suffix(".json").write_text(json.dumps({"sha256": sha256(converted)}))
+    hashed: list[str] = []
+    digest = hashlib.file_digest
+
+    def counted(stream: Any, kind: str) -> Any:
+        hashed.append(stream.name)
+        return digest(stream, kind)
+
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    for _ in range(3):
+        load_state(file, "head")
+    assert hashed.count(str(converted)) == 1
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_the_command_that_converts_finds_the_card(renamed: bool, tmp_path: Path) -> None:
+    """By the path of its file, as a shell reads it, or by the name of the file where the card ships."""
+    torch.save({"a": torch.ones(2)}, tmp_path / "net.pt")
+    (tmp_path / "my cards").mkdir()
+    target = "curate.scorers.towers.heads:EmbeddingHead"
+    weights = {"head": {"path": str(tmp_path / "net.pt")}}
+    mine = card_yaml(tmp_path / "my cards" / "a card.yaml", name="not-a-file", target=target, weights=weights)
+    shipped = load_card("other=imagereward" if renamed else "imagereward")
+    weighty = shipped.card.model_copy(update={"weights": load_card(str(mine)).card.weights})
+    for file in (load_card(str(mine)), shipped.model_copy(update={"card": weighty})):
+        with pytest.raises(WeightsError) as told:
+            load_state(file, "head")
+        command = re.search("run `curate raters convert (.*)`", str(told.value))
+        assert command is not None
+        (named,) = shlex.split(command[1])
+        assert load_card(named).where == file.where
+
+
+@pytest.mark.parametrize("wrapped", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_what_a_wrapper_put_before_every_name_is_taken_off_and_said(wrapped: str, tmp_path: Path) -> None:
+    names = ["visual.proj", "module.weight", "logit_scale"]
+    torch.save({"epoch": 1, "state_dict": {wrapped + name: torch.ones(2) for name in names}}, tmp_path / "epoch_1.pt")
+    said = convert_process.convert(tmp_path / "epoch_1.pt", tmp_path / "out.safetensors")
+    assert said == {"tensors": 3, "left_out": ["epoch"], "prefix": wrapped}
+    assert set(load_file(tmp_path / "out.safetensors")) == set(names)
+
+
+def test_a_name_that_only_some_begin_with_or_that_is_all_of_it_stays(tmp_path: Path) -> None:
+    for names in (["module.a", "b"], ["module.", "module.a"], ["module.module."]):
+        torch.save({name: torch.ones(1) for name in names}, tmp_path / "net.pt")
+        convert_process.convert(tmp_path / "net.pt", tmp_path / "net.safetensors")
+        kept = {"module."} if names == ["module.module."] else set(names)
+        assert set(load_file(tmp_path / "net.safetensors")) == kept
+
+
+def test_a_checkpoint_of_a_distributed_openclip_rates_as_its_plain_weights_do(tmp_path: Path) -> None:
+    pytest.importorskip("open_clip")
+    file = tiny_card("social-reward", tmp_path)
+    wanted = score_of(file)
+    (weights,) = (tmp_path / "model").glob("*.safetensors")
+    state = {f"module.{name}": tensor for name, tensor in load_file(weights).items()}
+    torch.save({"epoch": 1, "name": "mine", "state_dict": state}, tmp_path / "epoch_1.pt")
+    fields = yaml.safe_load(Path(file.where).read_text())
+    fields["weights"]["model"] = {"path": "epoch_1.pt"}
+    Path(file.where).write_text(yaml.safe_dump(fields))
+    for fresh in (True, False):
+        (done,) = convert(load_card(file.where))
+        assert (done.fresh, done.as_dict()["prefix"]) == (fresh, "module.")
+    assert score_of(load_card(file.where)) == wanted
+
+
+def test_what_lies_beside_the_weights_is_left_out_by_name(tmp_path: Path) -> None:
+    """The state of an optimiser, and that of a random generator, are no second set of weights."""
+    network = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(network.parameters())
+    network(torch.ones(2)).sum().backward()
+    optimizer.step()
+    saved = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "random": {"cpu": torch.get_rng_state()}}
+    torch.save(saved, tmp_path / "net.pt")
+    said = convert_process.convert(tmp_path / "net.pt", tmp_path / "net.safetensors")
+    assert said == {"tensors": 2, "left_out": ["optimizer", "random"], "prefix": ""}
+
+
 @pytest.mark.parametrize(
     ("what", "expected"),
     [
@@ -182,6 +286,13 @@ def hostile_files(folder: Path) -> dict[str, str]:
     torch.save(torch.nn.Linear(2, 2), folder / "module.pt")
     torch.save([1, 2], folder / "list.pt")
     torch.save({"a": 1}, folder / "none.pt")
+    torch.jit.script(torch.nn.Linear(2, 2)).save(str(folder / "script.pt"))
+    torch.save({"a": torch.eye(2).to_sparse()}, folder / "sparse.pt")
+    torch.save({"a": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)}, folder / "quantised.pt")
+    torch.save({"epoch": 3, "model": {"a": torch.ones(2)}, "ema": {"module.a": torch.zeros(2)}}, folder / "averaged.pt")
+    torch.save({"state_dict": {"a": torch.ones(2)}, "model": {"b": torch.zeros(2)}}, folder / "two.pt")
+    torch.save({1: torch.ones(2), "1": torch.zeros(2)}, folder / "alike.pt")
+    (folder / "alike.p").write_bytes(pickle.dumps({1: np.ones(2), "1": np.zeros(2)}))
     torch.save({"a": torch.zeros(99)}, folder / "whole.pt")
     (folder / "cut.pt").write_bytes((folder / "whole.pt").read_bytes()[:300])
     (folder / "empty.pt").write_bytes(b"")
@@ -190,8 +301,15 @@ def hostile_files(folder: Path) -> dict[str, str]:
         "hostile.pt": rf"\(\w+\.system\), and these are never loaded; {trusted}",
         "hostile.p": rf"\(posix\.system\), and these are never loaded; {trusted}",
         "module.pt": r"\(torch\.nn\.modules\.linear\.Linear\), and these are never loaded",
-        "list.pt": "it holds a list, not tensors by name",
-        "none.pt": "it holds no tensors",
+        "list.pt": "^it holds a list, not tensors by name; if",
+        "none.pt": "^it holds no tensors; if",
+        "script.pt": rf"^it is a TorchScript archive, a program, whose weights `torch\.jit\.load.* gives; {trusted}",
+        "sparse.pt": f"^'a' is a sparse tensor, which safetensors cannot hold; {trusted}",
+        "quantised.pt": f"^'a' is a quantised tensor, which safetensors cannot hold; {trusted}",
+        "averaged.pt": rf"^it holds more than one set of tensors \(model, ema\), and which is meant it does not say; {trusted}",
+        "two.pt": r"^it holds more than one set of tensors \(state_dict, model\)",
+        "alike.pt": f"^two of its names are both written '1'; {trusted}",
+        "alike.p": f"^two of its names are both written '1'; {trusted}",
         "cut.pt": "damaged",
         "empty.pt": "it holds no tensors that can be read",
     }
@@ -217,7 +335,7 @@ def test_arrays_of_a_plain_pickle_come_out_as_they_went_in(kind: str, protocol: 
             assert "(_codecs.encode)" in said["refused"]
             continue
         found = load_file(tmp_path / "out.safetensors")
-        assert said == {"tensors": len(found), "left_out": ["steps"] if isinstance(held, dict) else []}
+        assert said == {"tensors": len(found), "left_out": ["steps"] if isinstance(held, dict) else [], "prefix": ""}
         for name, array in (held if isinstance(held, dict) else {"array": held}).items():
             if isinstance(array, np.ndarray):
                 assert found[name].numpy().dtype == array.dtype.newbyteorder("=")
@@ -359,7 +477,7 @@ def test_a_rater_over_a_pickle_says_to_convert_it_and_rates_after(tmp_path: Path
     picture = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     expected = load_rater(file).score([picture])
     pickled = load_card(file.where)
-    with pytest.raises(WeightsError, match=r"head\.pth is a pickle, .*: run `curate raters convert laion-aesthetic-v2`"):
+    with pytest.raises(WeightsError, match=rf"head\.pth is a pickle, .*: run `curate raters convert {re.escape(file.where)}`"):
         load_rater(pickled)
     convert(pickled)
     assert torch.equal(load_rater(pickled).score([picture]), expected)
