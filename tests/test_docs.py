@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -195,3 +196,19 @@ def test_the_reasons_are_in_the_guide() -> None:
     text = section("What the reasons mean")
     reasons = [*(fate.reason for fate in Fate if fate is not Fate.KEPT), *RejectReason, VETOED, UNDECIDED, NOT_A_NUMBER]
     assert all(f"`{reason}`" in text for reason in reasons)
+
+
+PACKAGES = sorted(path.parent for path in (ROOT / "curate").glob("*/__init__.py"))
+
+
+@pytest.mark.parametrize("package", [one for one in PACKAGES if len(list(one.glob("*.py"))) > 12], ids=lambda one: one.name)
+def test_packages_name_their_modules(package: Path) -> None:
+    told = ast.get_docstring(ast.parse((package / "__init__.py").read_text(encoding="utf-8"))) or ""
+    modules = {path.stem for path in package.glob("[!_]*.py")} | {path.parent.name for path in package.glob("*/__init__.py")}
+    assert {name for name in modules if not re.search(rf"\b{name}\b", told)} == set()
+
+
+def test_the_architecture_names_every_part() -> None:
+    told = set(re.findall(r"`([a-z_]+)`", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")))
+    parts = {path.stem for path in (ROOT / "curate").glob("[!_]*.py")} | {package.name for package in PACKAGES}
+    assert parts - told == set()

@@ -1,4 +1,17 @@
-"""Exports: selections written as the datasets that trainers read, one module for each format."""
+"""Exports: selections written as the datasets that trainers read, one module for each format.
+
+formats                  what a format is, and the ones there are
+options                  what may be set, whatever the format
+selection, remaining     what filter, rank and pair wrote, and what of it can still be copied
+source, lookup           where samples live, as a protocol; groups with what is known of their samples
+pairs, lists, records    pairs, ranked lists and whole records on their way, refused with a reason or read
+media                    images, compared with what was rated
+folder, readme           the folder, whole or not there; what it says of itself
+tables, json_rows        files that are written row by row
+ratings                  what raters said, as exports tell it
+
+The formats: shards, parquet, ids, diffusers_dpo, rankdpo, imagereward, hpdv2, hpdv3, win_lose_folders.
+"""
 
 from __future__ import annotations
 

@@ -2,10 +2,23 @@
 
     read (threads) ──chunks──> decode workers (processes) ──items──> raters (a thread each) ──judgements──> commit
 
-- `tasks`: the messages between the engine and a decode worker.
-- `worker`: what runs inside a decode worker; `pool`: the workers, and what happens when one dies.
-- `lanes`: raters, each pulling items in a thread of its own.
-- `admission`: which samples a rater is asked about, and which already have their answer.
-- `units`: the rows of a shard while it is under way.
-- `engine`: the loop that ties them together.
+run            plans what is missing, and has it rated: the way in
+options        what a user may say of a run
+sources, units where units come from, and a unit's rows while it is under way
+reader         reads ahead, in threads
+desk           every sample under way, the questions asked about it, the answers that came in, and which were known before
+admission      which samples a rater can be asked about, and what has to be done to one before
+engine         the loop that ties all of this together
+pool           the decode workers, and what happens when one dies
+process        one of them, as the engine sees it
+worker         what runs inside it
+tasks          the messages between the engine and a decode worker
+watching       videos, frame by frame
+lanes          raters, each pulling items in a thread of its own
+answers        from judgements to rows
+comparing      raters of pairs, group by group
+pairing        which pairs of a group they are asked about
+estimating     what a run would ask, with nothing asked
+notices        what a run says once
+report         what a run did, in numbers that add up
 """
