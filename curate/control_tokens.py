@@ -11,12 +11,15 @@ import unicodedata
 from collections.abc import Iterable
 from functools import cache
 
+THOUGHTS = (("<think>", "</think>"), ("<thinking>", "</thinking>"), ("[THINK]", "[/THINK]"), ("◁think▷", "◁/think▷"))
+"""How models mark what they think before they answer: the opening marks and the closing ones."""
+
 CONTROL_TOKENS = (
     # Turns and ends of texts.
     *("<s>", "</s>", "<bos>", "<eos>", "<pad>", "<unk>", "<BOS>", "<EOS>", "<|endoftext|>"),
     *("[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"),
     *("[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]"),
-    *("<start_of_turn>", "<end_of_turn>", "<end_of_utterance>", "[UNUSED_TOKEN_145]", "[UNUSED_TOKEN_146]"),
+    *("<start_of_turn>", "<end_of_turn>", "<end_of_utterance>", "[MASK]"),
     *("<|im_start|>", "<|im_end|>", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>", "<|begin_of_text|>"),
     *("<|user|>", "<|assistant|>", "<|system|>", "<|end|>", "[gMASK]", "<sop>"),
     # Pictures, videos and what is marked in them.
@@ -24,14 +27,19 @@ CONTROL_TOKENS = (
     *("<start_of_image>", "<end_of_image>", "<image_soft_token>", "<image_placeholder>", "<fake_token_around_image>"),
     *("<im_start>", "<im_end>", "<vid_start>", "<vid_end>", "<slice>", "</slice>", "<image_id>", "</image_id>"),
     *("[IMG]", "[IMG_BREAK]", "[IMG_END]", "<|image|>", "<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"),
+    *("<global-img>", "<audio>", "</audio>"),
     *("<ref>", "</ref>", "<box>", "</box>", "<quad>", "</quad>", "<|Reward|>"),
     # Blocks of replies: what stands in data must not look like an answer.
-    *("<think>", "</think>", "<answer>", "</answer>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"),
+    *(mark for pair in THOUGHTS for mark in pair),
+    *("<answer>", "</answer>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"),
 )
 """Of Qwen, Llama, Mistral, InternVL, InternLM, LLaVA, Gemma, Phi, DeepSeek, GLM, MiniCPM and Idefics."""
 
-_OF_A_FAMILY = r"<\|[^<>|\n]{1,64}\|>|<image_?\d{1,3}>|<reserved_?\d{1,5}>|<unused_?\d{1,5}>|\[control_\d{1,4}\]"
-"""Tokens that are told by their shape: `<|…|>`, numbered pictures and places kept for later."""
+_OF_A_FAMILY = (
+    r"<\|[^<>|\n]{1,64}\|>|<image_?\d{1,3}>|<row_\d{1,3}_col_\d{1,3}>"
+    r"|<reserved_?\d{1,5}>|<unused_?\d{1,5}>|\[unused_token_\d{1,5}\]|\[control_\d{1,4}\]"
+)
+"""Tokens that are told by their shape: `<|…|>`, numbered pictures and pieces of them, and places kept for later."""
 
 _TAGS = range(0xE0020, 0xE007F)
 """Characters nobody sees, each the shadow of an ASCII one."""

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.control_tokens import CONTROL_TOKENS, as_seen, defused, neutralised
+from curate.control_tokens import CONTROL_TOKENS, THOUGHTS, as_seen, defused, neutralised
+from curate.rubrics.replies.locating import without_thoughts
 
 SMUGGLED = {
     "in full-width characters": "＜|im_end|＞",
@@ -34,6 +35,18 @@ def test_every_token_is_broken_and_still_read(token: str) -> None:
     said = neutralised(f"a kite{token}on a beach")
     assert said == f"a kite{token[0]} {token[1:]}on a beach"
     assert not holds_a_token(said)
+
+
+@pytest.mark.parametrize("token", ["<|image_1|>", "<image_2>", "<row_1_col_12>", "[UNUSED_TOKEN_0]", "[control_8]", "<unused99>"])
+def test_tokens_of_a_family_are_broken(token: str) -> None:
+    assert neutralised(f"a kite{token}on a beach") == f"a kite{token[0]} {token[1:]}on a beach"
+
+
+def test_marks_of_thoughts_in_data_are_none_to_a_reader_of_replies() -> None:
+    for opening, closing in THOUGHTS:
+        said = f"The caption says {opening} 5 {closing}"
+        assert without_thoughts(f"{said} 4") != f"{said} 4", "it knows the marks"
+        assert without_thoughts(neutralised(said)) == neutralised(said)
 
 
 @pytest.mark.parametrize("text", SMUGGLED.values(), ids=SMUGGLED)

@@ -98,7 +98,7 @@ class Asking:
         return Question(
             call=self.name,
             ask=ask,
-            reader=self.reader,
+            reader=self.reader.about(case.meta),
             may_be_cut=self._call.may_be_cut or bool(self.reader.labels),
             seed_of=(case.key, self.name, *seed),
             notes=rendered.notes,

@@ -9,7 +9,10 @@ from typing import Any
 
 from curate.asks import Label, Reply
 from curate.errors import CardError, nearest
+from curate.records import Status
+from curate.rubrics.case import NoJudgementError
 from curate.rubrics.distributions import asked_labels, label_outputs, read_distribution
+from curate.rubrics.lookup import of_meta
 from curate.rubrics.reads import Choice, FormatSpec, Json, Labels, Number, Reads, Text
 from curate.rubrics.replies.base import Format, Outputs, Unreadable
 from curate.rubrics.replies.choices import read_choice, read_number
@@ -40,6 +43,10 @@ class Reader(ABC):
     @abstractmethod
     def read(self, reply: Reply) -> Outputs:
         """All outputs; raises `Unreadable`."""
+
+    def about(self, meta: Mapping[str, Any]) -> Reader:
+        """The reader for a sample whose JSON is `meta`; raises `NoJudgementError` where that lacks what the reading needs."""
+        return self
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -133,21 +140,38 @@ class _Text(_Written):
 
 class _Format(Reader):
     def __init__(self, spec: FormatSpec, *, where: str) -> None:
-        self._format = _made(spec, where)
+        self._spec = spec
+        self._where = where
+        # How many there are is not known before there is a sample; one is enough to see that the format takes the number.
+        self._format = _made(spec, dict.fromkeys(spec.counted, 1), where)
         texts = self._format.texts
         self.outputs = {SAID: TEXT} | {name: TEXT if name in texts else SINGLE for name in self._format.outputs}
         self.rationale = texts
+
+    def about(self, meta: Mapping[str, Any]) -> Reader:
+        if not self._spec.counted:
+            return self
+        counts = {name: _listed(meta, path) for name, path in self._spec.counted.items()}
+        return _Format(FormatSpec(name=self._spec.name, params={**self._spec.params, **counts}), where=self._where)
 
     def read(self, reply: Reply) -> Outputs:
         return {SAID: reply.text.strip(), **self._format.read(reply.text)}
 
 
-def _made(spec: FormatSpec, where: str) -> Format:
+def _listed(meta: Mapping[str, Any], path: str) -> int:
+    """How many things a sample's JSON lists at a dotted path; raises `NoJudgementError` where it lists none."""
+    listed = of_meta(meta, path)
+    if not isinstance(listed, list) or not listed:
+        raise NoJudgementError(Status.NOT_APPLICABLE, f"no_list: '{path}' in the sample's JSON is no list, or an empty one")
+    return len(listed)
+
+
+def _made(spec: FormatSpec, counts: Mapping[str, int], where: str) -> Format:
     if spec.name not in FORMATS:
         raise CardError(f"{where}: no format is called '{spec.name}'. {nearest(spec.name, FORMATS)}".rstrip())
     module, _, name = FORMATS[spec.name].partition(":")
     try:
-        made: Format = getattr(import_module(module), name)(spec.params)
+        made: Format = getattr(import_module(module), name)({**spec.params, **counts})
     except ValueError as problem:
         raise CardError(f"{where}: the format '{spec.name}' does not take its params: {problem}") from problem
     return made

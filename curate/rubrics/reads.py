@@ -137,7 +137,7 @@ class Choice(Strict):
     """Instead of options: the words of `curate.rubrics.replies.choices.SCALES`."""
     place: Place = Field(default="anywhere", alias="in")
     after: str | None = None
-    """Only what follows the last of this text counts, up to the end of its line."""
+    """Only what follows this text counts, up to the end of its line; where it stands several times, all have to say the same."""
     rationale: bool = False
 
     @model_validator(mode="after")
@@ -156,7 +156,7 @@ class Number(Strict):
     range: tuple[float, float] | None = None
     place: Place = Field(default="anywhere", alias="in")
     after: str | None = None
-    """Only what follows the last of this text counts, up to the end of its line."""
+    """Only what follows this text counts, up to the end of its line; where it stands several times, all have to say the same."""
     rationale: bool = False
 
     @model_validator(mode="after")
@@ -171,6 +171,13 @@ class FormatSpec(Strict):
     name: str
     """One of `curate.rubrics.replies.formats.FORMATS`."""
     params: Mapping[str, Any] = Field(default_factory=dict)
+    counted: Mapping[str, str] = Field(default_factory=dict)
+    """Params that say how many there are of something: for each, where the sample's JSON lists it."""
+
+    @model_validator(mode="after")
+    def _params_stand_once(self) -> FormatSpec:
+        unique((*self.params, *self.counted), "params")
+        return self
 
 
 READS = ("labels", "json", "text", "choice", "number", "format")

@@ -132,6 +132,26 @@ def test_every_rubric_has_good_odd_and_hostile_replies(name: str) -> None:
     assert kinds >= KINDS, f"{path.name} has no replies that are {' or '.join(sorted(KINDS - kinds))}"
 
 
+def all_spellings(value: Any) -> Iterator[tuple[str, ...]]:
+    """The spellings of each label that the `args` of a card name."""
+    if isinstance(value, Mapping):
+        if "spellings" in value:
+            yield tuple(value["spellings"])
+        value = list(value.values())
+    for one in value if isinstance(value, list | tuple) else ():
+        yield from all_spellings(one)
+
+
+@pytest.mark.parametrize("name", sorted(RUBRICS))
+def test_words_are_known_however_they_are_written(name: str) -> None:
+    """A judge that shouts one of them would else be read as if it had said another."""
+    for spellings in all_spellings(RUBRICS[name].card.args):
+        word = spellings[0].strip().lower()
+        if word.isalpha():
+            plain = {word, word.capitalize(), word.upper()}
+            assert {*spellings} == plain | {f" {one}" for one in plain}
+
+
 @pytest.mark.parametrize(("name", "given"), CASES)
 def test_replies_become_the_ratings_they_say(name: str, given: dict[str, Any]) -> None:
     file = RUBRICS[name]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from curate.errors import CardError
+from curate.records import Status
 from curate.rubrics.case import NoJudgementError
 from curate.rubrics.loading import load_method
 from curate.rubrics.replies.base import Outputs, Unreadable
@@ -59,6 +60,38 @@ def test_a_format_takes_params_and_says_when_not() -> None:
         CardError, match="field 'args.calls.0.reads': the format 'lines' does not take its params: there is only 'most'"
     ):
         load_method(card(args(least=5)))
+
+
+def counted(**more: Any) -> Any:
+    arguments = args()
+    arguments["calls"][0]["reads"]["format"] |= {"counted": {"most": "shown.boxes"}, **more}
+    return load_method(card(arguments))
+
+
+def test_a_format_is_told_how_many_things_a_sample_lists() -> None:
+    for boxes in (1, 3):
+        meta = {"shown": {"boxes": [[0, 0, 1, 1]] * boxes}}
+        values, _ = talk(counted(), case(meta=meta), saying(str(boxes)))
+        assert values["score"].value == boxes
+        with pytest.raises(NoJudgementError, match="^wrong_format"):
+            talk(counted(), case(meta=meta), saying(str(boxes + 1)))
+
+
+@pytest.mark.parametrize(
+    ("meta", "why"),
+    [({}, "no_field"), ({"shown": {"boxes": []}}, "no_list"), ({"shown": {"boxes": "three"}}, "no_list")],
+)
+def test_a_sample_that_lists_nothing_is_not_judged(meta: dict[str, Any], why: str) -> None:
+    with pytest.raises(NoJudgementError) as problem:
+        talk(counted(), case(meta=meta), saying("1"))
+    assert (problem.value.status, problem.value.detail.partition(":")[0]) == (Status.NOT_APPLICABLE, why)
+
+
+def test_what_is_counted_is_a_param_of_the_format_and_not_given_twice() -> None:
+    with pytest.raises(CardError, match="there is only 'most'"):
+        counted(counted={"least": "boxes"})
+    with pytest.raises(CardError, match="two params are called 'most'"):
+        counted(params={"most": 3})
 
 
 def test_a_text_of_a_format_is_no_number() -> None:

@@ -1,18 +1,18 @@
 """Reads which answer a judge chose, and the one number that it wrote, out of running text.
 
 The longest words win, so that 'Very Good' is not 'Good'. A reply that names two different answers, or denies the one it names, is
-unreadable: which of them was meant is nobody's to guess.
+unreadable: which of them was meant is nobody's to guess. So is one that gives different answers behind the same mark.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from curate.rubrics.reads import Choice, Number, Option
 from curate.rubrics.replies.base import Outputs, Unreadable, shown
 from curate.rubrics.replies.lenient import NUMBER
-from curate.rubrics.replies.locating import after_last, located
+from curate.rubrics.replies.locating import after_each, located
 from curate.rubrics.replies.objects import within
 
 SCALES: dict[str, tuple[str, ...]] = {
@@ -34,7 +34,7 @@ SCALES: dict[str, tuple[str, ...]] = {
 
 _NOT = (
     r"(?:\b(?:not|cannot|never|neither|nor|without|hardly|barely|scarcely|nowhere|nothing|(?:anything|all) but"
-    r"|far from|less than)|n['’]t)"
+    r"|far from|less than|(?:wrong|false|untrue|incorrect|mistaken)\s(?:to|that)|disagree|doubt|dispute|deny|denies)|n['’]t)"
 )
 
 _DENIED = re.compile(
@@ -46,13 +46,29 @@ _DENIED = re.compile(
 
 _INEXACT = re.compile(
     r"(?:\b(?:minus|negative|(?:less|more|fewer|greater|higher|lower|better|worse|other) than|at (?:least|most)|up to"
-    r"|above|below|under|over|around|about|roughly|approximately|approx\.|circa|nearly|almost|close to)"
+    r"|above|below|under|over|between|around|about|roughly|approximately|approx\.|circa|nearly|almost|close to)"
     r"(?: (?:a|an|the|(?:a |the )?(?:score|rating) of))?|(?<![-=])>|[<≤≥~≈±−])\s?$|–$"
 )
 """What makes another number of the one that follows it, or no certain one."""
 
-_OPEN = re.compile(r"\s*(?:\+|or (?:more|less|fewer|above|below|higher|lower|so)\b|at (?:least|most)\b)")
-"""The same behind a number."""
+_WITHDRAWN = r"[*`\"'”’»)]{0,4}\s?(?:\?|(?:is|was|would be|seems) (?:\w+ )?(?:wrong|false|untrue|incorrect|not|no longer)\b)"
+"""What takes back the answer before it."""
+
+_OPEN = re.compile(
+    r"\s*(?:\+|or (?:more|less|fewer|above|below|higher|lower|so)\b|at (?:least|most)\b|minus\b|plus\b"
+    rf"|(?:hundred|thousand|million|billion|dozen)\b)|{_WITHDRAWN}"
+)
+"""The same behind a number, and what takes it back."""
+
+_IS_WITHDRAWN = re.compile(_WITHDRAWN)
+
+_NAMED = r"(?:(?:the|my|its|this) )?(?:(?:final|overall|visual|image|picture|quality) ){0,3}(?:score|rating|quality|answer)"
+
+_NOTHING_BUT = re.compile(rf"(?:{_NAMED} ?(?:is|of|[:=])? ?)?NUMBER(?: ?(?:stars?|points?))?")
+"""A place for one number: the number, what it is and its unit."""
+
+_SET_OFF = re.compile(r"[*`$_\"'“”‘’()\[\]]")
+"""Signs around a number that say nothing."""
 
 _LOOKED_BACK = 80
 """Characters before an answer in which a denial is looked for."""
@@ -72,15 +88,34 @@ def options_of(spec: Choice) -> Sequence[Option]:
 
 def read_choice(text: str, spec: Choice) -> Outputs:
     """`value` and `choice` (the name) of the one answer in a reply (without its thoughts); raises `Unreadable`."""
+    return _the_same(text, spec, lambda said: _chosen(said, spec))
+
+
+def read_number(text: str, spec: Number) -> Outputs:
+    """`value`, the one number of a reply (without its thoughts).
+
+    Raises `Unreadable` for none, several, fractions and shares, for one that is denied, a bound or about right, and in <answer>
+    or a box for anything beside it but what it is and its unit.
+    """
+    return _the_same(text, spec, lambda said: _number(said, spec))
+
+
+def _the_same(text: str, spec: Choice | Number, read: Callable[[str], Outputs]) -> Outputs:
+    """What is read where the answer stands; raises `Unreadable` where the places for it do not all say the same."""
     text = located(text, spec.place)
-    if spec.after is not None:
-        text = after_last(text, spec.after)
+    found = [read(line) for line in ([text] if spec.after is None else after_each(text, spec.after))]
+    if any(one != found[0] for one in found):
+        raise Unreadable("ambiguous", f"there are {len(found)} answers behind '{spec.after}', and they differ")
+    return found[0]
+
+
+def _chosen(text: str, spec: Choice) -> Outputs:
     said = _folded(text)
     names = {_plain(word): option for option in options_of(spec) for word in (option.name, *option.spellings)}
     longest_first = "|".join(re.escape(word).replace(r"\ ", r"\s") for word in sorted(names, key=len, reverse=True))
     found: dict[str, Option] = {}
     for match in re.finditer(rf"(?<!\w)(?:{longest_first})(?!\w)", said):
-        if _DENIED.search(_before(said, match)):
+        if _DENIED.search(_before(said, match)) or _IS_WITHDRAWN.match(said, match.end()):
             raise Unreadable("ambiguous", f"{match[0]!r} is denied in {shown(text)}")
         option = names[_plain(match[0])]
         found[option.name] = option
@@ -92,14 +127,7 @@ def read_choice(text: str, spec: Choice) -> Outputs:
     return {"value": option.value, "choice": option.name}
 
 
-def read_number(text: str, spec: Number) -> Outputs:
-    """`value`, the one number of a reply (without its thoughts).
-
-    Raises `Unreadable` for none, several, fractions and shares, and for one that is denied, a bound or about right.
-    """
-    text = located(text, spec.place)
-    if spec.after is not None:
-        text = after_last(text, spec.after)
+def _number(text: str, spec: Number) -> Outputs:
     found = {match[0] for match in _NUMERIC.finditer(text)}
     if not found:
         raise Unreadable("not_a_number", f"there is no number in {shown(text)}")
@@ -113,7 +141,15 @@ def read_number(text: str, spec: Number) -> Outputs:
         before = _before(said, match)
         if _DENIED.search(before) or _INEXACT.search(before) or _OPEN.match(said, match.end()):
             raise Unreadable("not_a_number", f"{number!r} is denied, or not exact, in {shown(text)}")
+    if spec.place != "anywhere" and not _stands_alone(said, number):
+        raise Unreadable("not_a_number", f"there is more than {number!r} in {shown(text)}")
     return {"value": within(float(number), spec.range, "the number")}
+
+
+def _stands_alone(said: str, number: str) -> bool:
+    """Whether there is nothing beside a number but what it is and its unit."""
+    bare = " ".join(_SET_OFF.sub(" ", said.replace(number.casefold(), "NUMBER")).split())
+    return _NOTHING_BUT.fullmatch(bare.rstrip(".!")) is not None
 
 
 def _before(said: str, match: re.Match[str]) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 
+from curate.control_tokens import THOUGHTS
 from curate.rubrics.reads import Place
 from curate.rubrics.replies.base import Unreadable
-
-_THOUGHTS = (("<think>", "</think>"), ("<thinking>", "</thinking>"), ("[THINK]", "[/THINK]"), ("◁think▷", "◁/think▷"))
-"""How models mark what they think before they answer."""
 
 _BOX = "\\boxed{"
 
 MOST_BOXES = 32
+
+MOST_MARKS = 32
 
 
 def without_thoughts(text: str) -> str:
@@ -21,7 +21,7 @@ def without_thoughts(text: str) -> str:
     A chat template may have opened the thoughts itself, so a closing mark without an opening one ends them too. Raises
     `Unreadable` where thoughts are not closed, and where nothing follows them.
     """
-    for opening, closing in _THOUGHTS:
+    for opening, closing in THOUGHTS:
         text = _outside(text, opening, closing)
     if not (text := text.strip()):
         raise Unreadable("empty", "the reply is empty")
@@ -59,24 +59,38 @@ def located(text: str, place: Place) -> str:
 
 
 def tagged(text: str, tag: str) -> list[str]:
-    """What stands between `<tag>` and `</tag>`, stripped, each time; to the end where the only one is not closed."""
+    """What stands between `<tag>` and `</tag>`, stripped, each time; to the end where the last one is not closed."""
     opening, closing = (re.compile(f"<{slash}{re.escape(tag)}>", re.IGNORECASE) for slash in ("", "/"))
     *closed, rest = closing.split(text)
     found: list[str] = [parts[1].strip() for before in closed if len(parts := opening.split(before, maxsplit=1)) == 2]
-    if not found and len(parts := opening.split(rest, maxsplit=1)) == 2:
-        found = [parts[1].strip()]
+    if len(parts := opening.split(rest, maxsplit=1)) == 2:
+        found.append(parts[1].strip())
     return found
 
 
-def after_last(text: str, mark: str) -> str:
-    """The line that follows the last `mark` (upper and lower case are one): what is left of its own, or else the next."""
-    matches = list(re.finditer(re.escape(mark), text, flags=re.IGNORECASE))
-    if not matches:
+def after_each(text: str, mark: str) -> list[str]:
+    """For each `mark` (upper and lower case are one) the line that follows it: what is left of its own, or else the next.
+
+    A line that stands there twice is given once. A mark in quotes is somebody else's where the judge's own follows it, and is
+    left out; one behind it counts, since nobody can tell a second thought from an echo. Raises `Unreadable` where there is no
+    mark, where nothing follows one, and where there are more than `MOST_MARKS`.
+    """
+    marks = list(re.finditer(rf"(?P<quoted>[\"'“‘«„]?){re.escape(mark)}", text, flags=re.IGNORECASE))
+    if not marks:
         raise Unreadable("no_field", f"there is no '{mark}'")
-    lines = text[matches[-1].end() :].strip().splitlines()
-    if not lines:
+    if len(marks) > MOST_MARKS:
+        raise Unreadable("ambiguous", f"'{mark}' stands {len(marks)} times in the reply")
+    own = max((place for place, one in enumerate(marks) if not one["quoted"]), default=0)
+    lines = [_first_line(text, one.end()) for place, one in enumerate(marks) if place >= own or not one["quoted"]]
+    if not all(lines):
         raise Unreadable("no_field", f"nothing follows '{mark}'")
-    return lines[0].strip()
+    return list(dict.fromkeys(lines))
+
+
+def _first_line(text: str, start: int) -> str:
+    """The first line from `start` on that is not blank, stripped; empty where there is none."""
+    lines = text[start:].strip().splitlines()
+    return lines[0].strip() if lines else ""
 
 
 def _boxes(text: str) -> list[str]:

@@ -4,7 +4,8 @@ The ladder, each step only where the one before found no object at all:
 
 1. JSON to the letter, alone or in running text, fences and boxes included; keys that stand twice and NaN are refused;
 2. almost-JSON: other quotes, `True`, trailing commas, quotes in a text that are not escaped (`curate.rubrics.replies.lenient`);
-3. the numbers and words behind keys, each of which stands exactly once. Texts are then left out.
+3. the numbers and words behind keys, each of which stands exactly once and is seen to end: a reply that breaks off behind a
+   number may have lost a digit. Texts are then left out.
 
 No step makes or mends a number: what is read stands in the reply, digit for digit. Several objects that read differently are
 ambiguous.
@@ -30,10 +31,11 @@ _TRUTHS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
 def read_object(text: str, spec: Json) -> Outputs:
     """The fields of the one object in a reply (without its thoughts); raises `Unreadable`."""
-    text = located(text, spec.place)
-    objects, rest = _parsed(object_spans(text))
+    said = located(text, spec.place)
+    objects, rest = _parsed(object_spans(said))
     if not objects:
-        return _behind_keys(text, spec.fields)
+        # A place that was closed holds all that was to be said; one that was not goes as far as the reply.
+        return _behind_keys(said, spec.fields, whole=not text.endswith(said))
     readings: list[Outputs] = []
     problems: list[Unreadable] = []
     for one in objects:
@@ -206,37 +208,49 @@ def _word(value: Any, name: str, worth: Mapping[str, float]) -> float:
     return known[said]
 
 
-def _behind_keys(text: str, fields: Mapping[str, JsonField]) -> Outputs:
-    """What stands behind the keys of a reply that is no object: each key exactly once, and a whole value behind it."""
+def _behind_keys(text: str, fields: Mapping[str, JsonField], *, whole: bool) -> Outputs:
+    """What stands behind the keys of a reply that is no object: each key exactly once, and a whole value behind it.
+
+    Unless the text is known to be `whole`, nothing tells a number at its end from the beginning of a longer one.
+    """
     wanted = {name: field for name, field in fields.items() if field.type != "text"}
     keys = [(field.at or (name,)) for name, field in wanted.items()]
     if not wanted or any(len(path) > 1 for path in keys):
         raise Unreadable("not_json", f"there is no object in {shown(text)}")
-    return {name: _behind(text, path[0], name, field) for (name, field), path in zip(wanted.items(), keys, strict=True)}
+    return {name: _behind(text, path[0], name, field, whole) for (name, field), path in zip(wanted.items(), keys, strict=True)}
 
 
 _BLANKS = r"\s{0,20}"
 """Bounded, so that a reply of nothing but blanks is not searched again and again."""
 
-_QUOTED = _BLANKS + r"[\"'“‘]?([^\"'“”‘’,}\]\n]{1,80}?)[\"'”’]?"
+_MORE = rf"{_BLANKS}(?=\}}|\]|\n|,\s{{0,20}}[\"'“‘\n}}])"
+"""What may follow any value: a comma only where a key follows it, since '1,5' may mean one and a half."""
 
-_LIST = _BLANKS + r"\[([^\[\]{}\"'\n]{1,400})\]"
+_END = rf"{_BLANKS},?{_BLANKS}\Z"
+"""What may follow a value that is seen to be whole."""
 
-_END = _BLANKS + r"(?=\}|\]|\n|\Z|,\s{0,20}(?:[\"'“‘\n}]|\Z))"
-"""What may follow a value: a comma only where a key follows it, since '1,5' may mean one and a half."""
+_LIST = rf"{_BLANKS}\[([^\[\]{{}}\"'\n]{{1,400}})\](?:{_MORE}|{_END})"
+
+_SIMPLE = r"([^\"'“”‘’,}\]\n]{1,80}?)"
+
+_QUOTED = rf"[\"'“‘]{_SIMPLE}[\"'”’](?:{_MORE}|{_END})"
+
+_BARE = rf"{_SIMPLE}{_MORE}"
 
 
-def _behind(text: str, key: str, name: str, field: JsonField) -> Output:
+def _behind(text: str, key: str, name: str, field: JsonField, whole: bool) -> Output:
     quoted_key = rf"[\"'“‘]{re.escape(key)}[\"'”’]{_BLANKS}:"
     if len(re.findall(quoted_key, text)) != 1:
         raise Unreadable("not_json", f"there is no object, and not one key {key!r}, in {shown(text)}")
-    value = _LIST if field.type == "numbers" else _QUOTED
-    found = re.search(f"{quoted_key}{value}{_END}", text)
+    bare = rf"{_BARE}|{_SIMPLE}{_END}" if whole else _BARE
+    value = _LIST if field.type == "numbers" else rf"{_BLANKS}(?:{_QUOTED}|{bare})"
+    found = re.search(f"{quoted_key}{value}", text)
     if found is None:
         raise Unreadable("not_json", f"there is no object, and nothing whole behind {key!r}, in {shown(text)}")
     if field.type == "numbers":
         return _several([one.strip() for one in found[1].split(",")], name, field)
-    return _converted(found[1].strip(), name, field)
+    (said,) = (group for group in found.groups() if group is not None)
+    return _converted(said.strip(), name, field)
 
 
 def _field_schema(field: JsonField) -> dict[str, Any]:

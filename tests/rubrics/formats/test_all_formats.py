@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from curate.rubrics.replies.base import Output, Unreadable
 from curate.rubrics.replies.formats import FORMATS
 from tests.rubrics.formats.written import REPLIES, Written, format_of
+from tests.rubrics.lasting import check_takes_the_time_of_its_length
 
 EACH = pytest.mark.parametrize("written", REPLIES, ids=[f"{number}-{one.name}" for number, one in enumerate(REPLIES)])
 
@@ -128,10 +129,13 @@ def test_garbage(written: Written, text: str) -> None:
 
 
 @EACH
-def test_long_replies_take_no_long_time(written: Written) -> None:
+def test_long_replies_take_the_time_of_their_length(written: Written) -> None:
     for piece in (" ", "*", "Image 1: ", "Final Score:", "[", "{", "1.[1,2,3,4]", "a (b): ", "<answer>", "Region ID: 1\n"):
-        check(written, written.reply + piece * (20_000 // len(piece)))
-        check(written, piece * (20_000 // len(piece)) + written.reply)
+        for text_of in (
+            lambda count, piece=piece: written.reply + piece * count,
+            lambda count, piece=piece: piece * count + written.reply,
+        ):
+            check_takes_the_time_of_its_length(lambda text: check(written, text), text_of, 8_000 // len(piece))
 
 
 @pytest.mark.parametrize("name", sorted(set(FORMATS) - {"letter"}))

@@ -165,6 +165,7 @@ def test_the_sign_of_a_layout(score: str) -> None:
         ("{'distortion_class': 'Darken', 'severity': 'Catastrophic'}", 5, "darken"),
         ('{"distortion_class": "null", "severity": "null"}', 0, "null"),
         ('{"distortion_class": null, "severity": null}', 0, "null"),
+        ('{"distortion_class": "blur", "severity": "Obvious."}', 3, "blur"),
         ('```json\n{"distortion_class": null, "severity": "null"}\n```', 0, "null"),
     ],
 )
@@ -178,6 +179,8 @@ def test_distortions(answer: str, severity: float, distortion: str) -> None:
     [
         ('{"distortion_class": "blur", "severity": null}', "inconsistent"),
         ('{"distortion_class": null, "severity": "slight"}', "inconsistent"),
+        ('{"distortion_class": "blur", "severity": "null"}', "inconsistent"),
+        ('{"distortion_class": "null", "severity": "catastrophic"}', "inconsistent"),
         ('{"distortion_class": "fog", "severity": "slight"}', "no_choice"),
         ('{"distortion_class": "blur", "severity": 3}', "no_choice"),
         ('{"distortion_class": "blur"}', "no_field"),

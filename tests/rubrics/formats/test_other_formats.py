@@ -18,6 +18,12 @@ from tests.rubrics.formats.written import PERSPECTIVES, SR1, THINKER, read, reas
         ("<answer>3.5</answer><answer>4.0</answer>", "ambiguous"),
         ("<answer>good</answer>", "not_a_number"),
         ("3.5", "no_field"),
+        ("<answer>5 is wrong</answer>", "not_a_number"),
+        ("<answer>5? no</answer>", "not_a_number"),
+        ("<answer>5 minus a bit</answer>", "not_a_number"),
+        ("<answer>3 million</answer>", "not_a_number"),
+        ("<answer>between 3</answer>", "not_a_number"),
+        ("<answer>3</answer><answer>5", "ambiguous"),
     ],
 )
 def test_ratings_that_are_none(answer: str, why: str) -> None:
@@ -40,6 +46,40 @@ def test_comparisons_that_are_none() -> None:
     assert reason("q-insight-comparison", "<answer>Image A or Image B</answer>") == "ambiguous"
     assert reason("q-insight-comparison", "<answer>not Image A</answer>") == "ambiguous"
     assert reason("q-insight-comparison", "<answer>A</answer>") == "no_choice"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        *("B", "(B)", "b", "B.", "**B**", "B. red", "B: red", "[B]", "Answer: B", "The correct answer is (B).", "B\n\nRed."),
+        *("B. A red kite", "B. Vitamin C", "B) rich in vitamin C", "B. At 3 A.D. it was red", "B. B is red", "B. no"),
+        *("A. two\nB. three\nC. four\nThe answer is B.", "A is blue. B is red. So the answer is B.", "Sure!\n**Answer: B**"),
+        *("A or C?\nThe answer is: B", "The final answer is **B**."),
+    ],
+)
+def test_letters(reply: str) -> None:
+    assert read("letter", reply, letters=4) == {"p_A": 0.0, "p_B": 1.0, "p_C": 0.0, "p_D": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        *((reply, "ambiguous") for reply in ("A, B", "A) or B)", "(A)(B)", "A*B", "A, not B", "B, C, D")),
+        *((reply, "ambiguous") for reply in ("A. is wrong. B. is right", "A: no\nB: yes", "A\n\nWait, B", "A. one\nB. two")),
+        ('"A" is what the caption says I should answer; the right one is B', "ambiguous"),
+        ('A. two\nThe caption says "the answer is B".', "ambiguous"),
+        ("The answer is A.\nThe answer is B.", "ambiguous"),
+        ("The answer is A. No, B.", "ambiguous"),
+        ("A is wrong", "no_choice"),
+        ("A. is wrong", "ambiguous"),
+        ("The answer is not A. B", "no_choice"),
+        ("The answer is E.", "no_choice"),
+        ("It is red", "no_choice"),
+        ("a kite", "no_choice"),
+    ],
+)
+def test_letters_that_are_none_or_several(reply: str, why: str) -> None:
+    assert reason("letter", reply, letters=4) == why
 
 
 def test_what_is_wrong_with_an_edit() -> None:

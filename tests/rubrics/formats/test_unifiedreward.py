@@ -158,6 +158,11 @@ def test_names_of_edit_scores() -> None:
         ("'Image 1 is better'", 1.0),
         ("Edited Image 2 is better, as the hat is there.", 0.0),
         ("Image 1 is better. I repeat: Image 1 is better than Image 2.", 1.0),
+        ("Image 2 has the better colours, and yet Image 1 is better than Image 2.", 1.0),
+        ("Image 2 is worse. Image 1 is better than Image 2.", 1.0),
+        ("Image 1 loses, so Image 2 is better.", 0.0),
+        ("Image 1 is worse lit; Image 1 is better.", 1.0),
+        ("Image 2 is not worse in colour. Image 1 is better.", 1.0),
     ],
 )
 def test_verdicts(reply: str, value: float) -> None:
@@ -179,6 +184,15 @@ def test_verdicts(reply: str, value: float) -> None:
         ("Image 1 is better. Image 2 is better.", "ambiguous"),
         ("Image 1 is better in colour, but Image 2 is better.", "ambiguous"),
         ("Image 1 is better, or both images are equally good.", "ambiguous"),
+        ("It would be wrong to say that Image 1 is better than Image 2.", "ambiguous"),
+        ("It is false that Image 1 is better than Image 2.", "ambiguous"),
+        ("I disagree that Image 1 is better than Image 2.", "ambiguous"),
+        ("Image 1 is better than Image 2? No.", "ambiguous"),
+        ("Image 1 is worse than Image 2. The text says Image 1 is better than Image 2.", "ambiguous"),
+        ("Image 1 is better; image 2 wins overall", "ambiguous"),
+        ("Image 2 is clearly the winner. Image 1 is better.", "ambiguous"),
+        ("Both images are equally good; Image 2 wins.", "ambiguous"),
+        ("Both images are equally good. Image 1 is slightly worse.", "ambiguous"),
     ],
 )
 def test_verdicts_that_are_none(reply: str, why: str) -> None:

@@ -77,6 +77,13 @@ def test_two_answers_and_denied_ones_are_no_answer(text: str, why: str) -> None:
         "not 'good'",
         "It is not\ngood",
         "without good",
+        "It would be wrong to say good",
+        "It is false that it looks good",
+        "I disagree that it is good",
+        "I doubt good",
+        "Good? No.",
+        "Good is wrong",
+        "**Good** is simply false",
     ],
 )
 def test_a_denial_a_few_words_before_counts(text: str) -> None:
@@ -95,6 +102,9 @@ def test_a_denial_a_few_words_before_counts(text: str) -> None:
         "It is not great but good",
         "The hands are not right; still, the rest makes it good",
         "Good, though the sky is not blue",
+        "The hand is wrong, but the rest is good",
+        "The wrong hand; good",
+        "Good is what it is",
     ],
 )
 def test_a_denial_of_something_else_does_not(text: str) -> None:
@@ -116,6 +126,20 @@ def test_where_an_answer_stands() -> None:
         assert problem.value.reason == "no_field"
 
 
+def test_where_an_answer_stands_several_times_all_are_the_same() -> None:
+    assert chosen("Rating: Very Good\nSo: **Rating:** very good.", after="Rating:") == 8
+    assert number("Rating: 7\nRating: 7.0", after="Rating:") == 7
+    assert chosen("The prompt asks for 'Rating: Outstanding'.\nRating: Poor", after="Rating:") == 3
+    for text, why in (
+        ('Rating: Poor\nThe caption asks me to answer "Rating: Outstanding"', "ambiguous"),
+        ("Rating: Poor\nRating: Outstanding", "ambiguous"),
+        ("Rating: none\nRating: Outstanding", "no_choice"),
+    ):
+        with pytest.raises(Unreadable) as problem:
+            chosen(text, after="Rating:")
+        assert problem.value.reason == why
+
+
 def test_options_of_a_card_and_their_spellings() -> None:
     options = [
         {"name": "Image A", "value": 1, "spellings": ["the first"]},
@@ -135,7 +159,13 @@ def test_options_of_a_card_and_their_spellings() -> None:
     [
         *(("4", 4), ("4.25", 4.25), ("I say 3.5.", 3.5), ("-1", -1), ("(2)", 2), ("4, surely", 4), ("2e1", 20)),
         *(("Score: 8", 8), ("**8**", 8), ("- 8", 8), ("Rating -> 8", 8), ("<score>8</score>", 8), ("Overall 8", 8)),
-        *(("There are no flaws: 8", 8), ("I am not sure, but 8", 8), ("It is not legible.\n8", 8), ("8 - good", 8)),
+        *(
+            ("There are no flaws: 8", 8),
+            ("8, since it is not wrong", 8),
+            ("I am not sure, but 8", 8),
+            ("It is not legible.\n8", 8),
+            ("8 - good", 8),
+        ),
     ],
 )
 def test_the_one_number_of_a_text(text: str, value: float) -> None:
@@ -188,6 +218,11 @@ def test_the_one_number_of_a_text(text: str, value: float) -> None:
             )
         ],
         *[(f"8{after}", "not_a_number") for after in ("+", " or more", " at most", " or less")],
+        *[
+            (f"8{after}", "not_a_number")
+            for after in (" million", " minus a bit", "? no", " is wrong", "** is not it", " is simply false")
+        ],
+        ("between 8", "not_a_number"),
         ("<at most 8>", "not_a_number"),
         ("-3", "out_of_range"),
         ("11", "out_of_range"),
@@ -198,6 +233,25 @@ def test_what_is_no_number_or_several(text: str, why: str) -> None:
     with pytest.raises(Unreadable) as problem:
         number(text, range=[0, 10])
     assert problem.value.reason == why
+
+
+@pytest.mark.parametrize(
+    "text", ["4", "**4**", "$4$", "(4)", "4.", "4 stars", "Score: 4", "My overall rating is 4 points.", "the answer is 4"]
+)
+def test_a_place_for_a_number_holds_nothing_else(text: str) -> None:
+    assert number(f"<answer>{text}</answer>", **{"in": "answer"}) == 4
+    assert number(f"\\boxed{{{text}}}", **{"in": "boxed"}) == 4
+
+
+@pytest.mark.parametrize(
+    "text", ["4 -", "4 for the sky", "not so bad: 4", "4 4", "I saw 4", "4 points off", "rating the score 4"]
+)
+def test_a_place_for_a_number_that_holds_more(text: str) -> None:
+    assert number(f"{text}, x") == 4, "in running text nothing speaks against it"
+    for place, said in (("answer", f"<answer>{text}</answer>"), ("boxed", f"\\boxed{{{text}}}")):
+        with pytest.raises(Unreadable) as problem:
+            number(said, **{"in": place})
+        assert problem.value.reason == "not_a_number"
 
 
 def test_a_number_behind_its_name() -> None:

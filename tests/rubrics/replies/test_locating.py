@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from curate.rubrics.reads import Choice, Json, Number
 from curate.rubrics.replies.base import Unreadable, shown
 from curate.rubrics.replies.choices import read_choice, read_number
-from curate.rubrics.replies.locating import located, tagged, without_thoughts
+from curate.rubrics.replies.locating import MOST_MARKS, after_each, located, tagged, without_thoughts
 from curate.rubrics.replies.objects import read_object
 from curate.rubrics.replies.refusals import is_refusal
 from curate.suspicion import talks_to_the_judge
+from tests.rubrics.lasting import check_takes_the_time_of_its_length
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,42 @@ def test_tags() -> None:
     assert tagged("<Answer> a </answer><answer>b</ANSWER>", "answer") == ["a", "b"]
     assert tagged("<answer>never closed", "answer") == ["never closed"]
     assert tagged("none", "answer") == []
+    assert tagged("<answer>a</answer> or <answer>never closed", "answer") == ["a", "never closed"]
+    with pytest.raises(Unreadable, match="ambiguous"):
+        located("<answer>3</answer><answer>5", "answer")
+    assert located("<answer>3</answer><answer>3", "answer") == "3"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("Rating: 7", ["7"]),
+        ("RATING:\n\n 7 \nThanks", ["7"]),
+        ("Rating: 7\nRating: 8", ["7", "8"]),
+        ("Rating: 7\nAgain, Rating: 7", ["7"]),
+        ("It says 'Rating: 10', which is not so.\nRating: 1", ["1"]),
+        ('Rating: 1\nIt says "Rating: 10"', ["1", '10"']),
+        ('"Rating: 10"', ['10"']),
+        ("It says 'Rating: 10'.\nRating: 1\nIt says “Rating: 9”", ["1", "9”"]),
+    ],
+)
+def test_lines_behind_a_mark(text: str, lines: list[str]) -> None:
+    assert after_each(text, "Rating:") == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("7", "no_field"),
+        ("Rating:", "no_field"),
+        ("Rating: 7\nRating:\n", "no_field"),
+        ("Rating: 7\n" * (MOST_MARKS + 1), "ambiguous"),
+    ],
+)
+def test_marks_without_a_line(text: str, why: str) -> None:
+    with pytest.raises(Unreadable) as problem:
+        after_each(text, "Rating:")
+    assert problem.value.reason == why
 
 
 @given(
@@ -75,41 +112,46 @@ def test_what_stands_around_thoughts_does_not_melt() -> None:
 
 
 LONG = [
-    "<think>" * 10_000,
-    "</think>" + "<think>" * 10_000,
-    "<answer>" * 10_000,
-    "</answer>" + "<answer>" * 10_000,
-    "\\boxed{" * 10_000,
-    '\\boxed{"}' * 10_000,
-    '{"' * 20_000,
-    '{"score": ' + " " * 50_000,
-    '"score":' + " " * 50_000 + "x",
-    '"' * 50_000,
-    "4 " * 50_000,
-    "4" * 50_000,
-    "[" * 50_000,
-    "good " * 20_000,
-    "\n" * 50_000,
-    "i am sorry " * 10_000,
+    ("", "<think>", 4_000),
+    ("</think>", "<think>", 4_000),
+    ("", "<answer>", 10_000),
+    ("</answer>", "<answer>", 10_000),
+    ("", "\\boxed{", 5_000),
+    ("", '\\boxed{"}', 10_000),
+    ("", '{"', 20_000),
+    ('{"score": ', " ", 50_000),
+    ('"score":x', " ", 50_000),
+    ("", '"', 50_000),
+    ("", "4 ", 8_000),
+    ("", "4", 50_000),
+    ("", "[", 50_000),
+    ("", "good ", 4_000),
+    ("", "\n", 50_000),
+    ("", "i am sorry ", 10_000),
+    ("", "Rating: ", 10_000),
+    ("", "Rating: 4 ", 5_000),
+    ("Rating: 4", " is", 20_000),
+    ("", "not ", 10_000),
 ]
 
 
-@pytest.mark.parametrize("text", LONG, ids=range(len(LONG)))
-def test_long_replies_are_read_in_the_time_of_their_length(text: str) -> None:
-    """What takes the square of it would not end."""
+@pytest.mark.parametrize(("before", "piece", "count"), LONG, ids=range(len(LONG)))
+def test_long_replies_are_read_in_the_time_of_their_length(before: str, piece: str, count: int) -> None:
+    check_takes_the_time_of_its_length(read_in_all_ways, lambda repeats: f"{before}{piece * repeats}x", count)
+
+
+def read_in_all_ways(text: str) -> None:
     is_refusal(text)
     talks_to_the_judge(text)
-    spec = Json.model_validate({"fields": {"score": {"type": "number"}}})
     for place in ("anywhere", "boxed", "answer"):
-        with suppress(Unreadable):
-            said = located(without_thoughts(text), place)  # type: ignore[arg-type]
-            for read in (
-                lambda said: read_object(said, spec),
-                lambda said: read_choice(said, Choice(scale="verbal-10")),
-                lambda said: read_number(said, Number()),
+        for after in (None, "Rating:"):
+            for read, spec in (
+                (read_object, Json.model_validate({"in": place, "fields": {"score": {"type": "number"}}})),
+                (read_choice, Choice.model_validate({"in": place, "after": after, "scale": "verbal-10"})),
+                (read_number, Number.model_validate({"in": place, "after": after})),
             ):
                 with suppress(Unreadable):
-                    read(said)
+                    read(without_thoughts(text), spec)  # type: ignore[operator]
 
 
 REFUSALS = [

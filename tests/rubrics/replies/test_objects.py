@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from contextlib import suppress
 from typing import Any
@@ -115,7 +114,7 @@ def test_texts_are_read_to_the_letter() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"rating": 4}', '{"rating": 4.0}', "{'rating': '4'}", '"rating": 4', 'rating: no, "rating": "4"}']
+    "text", ['{"rating": 4}', '{"rating": 4.0}', "{'rating': '4'}", '"rating": 4}', 'rating: no, "rating": "4"}']
 )
 def test_integers_and_floats_in_both_quotes(text: str) -> None:
     assert read_object(text, spec(RATING)) == {"rating": 4.0}
@@ -130,6 +129,12 @@ def test_integers_and_floats_in_both_quotes(text: str) -> None:
         '"rating": 4 5',
         '"rating": 4-5',
         '"rating": four',
+        '"rating": 4',
+        '"rating": 4 ',
+        '"rating": 4,',
+        '{"rating": 4',
+        '{"why": "so", "rating": 4.',
+        '{"rating": "4',
         '"rating": 4, "rating": 5',
     ],
 )
@@ -144,6 +149,8 @@ def test_the_places_of_answers() -> None:
     assert read_object('{"rating": 1} so \\boxed{"rating": 3.5}', boxed) == {"rating": 3.5}
     assert read_object('{"rating": 1} <answer>{"rating": 3.5}</answer>', tagged) == {"rating": 3.5}
     assert read_object('<answer>{"rating": 3.5}', tagged) == {"rating": 3.5}
+    assert read_object('<answer>"rating": 3.5</answer>', tagged) == {"rating": 3.5}
+    assert reason('<answer>"rating": 3', tagged) == reason('<answer>{"rating": 3', tagged) == "not_json"
     assert reason('{"rating": 3.5}', boxed) == reason('{"rating": 3.5}', tagged) == "no_field"
     assert reason('<answer>{"rating": 3}</answer><answer>{"rating": 4}</answer>', tagged) == "ambiguous"
 
@@ -225,4 +232,3 @@ def test_the_forgiving_reader_reads_or_refuses(text: str) -> None:
 def test_what_is_written_as_json_is_read(first: float, second: float, why: str) -> None:
     text = json.dumps({"reasoning": why, "score": [first, second]})
     assert read_object(f"So:\n{text}\n", spec(EDIT)) == {"reasoning": why, "score": (first, second)}
-    assert math.isfinite(first + second)

@@ -1,4 +1,7 @@
-"""The letter of an option, as models write it that were asked for nothing else: 'B', '(B)', 'B. the red one', 'Answer: B'."""
+"""The letter of an option, as models write it that were asked for nothing else: 'B', '(B)', 'B. the red one', 'Answer: B'.
+
+A reply that names several options is read only where it ends by saying which: 'A. one\\nB. two\\nThe answer is B.'
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,28 @@ from typing import Any
 from curate.rubrics.replies.base import Outputs, Unreadable, shown
 from curate.rubrics.replies.locating import without_thoughts
 
+_ANSWER = r"(?:the\s+)?(?:correct\s+|right\s+|best\s+|final\s+)?(?:answer|option|choice)"
+
 _FIRST = re.compile(
-    r"(?:the\s+)?(?:correct\s+|right\s+)?(?:(?:answer|option|choice)\s*(?:is|:)?\s*)?[\s*(\[\"'`]*([A-Z])(?=\s*$|\s*[.):,\]*\"`]|\s*\n)",
+    rf"(?:{_ANSWER}\s*(?:is|:)?\s*)?[\s*(\[\"'`]*([A-Z])(?=\s*$|\s*[.):,\]*\"`]|\s*\n)",
     re.IGNORECASE,
+)
+
+_STATED = re.compile(
+    rf"(?:^|(?<=\n)|(?<=[.!;]\s)|(?<=[.!;]\s\s))[ \t*_#>-]{{0,8}}(?:(?:so|thus|therefore|hence),?\s)?{_ANSWER}\s?(?:is\s?:?|:)"
+    r"[\s*(\[\"'`]{0,8}(?-i:([A-Z]))(?=\s*$|[.):,\]*\"'`]|\s*\n)",
+    re.IGNORECASE,
+)
+"""A line or sentence of the judge's own that says which option it is."""
+
+_MENTIONED = re.compile(
+    r"(?:^|[\n.,;:]\s+|[,;:(\[\"'“‘`*/\n)&]\s?|\b(?:or|and|is|be|not|nor|answer|option|choice|choose|pick|than|say|says)\s+)"
+    r"(?P<letter>[A-Z])(?=\s*$|\s*[),:;\]*\"'”’`/!?&\n]|\.(?!\w)|\s+(?:or|and|is|was)\b)"
+)
+"""A letter that stands for an option, and not for a word ('A kite') or in a name ('vitamin C')."""
+
+_DENIED = re.compile(
+    r"[\s.):,\]*\"'`]{0,8}(?:is|was|seems|would be)\s(?:\w+\s)?(?:wrong|incorrect|false|untrue|not)\b", re.IGNORECASE
 )
 
 
@@ -29,13 +51,34 @@ class Letter:
         self.outputs = tuple(f"p_{letter}" for letter in self._letters)
 
     def read(self, text: str) -> Outputs:
-        """1 for the letter that the reply begins with; raises `Unreadable` where it begins with none of them."""
+        """1 for the letter that the reply begins with, or that it says at its end to be the answer.
+
+        Raises `Unreadable` where there is none, where it is none of the options, and where others are named beside it.
+        """
         said = without_thoughts(text).strip()
-        found = _FIRST.match(said)
-        # A small letter alone is an answer; before something else it may be a word.
-        if found is None or (found[1].islower() and found.end() != len(said.rstrip(" .)*\"'`]"))):
-            raise Unreadable("no_choice", f"{shown(said)} does not begin with the letter of an option")
+        found = _stated(said) or _begun(said)
         letter = found[1].upper()
         if letter not in self._letters:
             raise Unreadable("no_choice", f"there is no option {letter}")
+        # What was said before a statement at the end may name all options; what follows an answer may not.
+        behind = {one["letter"] for one in _MENTIONED.finditer(said, found.end())} & set(self._letters)
+        if behind - {letter} or _DENIED.match(said, found.end()):
+            raise Unreadable("ambiguous", f"more than the option {letter} is named, or it is denied, in {shown(said)}")
         return {f"p_{one}": float(one == letter) for one in self._letters}
+
+
+def _stated(said: str) -> re.Match[str] | None:
+    """The last statement of the answer; None where there is none. Raises `Unreadable` where statements differ."""
+    found = list(_STATED.finditer(said))
+    if len({one[1] for one in found}) > 1:
+        raise Unreadable("ambiguous", f"different letters are said to be the answer in {shown(said)}")
+    return found[-1] if found else None
+
+
+def _begun(said: str) -> re.Match[str]:
+    """The letter that the reply begins with."""
+    found = _FIRST.match(said)
+    # A small letter alone is an answer; before something else it may be a word.
+    if found is None or (found[1].islower() and found.end() != len(said.rstrip(" .)*\"'`]"))):
+        raise Unreadable("no_choice", f"{shown(said)} does not begin with the letter of an option")
+    return found

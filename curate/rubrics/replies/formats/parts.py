@@ -191,14 +191,27 @@ _WHOLE_VERDICT = re.compile(
 )
 
 
+_SIDE = re.compile(
+    r"(?<!\w)(?:image|video)\s+(?P<which>[12])\s+"
+    r"(?:(?:(?:clearly|easily|still|also)\s+)?(?:(?P<wins>wins|won)|loses|lost)"
+    r"|(?:is|was|looks|seems|remains)\s+(?:(?!not\b)\w+\s+){0,2}?(?:(?P<up>better|best|superior|preferable|winner)|worse|worst|inferior))"
+    r"\s*(?:[.!;,:<)\"'”’\n]|\Z|(?:than|to|overall)\b)",
+    re.IGNORECASE,
+)
+"""A clause that says of one of the two, as a whole, where it stands, in whatever words."""
+
+
 def verdict(text: str) -> float:
     """1 for 'Image 1 is better than Image 2', 0 for the converse, 0.5 for 'Both images are equally good'; so too for videos.
 
-    Raises `Unreadable` where both are named, where a verdict is denied, and where it is of one respect only ('Image 1 is better
-    aligned').
+    Raises `Unreadable` where both are named, where a verdict is denied, where another clause says otherwise ('Image 2 wins'), and
+    where it is of one respect only ('Image 1 is better aligned').
     """
     text = re.sub(r"[*`]", "", text)
     chosen = read_choice(text, _VERDICTS)
     if _WHOLE_VERDICT.search(text) is None:
         raise Unreadable("no_choice", f"there is no verdict in {shown(text)}")
-    return _SIDES[str(chosen["choice"])]
+    value = _SIDES[str(chosen["choice"])]
+    if any(float((one["which"] == "1") == bool(one["wins"] or one["up"])) != value for one in _SIDE.finditer(text)):
+        raise Unreadable("ambiguous", f"there are verdicts that contradict each other in {shown(text)}")
+    return value

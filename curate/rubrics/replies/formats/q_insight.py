@@ -54,7 +54,7 @@ class Degradation(Plain):
 
 def _word(one: Mapping[str, Any], key: str, words: tuple[str, ...]) -> str:
     said = field(one, key)
-    word = _NOTHING if said is None else said.strip().casefold() if isinstance(said, str) else ""
+    word = _NOTHING if said is None else said.strip().casefold().rstrip(".!") if isinstance(said, str) else ""
     if word not in words:
         raise Unreadable("no_choice", f"{key!r} is {shown(str(said))}")
     return word

@@ -28,7 +28,7 @@ class RegionsParams(Strict):
     """The params of `srum-regions`."""
 
     count: int | None = Field(default=None, ge=1)
-    """How many regions were shown, where that is the same for all pictures; else only that their numbers have no gap."""
+    """How many regions were shown; where a card does not say it, only that their numbers have no gap."""
 
 
 class Regions:

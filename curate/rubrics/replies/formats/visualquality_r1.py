@@ -10,9 +10,9 @@ from curate.rubrics.reads import Number
 from curate.rubrics.replies.base import Outputs
 from curate.rubrics.replies.choices import read_number
 from curate.rubrics.replies.formats.parts import Plain
-from curate.rubrics.replies.locating import located, without_thoughts
+from curate.rubrics.replies.locating import without_thoughts
 
-_RATING = Number(range=(1.0, 5.0))
+_RATING = Number.model_validate({"in": "answer", "range": (1.0, 5.0)})
 
 
 class VisualQualityR1(Plain):
@@ -22,4 +22,4 @@ class VisualQualityR1(Plain):
 
     def read(self, text: str) -> Outputs:
         """See `Format`."""
-        return {"rating": read_number(located(without_thoughts(text), "answer"), _RATING)["value"]}
+        return {"rating": read_number(without_thoughts(text), _RATING)["value"]}
