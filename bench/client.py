@@ -76,7 +76,7 @@ def job(faults: float = 0.0, pictures: bool = False, in_flight: int = IN_FLIGHT)
     from curate.serving import Serving
 
     with _server(faults) as url:
-        backend = ServerBackend(Serving(url=url, concurrency=in_flight))
+        backend = ServerBackend(Serving(url=url, concurrency=in_flight, canary=False))
         asks = enumerate(_asks(ASKS, pictures))
         answered = waiting = tries = 0
         began = ended = (0.0, 0)

@@ -37,7 +37,7 @@ class Serving:
     """Before the second try, at most: waits are of random length, and the bound doubles with every try."""
     most_wait_seconds: float = 60.0
     """Before any try, also where the server asks for more."""
-    canary: bool = False
+    canary: bool = True
     """Whether to test, at the start and every hour, that answers are about the picture that was sent."""
     dialect: dict[str, object] = field(default_factory=dict)
     """Fields added to every request's body, for what only this server knows (mm_processor_kwargs …); part of the model's name."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import glob
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,27 @@ def show_store(path: str | Path) -> Shown:
         _costs(summary),
     ]
     return Shown(document=_plain(asdict(summary)), tables=[table for table in tables if table.rows])
+
+
+def show_health(path: str | Path, raters: Collection[str]) -> Shown:
+    """How raters of these names do, by their latest cards: of all that the store holds of them, whichever run brought it.
+
+    Nothing is read where there are none.
+    """
+    from curate.store import Store
+
+    if not raters:
+        return Shown(document={}, tables=[])
+    with Store.open(path) as store:
+        latest = {card.name: card.fingerprint for card in store.cards() if card.name in raters}
+        summary = store.summary(set(latest.values()))
+    tables = [
+        replace(table, title=f"{table.title}, of all that the store holds")
+        for table in (_compared(summary), _health(summary))
+        if table.rows
+    ]
+    found = asdict(summary)
+    return Shown(document=_plain({part: found[part] for part in ("raters", "comparisons", "costs")}), tables=tables)
 
 
 def show_dataset(path: str | Path) -> Shown:

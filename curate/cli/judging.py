@@ -9,18 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curate.cli import options
+from curate.cli import looking, options
 from curate.cli.display import Display, duration
 from curate.cli.serving import prices_of, serving_of
 from curate.cli.session import Session, session
 from curate.cli.tables import estimate_table, funnel_table, number_of, reasons_table, status_table, told_table
 from curate.errors import CurateError, StoreError
-from curate.showing import names_shards
+from curate.showing import names_shards, show_health
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from curate.rating.report import RateReport
+    from curate.showing import Shown
 
 
 def rate(
@@ -96,7 +97,8 @@ def rate(
                 on_progress=display,
             )
         _say(report, here)
-        here.finish(report.as_dict(), tables(report))
+        health = _health(report)
+        here.finish({**report.as_dict(), "health": health.as_dict()}, [*tables(report), *looking.tables(health)])
         here.wanting = not report.ok
 
 
@@ -106,6 +108,11 @@ def tables(report: RateReport) -> list[Table]:
     asked = [told_table(report.told)] if report.told else []
     statuses = [status_table(report.statuses)] if report.statuses else []
     return [*statuses, funnel_table(report.funnels), *reasons, *asked]
+
+
+def _health(report: RateReport) -> Shown:
+    """How the judges do that were asked in this run; nothing where none was, since it is read from whole tables of the store."""
+    return show_health(report.store, {rater for rater, numbers in report.told.items() if any(numbers.values())})
 
 
 def store_of(source: Sequence[str], raters: Sequence[str], store: str | None, layout: str | None, here: Session) -> str:

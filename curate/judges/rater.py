@@ -19,16 +19,17 @@ from curate.judges.abilities import check_abilities
 from curate.judges.driver import Driver, Outcome, Work, worked
 from curate.judges.estimate import Estimate, estimated, examining
 from curate.judges.memory import Memory
+from curate.judges.served import check_same_weights, open_server, served_model, weights_of
 from curate.judges.showing import Showing, difference
 from curate.raters import Item, Judgement, Place, Settings, failure
 from curate.records import Status, canonical_json
 from curate.rubrics.case import Case, Conversation, NoJudgementError
 from curate.rubrics.loading import load_method, rubric_arguments
-from curate.serving import Serving
 from curate.store.replies import Replies
 
 if TYPE_CHECKING:
     from curate.client.backend import ServerBackend
+    from curate.client.server import Server
 
 JUDGE = "judge"
 """The argument under which a resolved card names who answers."""
@@ -89,6 +90,12 @@ class RubricRater:
         """What was asked, or would be."""
         return self._estimate.told() if self._backend is None else self._work.told()
 
+    def notices(self) -> list[str]:
+        """What the user should know of the replies that were remembered."""
+        damaged = 0 if self._memory is None else self._memory.unreadable
+        count = f"{damaged:,} remembered {'reply is' if damaged == 1 else 'replies are'}"
+        return [f"{count} damaged, and counted as not yet asked for"] if damaged else []
+
     def told_of_server(self) -> dict[str, float]:
         """What it took, or would take at least, to examine and to test the server; empty where there is none."""
         if self._serving is None:
@@ -119,30 +126,32 @@ class RubricRater:
         """Open what answers, and what is remembered of its answers."""
         with ExitStack() as stack:
             stack.callback(self._resources.close)
-            serving = settings.serving
-            software = ""
-            if settings.estimate:
-                model = _named(file.card.args)
-            else:
-                self._backend = _local(file, settings) if serving is None else self._served(file, settings, serving)
+            model, software, weights = _named(file.card.args), "", None
+            if not settings.estimate:
+                if settings.serving is None:
+                    self._backend = _local(file, settings)
+                    model = self._backend.model
+                else:
+                    server = open_server(settings, settings.serving, self._resources)
+                    self._backend = self._served(file, server)
+                    weights = weights_of(server)
                 self._resources.callback(self._backend.close)
-                model = _named(file.card.args) if serving is not None else self._backend.model
                 self.batch_size = settings.batch_size or self._backend.slots
-                software = self._backend.model.backend
+                software = _software(self._backend.model, weights)
             if settings.replies is not None and (settings.replies.exists() or not settings.estimate):
                 replies = self._resources.enter_context(Replies(settings.replies, read_only=settings.estimate))
-                self._memory = Memory(replies, card=file.card.fingerprint, model=model, backend=software)
+                if weights is not None:
+                    check_same_weights(replies, model, weights)
+                self._memory = Memory(replies, card=file.card.fingerprint, model=model, backend=software, weights=weights)
             stack.pop_all()
 
-    def _served(self, file: CardFile, settings: Settings, serving: Serving) -> Backend:
+    def _served(self, file: CardFile, server: Server) -> Backend:
         """A server that can do what the rubric needs."""
-        backend = self._served_by = _server(settings, serving)
-        try:
-            arguments = rubric_arguments(_without_judge(file))
-            check_abilities(backend.capabilities, file.card, arguments, reads_labels=self._method.reads_labels, url=serving.url)
-        except BaseException:
-            backend.close()
-            raise
+        from curate.client.backend import ServerBackend
+
+        backend = self._served_by = ServerBackend(server)
+        arguments, reads_labels = rubric_arguments(_without_judge(file)), self._method.reads_labels
+        check_abilities(backend.capabilities, file.card, arguments, reads_labels=reads_labels, url=server.serving.url)
         return backend
 
     def __enter__(self) -> Self:
@@ -150,15 +159,6 @@ class RubricRater:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def served_model(serving: Serving) -> str:
-    """The model that a server is to be asked for: the one named, or the only one that it serves."""
-    if serving.model is not None:
-        return serving.model
-    from curate.client.probe import only_model
-
-    return only_model(serving)
 
 
 def _texts(file: CardFile, *, offline: bool) -> dict[str, str]:
@@ -191,11 +191,6 @@ def _local(file: CardFile, settings: Settings) -> Backend:
     return LocalBackend(file, settings)
 
 
-def _server(settings: Settings, serving: Serving) -> ServerBackend:
-    """The server of the run, which its judges share; one of its own where there is no run."""
-    from curate.client.backend import ServerBackend
-    from curate.client.server import Server
-
-    if settings.shared is None:
-        return ServerBackend(serving)
-    return ServerBackend(settings.shared.get(Server, lambda: Server(serving), Server.close))
+def _software(answers: Model, weights: str | None) -> str:
+    """What answers, as it is kept beside each reply: software, and the weights where they are another thing than the name."""
+    return answers.backend if weights in (None, answers.name) else f"{answers.backend} with {weights}".lstrip()

@@ -19,7 +19,7 @@ from curate.rating.admission import bytes_of, task_for, unfit
 from curate.rating.answers import complete, overall, why_failed
 from curate.rating.desk import HEALTHY
 from curate.rating.engine import loaded, open_pool, seats_for, ticking, told_by
-from curate.rating.notices import said_beside
+from curate.rating.notices import noticed_by, said_beside
 from curate.rating.options import RateOptions
 from curate.rating.pairing import Pair, pairing_of
 from curate.rating.pool import Chunk, Decoded
@@ -58,6 +58,7 @@ def compare_into(store: Store, file: CardFile, shards: Set[str] | None, options:
             pairing.learn(comparing.block(pairs))
             pairs = pairing.block()
         report.told |= told_by([file], raters)
+        report.notices += noticed_by([file], raters)
     report.compared[file.card.name] = comparing.statuses
     if comparing.reasons:
         report.reasons[file.card.name] = comparing.reasons

@@ -34,4 +34,6 @@ def estimate_into(store: Path | None, shards: Sequence[str], raters: Sequence[st
         if store is not None and store.exists():
             copy_store(store, folder)
         with Store.create_or_open(folder) as copy:
-            return rate_into(copy, shards, judges, options)
+            report = rate_into(copy, shards, judges, options)
+    report.store = "" if store is None else str(store)
+    return report

@@ -17,7 +17,7 @@ from curate.raters import NETWORKS, Shared, resolved_card
 from curate.rating.admission import Seat
 from curate.rating.comparing import compare_into
 from curate.rating.engine import Engine, loaded, told_by, told_of_server
-from curate.rating.notices import Dropped, examples_of, notices_of, said_beside
+from curate.rating.notices import Dropped, examples_of, noticed_by, notices_of, said_beside
 from curate.rating.options import RateOptions
 from curate.rating.report import RateReport, UnitCounts
 from curate.rating.sources import ShardUnit, stream_units
@@ -227,6 +227,7 @@ def _rate_units(store: Store, plan: _Plan, files: list[CardFile], options: RateO
                 _keep(store, unit, plan.layout, replacing=bool(options.retry))
             raise
         report.told |= told_by(files, raters)
+        report.notices += noticed_by(files, raters)
     report.computed = engine.desk.answered - engine.desk.pending
     report.reasons |= engine.desk.reasons
     report.notices += [*said_beside(engine.desk.notes), *examples_of(engine.desk.examples), *dropped.notices(plan.layout.name)]

@@ -16,8 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from curate.asks import Usage
+from curate.asks import Model, Usage
 from curate.errors import StoreError
+from curate.records import canonical_json
 
 FILE = "replies.sqlite"
 
@@ -38,6 +39,7 @@ CREATE TABLE IF NOT EXISTS replies (
 );
 CREATE INDEX IF NOT EXISTS replies_by_key ON replies (key);
 CREATE INDEX IF NOT EXISTS replies_by_card ON replies (card);
+CREATE TABLE IF NOT EXISTS weights (model TEXT PRIMARY KEY, weights TEXT NOT NULL);
 """
 
 
@@ -61,14 +63,14 @@ class Replies:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """`read_only` leaves the file as it is, which has to be there."""
-        self._path = path
+        self.path = path
         try:
             self._connection = _reading(path) if read_only else _writing(path)
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             if version > _FORMAT:
                 self._connection.close()
                 raise StoreError(f"{path} was written by a newer version of curate; update curate")
-            if version < _FORMAT and not read_only:
+            if not read_only:
                 self._connection.executescript(_SCHEMA)
                 self._connection.execute(f"PRAGMA user_version={_FORMAT}")
         except sqlite3.Error as problem:
@@ -90,10 +92,11 @@ class Replies:
         return int(self._row("SELECT max(rowid) FROM replies")[0] or 0)
 
     def find(self, key: bytes, *, after: int = 0) -> str | None:
-        """The newest reply under a key, of those that came after the one of that number."""
-        sql = "SELECT reply FROM replies WHERE key = ? AND rowid > ? ORDER BY rowid DESC LIMIT 1"
+        """The newest reply under a key, of those that came after the one of that number; where it is damaged, what is there."""
+        # As bytes: of a row that is no text in UTF-8, SQLite would say that the whole file is of no use.
+        sql = "SELECT CAST(reply AS BLOB) FROM replies WHERE key = ? AND rowid > ? ORDER BY rowid DESC LIMIT 1"
         row = self._row(sql, key, after)
-        return None if row is None else str(row[0])
+        return None if row is None else bytes(row[0]).decode("utf-8", "replace")
 
     def add(self, key: bytes, card: str, reply: str, usage: Usage, backend: str = "") -> None:
         """Keep a reply for a card (its fingerprint); `backend` is the software that gave it."""
@@ -109,10 +112,16 @@ class Replies:
             usage.seconds,
             reply,
         )
-        try:
-            self._connection.execute("INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-        except sqlite3.Error as problem:
-            raise self._unusable(problem) from problem
+        self._row("INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *row)
+
+    def weights_of(self, model: Model) -> str | None:
+        """The weights from which the replies of a model came; None where no server said."""
+        row = self._row("SELECT weights FROM weights WHERE model = ?", canonical_json(model.as_dict()))
+        return None if row is None else str(row[0])
+
+    def note_weights(self, model: Model, weights: str) -> None:
+        """Remember what a server says the weights of a model are; what was said first stands."""
+        self._row("INSERT OR IGNORE INTO weights VALUES (?, ?)", canonical_json(model.as_dict()), weights)
 
     def _row(self, sql: str, *values: object) -> Any:
         try:
@@ -122,7 +131,7 @@ class Replies:
 
     def _unusable(self, problem: sqlite3.Error) -> StoreError:
         return StoreError(
-            f"the replies of judges in {self._path} cannot be used ({problem}); move the file away to have them asked again"
+            f"the replies of judges in {self.path} cannot be used ({problem}); move the file away to have them asked again"
         )
 
 

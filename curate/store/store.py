@@ -228,11 +228,11 @@ class Store:
             ((ordered,),) = workspace.run(f"SELECT coalesce(sum(ordered), 0)::BIGINT FROM ({of_group})")
         return int(ordered) // 2
 
-    def summary(self, *, memory: str = "1GB", threads: int | None = None) -> Summary:
-        """Counts and distributions of everything in the store, for people."""
+    def summary(self, of: Collection[str] | None = None, *, memory: str = "1GB", threads: int | None = None) -> Summary:
+        """Counts and distributions of everything in the store, for people; of what cards said, only of those in `of`."""
         from curate.store.summary import summarise
 
-        return summarise(self.path, self._cache, self._manifest.snapshot(), memory=memory, threads=threads)
+        return summarise(self.path, self._cache, self._manifest.snapshot(), of, memory=memory, threads=threads)
 
     def samples(self, ids: Collection[str] | None = None) -> Iterator[SampleRow]:
         """The samples, or those of some ids, each once and from the place that a view names, shard by shard."""

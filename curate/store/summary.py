@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -131,8 +131,11 @@ class Summary:
     """Of judges that are asked."""
 
 
-def summarise(folder: Path, cache: Path, snapshot: Snapshot, *, memory: str, threads: int | None) -> Summary:
+def summarise(
+    folder: Path, cache: Path, snapshot: Snapshot, of: Collection[str] | None, *, memory: str, threads: int | None
+) -> Summary:
     """The summary of a store's state; see `Store.summary`."""
+    cards = [card for card in snapshot.cards if of is None or card.fingerprint in of]
     with open_workspace(cache, memory=memory, threads=threads) as workspace:
         _load_samples(workspace, folder, snapshot)
         ((samples, media_bytes),) = workspace.run("SELECT count(*), coalesce(sum(bytes), 0)::BIGINT FROM samples")
@@ -141,8 +144,8 @@ def summarise(folder: Path, cache: Path, snapshot: Snapshot, *, memory: str, thr
                 'SELECT size, count(*) FROM (SELECT count(*) AS size FROM samples GROUP BY "group") GROUP BY size ORDER BY size'
             )
         )
-        raters = tuple(_rater(workspace, folder, snapshot, card) for card in snapshot.cards if not judges_pairs(card))
-        comparisons = tuple(_comparisons(workspace, folder, snapshot))
+        raters = tuple(_rater(workspace, folder, snapshot, card) for card in cards if not judges_pairs(card))
+        comparisons = tuple(_comparisons(workspace, folder, snapshot, cards))
     return Summary(
         path=str(folder),
         bytes=sum(file.bytes for file in snapshot.files),
@@ -158,7 +161,7 @@ def summarise(folder: Path, cache: Path, snapshot: Snapshot, *, memory: str, thr
         rejects=_rejects(folder, snapshot),
         raters=raters,
         comparisons=comparisons,
-        costs=tuple(_costs(folder, snapshot)),
+        costs=tuple(cost for cost in _costs(folder, snapshot) if of is None or cost.card in of),
     )
 
 
@@ -275,11 +278,16 @@ class _Compared:
         )
 
 
-def _comparisons(workspace: Workspace, folder: Path, snapshot: Snapshot) -> Iterator[ComparisonSummary]:
+def _comparisons(
+    workspace: Workspace, folder: Path, snapshot: Snapshot, cards: Sequence[StoredCard]
+) -> Iterator[ComparisonSummary]:
+    cards = [card for card in cards if snapshot.parts_of("comparisons", card.fingerprint)]
+    if not cards:
+        return
     batches = workspace.stream("SELECT sample FROM samples")
     samples = np.concatenate([np.empty((0, 2), np.uint64), *(unpack_bytes(id_bytes(one.column(0).storage)) for one in batches)])
     samples = samples[order(samples)]
-    for card in snapshot.cards:
+    for card in cards:
         live = LiveRows(folder, "comparisons", snapshot.parts_of("comparisons", card.fingerprint))
         found: dict[str, _Compared] = {}
         for batch in live.every(["dimension", "value", "orders_agree", "position_bias", "status", "detail"]):

@@ -22,8 +22,8 @@ from curate.testing import card_yaml, write_shard
 from curate.testing.server import Request, Scripted, ScriptedServer, distribution, hash_oracle
 
 YES_NO = (
-    Label(name="yes", spellings=("Yes", "yes", " Yes", " yes")),
-    Label(name="no", spellings=("No", "no", " No", " no")),
+    Label(name="yes", spellings=("Yes", "yes", "YES", " Yes", " yes", " YES")),
+    Label(name="no", spellings=("No", "no", "NO", " No", " no", " NO")),
 )
 
 STEP = 8
@@ -171,5 +171,5 @@ def about(server: ScriptedServer, requests: Iterable[Request]) -> int:
 
 
 def quick(server: ScriptedServer, **more: Any) -> Serving:
-    """The server, with short waits between tries."""
-    return Serving(url=server.url, **{"first_wait_seconds": 0.02, "most_wait_seconds": 0.1, **more})
+    """The server, with short waits between tries, and untested unless that is said."""
+    return Serving(url=server.url, **{"first_wait_seconds": 0.02, "most_wait_seconds": 0.1, "canary": False, **more})

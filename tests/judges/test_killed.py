@@ -36,7 +36,7 @@ from curate import api
 from curate.serving import Serving
 
 shards, store, url, concurrency = sys.argv[1:]
-serving = Serving(url=url, concurrency=int(concurrency), first_wait_seconds=0.02, most_wait_seconds=0.1)
+serving = Serving(url=url, concurrency=int(concurrency), first_wait_seconds=0.02, most_wait_seconds=0.1, canary=False)
 api.rate(shards, raters="vqa-yes", store=store, serving=serving, workers=1)
 """
 

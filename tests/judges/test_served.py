@@ -206,7 +206,7 @@ def test_transformers_serve_says_the_same_texts(by_transformers: str, here: Loca
 @needs_serving
 def test_transformers_serve_gives_the_same_odds(by_transformers: str, here: LocalBackend, hub: Path) -> None:
     """The share of each spelling among all of them, as a renormalised reading takes it."""
-    tokens = {spelling: token for ids in here._tokens(BEGUN, YES_NO).values() for spelling, token in ids.items()}
+    tokens = {spelling: token for ids in here._tokens(BEGUN, YES_NO).values() for spelling, (token,) in ids.items()}
     for one in turns()[:3]:
         (reply,) = replies(here, [Ask(turns=one, labels=YES_NO)])
         behind = {spelling: _behind(by_transformers, one, spelling, token) for spelling, token in tokens.items()}

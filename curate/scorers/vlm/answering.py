@@ -59,8 +59,8 @@ class _Ready:
     ask: Ask
     text: str
     pictures: Sequence[Image.Image]
-    tokens: Mapping[str, Mapping[str, int]]
-    """For each label, ids by spelling."""
+    tokens: Mapping[str, Mapping[str, tuple[int, ...]]]
+    """For each label, ids by spelling (`label_tokens`)."""
 
 
 class LocalBackend:
@@ -137,7 +137,7 @@ class LocalBackend:
         tokens = self._tokens(self._template.tail(text), ask.labels) if ask.labels else {}
         return _Ready(ticket=ticket, ask=ask, text=text, pictures=pictures, tokens=tokens)
 
-    def _label_tokens(self, before: str, labels: tuple[Label, ...]) -> Mapping[str, Mapping[str, int]]:
+    def _label_tokens(self, before: str, labels: tuple[Label, ...]) -> Mapping[str, Mapping[str, tuple[int, ...]]]:
         return label_tokens(labels, tokenise=self._network.tokenise, before=before, where=self._where)
 
     @torch.no_grad()
@@ -159,7 +159,7 @@ class LocalBackend:
 
     def _read(self, batch: Sequence[_Ready], encoded: Mapping[str, Tensor]) -> list[Answer]:
         logs = self._network.next_logits(encoded).log_softmax(dim=-1).cpu()
-        return [_distribution(row, one.tokens) for row, one in zip(logs, batch, strict=True)]
+        return [_distribution(row, one) for row, one in zip(logs, batch, strict=True)]
 
     def _said(self, batch: Sequence[_Ready], encoded: Mapping[str, Tensor]) -> list[Answer]:
         asks = [one.ask for one in batch]
@@ -214,11 +214,31 @@ def _opened(picture: Picture) -> Image.Image:
     return Image.fromarray(decode_image(picture.data).pixels)
 
 
-def _distribution(logs: Float[Tensor, " vocabulary"], tokens: Mapping[str, Mapping[str, int]]) -> Answer:
-    found = {name: {spelling: float(logs[token]) for spelling, token in ids.items()} for name, ids in tokens.items()}
-    if not all(math.isfinite(one) for ids in found.values() for one in ids.values()):
+def _distribution(logs: Float[Tensor, " vocabulary"], one: _Ready) -> Answer:
+    """What the model was about to say, as it is read from a server that tells the probabilities of exact tokens.
+
+    A spelling that is several tokens is absent, and at most as probable as the first of them (the floor); where that is a label
+    itself, it is counted there. One that cannot stand behind the prompt, or is counted as another spelling of its label, is zero.
+    """
+    first = {
+        label.name: {spelling: float(logs[tokens[0]]) for spelling, tokens in one.tokens[label.name].items()}
+        for label in one.ask.labels
+    }
+    if not all(math.isfinite(log) for spellings in first.values() for log in spellings.values()):
         return Trouble(status=Status.NAN, detail="nan: the probabilities of the labels are no numbers")
-    return Reply(distribution=Distribution(logprobs=found))
+    whole = {tokens[0] for spellings in one.tokens.values() for tokens in spellings.values() if len(tokens) == 1}
+    found: dict[str, dict[str, float]] = {label.name: {} for label in one.ask.labels}
+    bounds = []
+    for label in one.ask.labels:
+        for spelling in label.spellings:
+            tokens = one.tokens[label.name].get(spelling, ())
+            if len(tokens) == 1:
+                found[label.name][spelling] = first[label.name][spelling]
+            elif not tokens or tokens[0] in whole:
+                found[label.name][spelling] = -math.inf
+            else:
+                bounds.append(first[label.name][spelling])
+    return Reply(distribution=Distribution(logprobs=found, floor=max(bounds, default=None)))
 
 
 def _failed(one: _Ready, status: Status, detail: str) -> tuple[int, Answer]:

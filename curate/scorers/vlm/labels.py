@@ -93,29 +93,46 @@ def label_reader(
 
 def label_tokens(
     labels: Sequence[AskedLabel], *, tokenise: Callable[[str], Sequence[int]], before: str, where: str
-) -> dict[str, dict[str, int]]:
-    """Which tokens are to be read for some labels behind the text `before`: for each label, ids by spelling.
+) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Which tokens labels are behind the text `before`: for each label by spelling, one token or several.
 
-    A spelling that is not one more token of this model is left out, as is one that is the same token as an earlier one of its
-    label. Raises `CardError` for a label of which nothing is left, and for a token that two labels share.
+    A spelling that melts into that text is left out, as is one that is the same tokens as an earlier one of its label. Raises
+    `CardError` for a label of which no spelling is one token, and for one that is, or begins with, the token of another label.
     """
-    owners: dict[int, str] = {}
-    found: dict[str, dict[str, int]] = {}
+    found: dict[str, dict[str, tuple[int, ...]]] = {}
+    owners: dict[int, tuple[str, str]] = {}
     for label in labels:
-        ids: dict[str, int] = {}
-        problems = []
-        for spelling in label.spellings:
-            try:
-                token = _single(spelling, before, tokenise, where)
-            except CardError as problem:
-                problems.append(problem)
-                continue
-            if token not in ids.values():
-                _own(token, spelling, owners, where)
-                ids[spelling] = token
-        if not ids:
-            raise problems[0] if problems else CardError(f"{where}: the label '{label.name}' has no spelling")
-        found[label.name] = ids
+        found[label.name] = _spelt(label, before, tokenise, where)
+        for spelling, tokens in found[label.name].items():
+            if len(tokens) == 1:
+                _own(tokens[0], spelling, {token: said for token, (_, said) in owners.items()}, where)
+                owners[tokens[0]] = label.name, spelling
+    for name, spellings in found.items():
+        for spelling, (token, *_) in spellings.items():
+            owner, said = owners.get(token, (name, spelling))
+            if owner != name:
+                raise CardError(
+                    f"{where}: the label '{spelling}' begins with the token of '{said}', so they cannot be told apart"
+                )
+    return found
+
+
+def _spelt(label: AskedLabel, before: str, tokenise: Callable[[str], Sequence[int]], where: str) -> dict[str, tuple[int, ...]]:
+    """The tokens of each spelling; see `label_tokens`."""
+    found: dict[str, tuple[int, ...]] = {}
+    problems = []
+    for spelling in label.spellings:
+        try:
+            tokens = _behind(spelling, before, tokenise, where)
+        except CardError as melts:
+            problems.append(melts)
+            continue
+        if len(tokens) != 1:
+            problems.append(_not_one(spelling, tokens, where))
+        if tokens and tokens not in found.values():
+            found[spelling] = tokens
+    if not any(len(tokens) == 1 for tokens in found.values()):
+        raise problems[0] if problems else CardError(f"{where}: the label '{label.name}' has no spelling")
     return found
 
 
@@ -126,12 +143,22 @@ def _own(token: int, spelling: str, owners: dict[int, str], where: str) -> None:
 
 
 def _single(spelling: str, before: str, tokenise: Callable[[str], Sequence[int]], where: str) -> int:
+    tokens = _behind(spelling, before, tokenise, where)
+    if len(tokens) != 1:
+        raise _not_one(spelling, tokens, where)
+    return tokens[0]
+
+
+def _behind(spelling: str, before: str, tokenise: Callable[[str], Sequence[int]], where: str) -> tuple[int, ...]:
+    """The tokens that a spelling adds to the text `before`."""
     prefix, whole = list(tokenise(before)), list(tokenise(before + spelling))
     if whole[: len(prefix)] != prefix:
         raise CardError(f"{where}: the label '{spelling}' melts into the text before it, so its probability cannot be read")
-    if len(whole) != len(prefix) + 1:
-        raise CardError(f"{where}: the label '{spelling}' is {len(whole) - len(prefix)} tokens of this model; it has to be one")
-    return whole[-1]
+    return tuple(whole[len(prefix) :])
+
+
+def _not_one(spelling: str, tokens: Sequence[int], where: str) -> CardError:
+    return CardError(f"{where}: the label '{spelling}' is {len(tokens)} tokens of this model; it has to be one")
 
 
 def penalised(

@@ -15,6 +15,8 @@ class Behaviour:
 
     model: str = "scripted-judge"
     """The model served; requests for another are answered 404."""
+    root: str | None = None
+    """What it says the weights of its models are; None for their names."""
     others: tuple[str, ...] = ()
     """Names of further models that it says it serves."""
     version: str | None = "0.33.0"

@@ -134,7 +134,7 @@ class Service:
         if message.method == "GET" and message.path == "/v1/models":
             model = {"object": "model", "created": 1_700_000_000, "owned_by": behaviour.owner, "max_model_len": 32768}
             names = (self.model, *behaviour.others)
-            return {"object": "list", "data": [{**model, "id": name, "root": name} for name in names]}
+            return {"object": "list", "data": [{**model, "id": name, "root": behaviour.root or name} for name in names]}
         if message.method == "GET" and message.path == "/version" and behaviour.version is not None:
             return {"version": behaviour.version}
         if message.method == "GET" and message.path == "/scripted/counts":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 import shutil
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -20,9 +21,12 @@ data = pytest.importorskip("skimage.data")
 
 from curate.asks import Ask, Label, Picture, Reply, Trouble, Turn  # noqa: E402
 from curate.cards import CardFile  # noqa: E402
+from curate.client.logprobs import read_distribution as read_from_server  # noqa: E402
 from curate.errors import CardError, WeightsError  # noqa: E402
 from curate.raters import Settings  # noqa: E402
 from curate.records import Status  # noqa: E402
+from curate.rubrics.distributions import asked_labels, read_distribution  # noqa: E402
+from curate.rubrics.reads import Labels  # noqa: E402
 from curate.scorers.libraries import import_transformers  # noqa: E402
 from curate.scorers.vlm.answering import LocalBackend  # noqa: E402
 from curate.scorers.vlm.speaking import Noise  # noqa: E402
@@ -177,10 +181,46 @@ def test_any_model_of_transformers_will_do(llava: CardFile, pictures: list[Pictu
     asks = [Ask(turns=(user(one, f"Is it {it}?"),), labels=labels) for one, it in zip(pictures, what, strict=True)]
     for reply, one, it in zip(replies(LocalBackend(llava, Settings()), asks), pictures, what, strict=True):
         logs = stock.logs(f"USER: <image>\nIs it {it}? ASSISTANT:", [one])
-        found = logprobs(reply)
+        assert reply.distribution is not None
+        found = {spelling: log for label in reply.distribution.logprobs.values() for spelling, log in label.items()}
         assert set(found) == {" yes", "Yes", " no", "No"}  # " Yes" is two tokens of this one
         for spelling, value in found.items():
             assert value == pytest.approx(stock.at(logs, spelling), abs=1e-5)
+
+
+def test_spellings_that_are_several_tokens_count_as_on_a_server(llava: CardFile, pictures: list[Picture]) -> None:
+    """This model has half of these eight as one token; the others are at most as probable as what they begin with."""
+    said = [{"name": one.name, "value": float(one.name == "yes"), "spellings": list(one.spellings)} for one in YES_NO]
+    spec = Labels.model_validate({"reading": "full", "least_mass": 0, "labels": said})
+    ask = Ask(turns=(user(pictures[0], "Is it red?"),), labels=asked_labels(spec))
+    (reply,) = replies(LocalBackend(llava, Settings()), [ask])
+    logs = Stock(llava).logs("USER: <image>\nIs it red? ASSISTANT:", pictures[:1])
+    tokens = {spelling: pieces(llava, spelling) for label in YES_NO for spelling in label.spellings}
+    assert {len(ids) for ids in tokens.values()} > {1}
+    top = [{"token": f"token_id:{token}", "logprob": float(logs[token])} for token in {ids[0] for ids in tokens.values()}]
+    by_server = read_from_server({"content": [{**top[0], "top_logprobs": top}]}, ask.labels, tokens)
+    assert reply.distribution is not None
+    assert reply.distribution.floor == pytest.approx(by_server.floor, abs=1e-5)
+    for name, logprobs_of in by_server.logprobs.items():
+        assert reply.distribution.logprobs[name] == pytest.approx(logprobs_of, abs=1e-5)
+    value = read_distribution(reply.distribution, spec)["value"]
+    yes = [tokens[one][0] for one in YES_NO[0].spellings if len(tokens[one]) == 1]
+    assert value == pytest.approx(float(logs[yes].exp().sum()), abs=1e-6)
+
+
+def test_two_spellings_that_are_one_token_count_once(qwen: CardFile, stock: Stock) -> None:
+    """The sign for kelvin is a K to a tokenizer that normalises."""
+    label = Label(name="kelvin", spellings=("K", "\u212a"))
+    (reply,) = replies(LocalBackend(qwen, Settings()), [Ask(turns=(user("Which unit?"),), labels=(label,))])
+    found = logprobs(reply)
+    assert found == {"K": pytest.approx(stock.at(stock.logs(chat("Which unit?"), []), "K"), abs=1e-5), "\u212a": -math.inf}
+
+
+def pieces(file: CardFile, spelling: str) -> list[int]:
+    """A spelling's tokens behind a text, as this model's tokenizer has them."""
+    tokenizer = import_transformers().AutoProcessor.from_pretrained(Path(file.where).parent / "model").tokenizer
+    before, whole = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("ASSISTANT:", f"ASSISTANT:{spelling}"))
+    return list(whole[len(before) :])
 
 
 @pytest.mark.parametrize("make", FAMILIES, ids=lambda make: make.__name__)
@@ -312,7 +352,7 @@ def test_what_is_too_long_is_not_cut(qwen: CardFile, pictures: list[Picture]) ->
         assert one.detail.endswith("tokens, and the model takes 4096")
 
 
-def test_labels_that_are_no_tokens(qwen: CardFile, pictures: list[Picture]) -> None:
+def test_labels_that_are_no_tokens(qwen: CardFile, stock: Stock, pictures: list[Picture]) -> None:
     def asked(*labels: Label) -> Ask:
         return Ask(turns=(user(pictures[0], "A cat?"),), labels=labels)
 
@@ -320,9 +360,13 @@ def test_labels_that_are_no_tokens(qwen: CardFile, pictures: list[Picture]) -> N
     (reply,) = replies(backend, [asked(Label(name="sure", spellings=("Certainly", "yes", "yes")), YES_NO[1])])
     assert reply.distribution is not None
     assert set(reply.distribution.logprobs["sure"]) == {"yes"}
+    first = stock.processor.tokenizer("Certainly", add_special_tokens=False)["input_ids"][0]
+    bound = stock.logs(chat(f"{SHOWN}A cat?"), pictures[:1])[first]
+    assert reply.distribution.floor == pytest.approx(float(bound), abs=1e-5)
     for labels, complaint in (
         ((Label(name="sure", spellings=("Certainly", "Of course")),), r"'Certainly' is \d+ tokens of this model"),
         ((YES_NO[0], Label(name="also", spellings=("yes",))), "'yes' and 'yes' are the same token"),
+        ((YES_NO[0], Label(name="also", spellings=("no", "yesyes"))), "'yesyes' begins with the token of 'yes'"),
         ((Label(name="none", spellings=()),), "'none' has no spelling"),
     ):
         backend.put([(0, asked(*labels))])

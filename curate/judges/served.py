@@ -1,0 +1,63 @@
+"""Who answers behind an address: the model that a server is asked for, the server itself, and the weights it says it serves.
+
+The name of a model is part of the card and of every key, and whoever starts a server chooses it. So the store remembers which
+weights stood behind a name when it was first asked, and answers of others under that name are not mixed with theirs.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from curate.asks import Model
+from curate.errors import ServerError
+from curate.raters import Settings
+from curate.serving import Serving
+from curate.store.replies import Replies
+
+if TYPE_CHECKING:
+    from curate.client.server import Server
+
+MOST_LETTERS = 300
+"""Of what a server says its weights are."""
+
+
+def served_model(serving: Serving) -> str:
+    """The model that a server is to be asked for: the one named, or the only one that it serves."""
+    if serving.model is not None:
+        return serving.model
+    from curate.client.probe import only_model
+
+    return only_model(serving)
+
+
+def open_server(settings: Settings, serving: Serving, resources: ExitStack) -> Server:
+    """The server of the run, which its judges share; where there is no run one of its own, which `resources` close."""
+    from curate.client.server import Server
+
+    if settings.shared is not None:
+        return settings.shared.get(Server, lambda: Server(serving), Server.close)
+    server = Server(serving)
+    resources.callback(server.close)
+    return server
+
+
+def weights_of(server: Server) -> str | None:
+    """Repository or folder of the weights, where the server says it; without its key, and in characters that any file takes."""
+    from curate.client.secrets import Redactor, read_key
+
+    root = server.found.served.root
+    if root is None:
+        return None
+    said = Redactor(read_key(server.serving))(root).encode("ascii", "backslashreplace").decode()
+    return "".join(letter if letter.isprintable() else " " for letter in said)[:MOST_LETTERS]
+
+
+def check_same_weights(replies: Replies, model: Model, weights: str) -> None:
+    """Raises `ServerError` where replies under the name of this model came from other weights; unknown ones do not differ."""
+    before = replies.weights_of(model)
+    if before not in (None, weights):
+        raise ServerError(
+            f"the server's '{model.name}' is {weights} now, and what {replies.path} holds under this name came from {before}; "
+            "answers of two models are not mixed: serve it under a name of its own, or rate into another store"
+        )
