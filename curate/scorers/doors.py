@@ -12,13 +12,14 @@ from curate.cards import load_card
 from curate.errors import CurateError
 from curate.raters import BatchRater, Settings, load_rater
 from curate.scorers.scoring import PictureScorer
+from curate.scorers.sharing import apart_from_the_caller
 
 if TYPE_CHECKING:
     from curate.scorers.network import NetworkRater
 
 
 def scorer(
-    name_or_path: str, device: str = "auto", batch_size: int | None = None, offline: bool = False, trust: bool = False
+    name_or_path: str, *, device: str = "auto", batch_size: int | None = None, offline: bool = False, trust: bool = False
 ) -> NetworkRater | PictureScorer:
     """The rater of a card, loaded: `.score(images, prompts)` for pictures, `.score_tensor(pixels, prompts)` with gradients.
 
@@ -28,7 +29,8 @@ def scorer(
     file = load_card(name_or_path)
     if "," in device:
         raise CurateError(f"a scorer lives on one device, not on '{device}'; `curate.rate` spreads over several")
-    rater = load_rater(file, Settings(device=device, batch_size=batch_size, offline=offline, trust=trust))
+    with apart_from_the_caller():
+        rater = load_rater(file, Settings(device=device, batch_size=batch_size, offline=offline, trust=trust))
     if hasattr(rater, "score_tensor"):
         return cast("NetworkRater", rater)  # its class is not named here, since it brings torch along
     if isinstance(rater, BatchRater) and file.card.judges == "samples" and not rater.wants_bytes:

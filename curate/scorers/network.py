@@ -131,20 +131,27 @@ class NetworkRater(BatchRater):
         if chosen not in self.dimensions:
             raise CurateError(f"{self.card.name} has no dimension '{chosen}', but {', '.join(self.dimensions)}")
         given = {"response": pixels, **conditions}
-        for role, one in given.items():
-            _check_pixels(role, one, video=role == "response" and self.card.takes.response == "video")
-        check_beside(self.card, len(pixels), prompts, conditions)
-        if self.card.takes.prompt == "required" and not all(prompt.strip() for prompt in prompts or ()):
-            raise CurateError(f"{self.card.name} needs a prompt for each picture, and one is blank")
-        fitted = {
-            one.role: fit_tensor(one.make, given[one.role].to(self.device, torch.float32))
-            for one in self.preparations
-            if one.role in given
-        }
-        with full_precision(self.device):
-            scores = self.forward(Inputs(pixels=fitted, prompts=list(prompts or [""] * len(pixels))))
+        texts = self._texts_beside(given, prompts)
+        with full_precision():
+            fitted = {
+                one.role: fit_tensor(one.make, given[one.role].to(self.device, torch.float32))
+                for one in self.preparations
+                if one.role in given
+            }
+            scores = self.forward(Inputs(pixels=fitted, prompts=texts))
         tell(self.card, list(scores.notes.values()), len(pixels))
         return self.column(scores, chosen)
+
+    def _texts_beside(self, given: Mapping[str, Pixels], prompts: Sequence[str] | None) -> list[str]:
+        """A prompt for each of the pictures given; `CurateError` where these are no pixels, or not what the card takes."""
+        for role, one in given.items():
+            _check_pixels(role, one, video=role == "response" and self.card.takes.response == "video")
+        pictures = len(given["response"])
+        check_beside(self.card, pictures, prompts, {role: one for role, one in given.items() if role != "response"})
+        texts = [""] * pictures if prompts is None else [prompt or "" for prompt in prompts]
+        if self.card.takes.prompt == "required" and not all(text.strip() for text in texts):
+            raise CurateError(f"{self.card.name} needs a prompt for each picture, and one is blank")
+        return texts
 
     def column(self, scores: Scores, dimension: str) -> Float[Tensor, " batch"]:
         """One dimension of some scores, larger is better, with gradients; `CurateError` where a picture has no number."""
@@ -193,14 +200,15 @@ class NetworkRater(BatchRater):
     @torch.no_grad()
     def _judge_alike(self, group: Group) -> dict[int, Judgement]:
         items = group.items
-        inputs = Inputs(
-            pixels={role: self._on_device(pixels) for role, pixels in group.pixels.items()},
-            prompts=[item.samples[0].prompt or "" for item in items],
-            samples=[item.samples[0] for item in items],
-            keys=group.keys,
-        )
-        with full_precision(self.device):
-            scores = self.forward(inputs)
+        with full_precision():
+            scores = self.forward(
+                Inputs(
+                    pixels={role: self._on_device(pixels) for role, pixels in group.pixels.items()},
+                    prompts=[item.samples[0].prompt or "" for item in items],
+                    samples=[item.samples[0] for item in items],
+                    keys=group.keys,
+                )
+            )
         values = scores.values.float().tolist()
         spreads = scores.spreads.float().tolist() if scores.spreads is not None else None
         return {
@@ -228,6 +236,11 @@ class NetworkRater(BatchRater):
 def _check_pixels(role: str, pixels: Tensor, *, video: bool) -> None:
     """Raise `CurateError` for what is not RGB in [0, 1]; a little over is what an optimiser's step leaves."""
     axes = (5, "frames, 3") if video else (4, "3")
+    if not isinstance(pixels, Tensor):
+        raise CurateError(
+            f"{role}: pixels are a tensor (batch, {axes[1]}, height, width) of torch, not {type(pixels).__name__}; other "
+            "pictures go to score"
+        )
     fits = pixels.ndim == axes[0] and pixels.shape[-3] == 3 and pixels.numel() > 0
     if not fits or pixels.dtype not in (torch.float32, torch.float64):
         raise CurateError(

@@ -31,9 +31,11 @@ def pixels_of(picture: Picture) -> NDArray[np.uint8]:
     Files are decoded as those of a shard are. Raises `CurateError` for what is none of these or cannot be decoded.
     """
     if isinstance(picture, Image.Image):
+        if 0 in picture.size:
+            raise CurateError(f"a picture of {picture.width} x {picture.height} pixels shows nothing")
         return to_rgb(picture)
     if isinstance(picture, np.ndarray):
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
             raise CurateError(f"pixels are (height, width, 3) in uint8, not {picture.shape} in {picture.dtype}")
         return picture
     try:
@@ -45,8 +47,7 @@ def pixels_of(picture: Picture) -> NDArray[np.uint8]:
 
 def check_beside(card: Card, pictures: int, prompts: Sequence[str] | None, conditions: Mapping[str, Sized]) -> None:
     """Raise `CurateError` where what is given beside some pictures is not what the card takes, one for each of them."""
-    if isinstance(prompts, str):
-        raise CurateError("prompts are a list, one text for each picture, not one text")
+    _check_prompts(prompts)
     if card.takes.prompt == "required" and prompts is None:
         raise CurateError(f"{card.name} needs a prompt for each picture")
     if role := card.takes.missing(conditions):
@@ -60,6 +61,23 @@ def check_beside(card: Card, pictures: int, prompts: Sequence[str] | None, condi
             raise CurateError(f"there are {pictures} pictures and {len(several)} {name}")
 
 
+def _check_prompts(prompts: Sequence[str | None] | None) -> None:
+    if prompts is None:
+        return
+    if isinstance(prompts, str) or not isinstance(prompts, Sized):
+        raise CurateError("prompts are a list, one text for each picture, not one text")
+    for prompt in prompts:
+        if not isinstance(prompt, str | None):
+            raise CurateError(f"a prompt is a text, or None where there is none, not {type(prompt).__name__}")
+
+
+def check_list(name: str, pictures: object) -> None:
+    """Raise `CurateError` for one picture where a list of them is wanted."""
+    one = isinstance(pictures, str | bytes) or (isinstance(pictures, np.ndarray) and pictures.ndim == 3)
+    if one or not isinstance(pictures, Sized):
+        raise CurateError(f"{name}: give a list of pictures, not {type(pictures).__name__}; of one picture a list of one")
+
+
 def items_of(
     card: Card,
     preparations: Sequence[Preparation],
@@ -71,6 +89,8 @@ def items_of(
 
     A condition that a card can do without may be None for some of the pictures.
     """
+    for name, pictures in {"images": images, **conditions}.items():
+        check_list(name, pictures)
     check_beside(card, len(images), prompts, conditions)
     return (
         _item(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
@@ -28,9 +30,19 @@ def loaded_once(key: Hashable, load: Callable[[], T]) -> T:
     with _loading:
         found = _loaded.get(key)
         if found is None:
-            found = load()
+            with apart_from_the_caller():
+                found = load()
             _loaded[key] = found
         return found  # type: ignore[return-value]
+
+
+def apart_from_the_caller() -> AbstractContextManager[None]:
+    """Where networks are loaded: `curate.scorers.precision.undisturbed`; without torch there is nothing to be disturbed by."""
+    if sys.modules.get("torch") is None:
+        return nullcontext()
+    from curate.scorers.precision import undisturbed
+
+    return undisturbed()
 
 
 def weights_key(file: CardFile) -> str:

@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from curate.errors import CurateError
+from curate.errors import CurateError, Option
 from curate.scorers.golden import Medium
 from curate.scorers.pictures import pixels_of
 
@@ -43,7 +43,8 @@ class Shelf:
             f"{name} ({one.url or one.package or one.sha256 or 'see the golden file'})" for name, one in missing.items()
         )
         raise CurateError(
-            f"parity of '{card}' needs pictures that are not at hand: {named}; put them in a folder and name it by --images"
+            f"parity of '{card}' needs pictures that are not at hand: {named}; put them in a folder and name it by ",
+            Option("images"),
         )
 
     def _sha256(self, path: Path) -> str:

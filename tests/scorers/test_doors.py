@@ -18,6 +18,7 @@ from PIL import Image  # noqa: E402
 
 import curate  # noqa: E402
 from curate.errors import CurateError  # noqa: E402
+from curate.scorers import doors  # noqa: E402
 from curate.scorers.network import NetworkRater  # noqa: E402
 from curate.scorers.scoring import PictureScorer  # noqa: E402
 from curate.store import Store  # noqa: E402
@@ -143,7 +144,7 @@ def test_an_engine_of_ones_own_needs_trust(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "redness_of_mine.py").write_text(OWN)
     monkeypatch.syspath_prepend(str(tmp_path))
     card = card_yaml(tmp_path / "redness.yaml", name="redness", target="redness_of_mine:Redness", dimensions=["red"])
-    with pytest.raises(CurateError, match="pass --trust if you know it"):
+    with pytest.raises(CurateError, match="pass trust if you know it"):
         curate.scorer(str(card))
     pixels = np.full((4, 4, 3), (7, 0, 0), np.uint8)
     assert curate.scorer(str(card), trust=True).score([pixels]).tolist() == [[7.0]]
@@ -191,12 +192,60 @@ def test_pictures_of_the_same_bytes_and_another_size_are_other_pictures(tmp_path
         ({"pixels": torch.rand(3, 32, 32)}, r"\(batch, 3, height, width\)"),
         ({"pixels": torch.rand(2, 4, 32, 32)}, r"\(batch, 3, height, width\)"),
         ({"pixels": torch.full((2, 3, 32, 32), float("nan"))}, "not finite"),
+        ({"pixels": np.zeros((2, 3, 32, 32), np.float32)}, "of torch, not ndarray; other pictures go to score"),
+        ({"prompts": ["a", None]}, "needs a prompt for each"),
+        ({"prompts": ["a", 5]}, "a prompt is a text, or None where there is none, not int"),
+        ({"prompts": 5}, "a list, one text for each"),
     ],
 )
 def test_what_does_not_fit_the_tensor_door_is_one_sentence(similar: NetworkRater, change: dict[str, Any], complaint: str) -> None:
     given: dict[str, Any] = {"pixels": torch.rand(2, 3, 32, 32), "prompts": ["a", "b"], **change}
     with pytest.raises(curate.CurateError, match=complaint):
         similar.score_tensor(**given)
+
+
+GREY = np.full((8, 9, 3), 127, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("images", "complaint"),
+    [
+        (Image.fromarray(GREY), "images: give a list of pictures, not Image; of one picture a list of one"),
+        (GREY, "images: give a list of pictures, not ndarray"),
+        ("fox.png", "images: give a list of pictures, not str"),
+        (Path("fox.png"), "images: give a list of pictures, not"),
+        (png(GREY), "images: give a list of pictures, not bytes"),
+        (None, "images: give a list of pictures, not NoneType"),
+        ([np.zeros((0, 5, 3), np.uint8)], r"not \(0, 5, 3\) in uint8"),
+        ([Image.new("RGB", (5, 0))], "a picture of 5 x 0 pixels shows nothing"),
+        ([None], "cannot read the picture"),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_what_does_not_fit_the_door_for_pictures_is_one_sentence(similar: NetworkRater, images: Any, complaint: str) -> None:
+    with pytest.raises(CurateError, match=complaint):
+        similar.score(images, ["a"])
+
+
+def test_pictures_in_one_array_are_a_list_of_them(similar: NetworkRater) -> None:
+    both = np.stack([GREY, GREY // 2])
+    assert similar.score(both, ["a", "b"]).tolist() == similar.score(list(both), ["a", "b"]).tolist()
+
+
+def test_one_condition_is_no_list_of_them() -> None:
+    with pytest.raises(CurateError, match="reference: give a list of pictures, not Image"):
+        curate.scorer("ssim").score([GREY], reference=Image.fromarray(GREY))
+
+
+def test_a_prompt_that_is_not_there_is_none_where_the_card_can_do_without(tmp_path: Path) -> None:
+    rater: Any = curate.scorer(tiny_card("clip-directional", tmp_path).where)
+    first, second = torch.rand(2, 2, 3, 32, 32)
+    assert torch.equal(rater.score_tensor(first, [None, None], source=second), rater.score_tensor(first, source=second))
+
+
+def test_what_is_chosen_beside_the_name_is_named() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        doors.scorer("signal", "cpu")  # type: ignore[misc]
 
 
 def test_the_tensor_door_takes_double_precision_too(similar: NetworkRater) -> None:

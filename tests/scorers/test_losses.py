@@ -106,6 +106,70 @@ def test_gaussian_scores_are_what_many_draws_say_and_with_no_spread_bradley_terr
     assert certain.item() == pytest.approx(losses.bradley_terry(one(0.6), one(1.0)).item())
 
 
+def softplus_of_a_gaussian(mean: float, spread: float) -> float:
+    """E[-log sigmoid(z)] by a sum over a fine grid, in double precision."""
+    step = min(spread, 1.0) / 200
+    z = torch.arange(mean - 12 * spread, mean + 12 * spread, step, dtype=torch.float64)
+    density = torch.distributions.Normal(mean, spread).log_prob(z).exp()
+    return float((density * -torch.nn.functional.logsigmoid(z)).sum() * step)
+
+
+def log_sigmoid_of_a_gaussian(mean: float, spread: float) -> float:
+    """-log E[sigmoid(z)], likewise; the grid also reaches as far below as e^z lifts the density."""
+    step = min(spread, 1.0) / 200
+    z = torch.arange(mean - 12 * spread, mean + spread**2 + 12 * spread, step, dtype=torch.float64)
+    log_density = torch.distributions.Normal(mean, spread).log_prob(z)
+    return -float((log_density + torch.nn.functional.logsigmoid(z)).logsumexp(0) + math.log(step))
+
+
+@pytest.mark.parametrize(
+    ("difference", "spread"),
+    [(0.0, 20.0), (3.0, 10.0), (-110.0, 5.0), (-110.0, 0.5), (-300.0, 20.0), (0.4, 0.05), (30.0, 5.0), (10.0, 100.0)],
+)
+def test_gaussian_scores_are_right_to_a_thousandth(difference: float, spread: float) -> None:
+    for dtype in (torch.float32, torch.float64):
+        scores = torch.tensor([difference], dtype=dtype), torch.zeros(1, dtype=dtype)
+        spreads = torch.tensor([0.6 * spread], dtype=dtype), torch.tensor([0.8 * spread], dtype=dtype)
+        expected = softplus_of_a_gaussian(difference, spread)
+        assert losses.gaussian_scores(*scores, *spreads).item() == pytest.approx(expected, rel=1e-3, abs=1e-3)
+        expected = log_sigmoid_of_a_gaussian(difference, spread)
+        assert losses.gaussian_scores(*scores, *spreads, of="probability").item() == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("of", ["log", "probability"])
+def test_gaussian_scores_have_a_gradient_everywhere(of: Any) -> None:
+    """Where the pair is hopeless, where nothing spreads, and in half precision; without spread it is Bradley and Terry's."""
+    for difference, spread in ((-110.0, 0.5), (0.0, 0.0), (-3.0, 0.0), (60.0, 1.0), (1.0, 40.0)):
+        given_scores = [torch.tensor([value], requires_grad=True) for value in (difference, 0.0, spread, spread)]
+        loss = losses.gaussian_scores(*given_scores, of=of)
+        gradients = torch.autograd.grad(loss.sum(), given_scores)
+        assert loss.isfinite().all()
+        assert all(one.isfinite().all() for one in gradients)
+        if not spread:
+            assert gradients[0].item() == pytest.approx(-1 / (1 + math.exp(difference)), rel=1e-4)
+            assert gradients[2].item() == 0
+    half = [torch.tensor([value], dtype=torch.float16) for value in (1.0, 0.0, 0.5, 0.5)]
+    whole = losses.gaussian_scores(*(value.float() for value in half), of=of)
+    assert losses.gaussian_scores(*half, of=of).item() == pytest.approx(whole.item())
+
+
+def test_gradients_of_gaussian_scores_are_those_of_finite_differences() -> None:
+    for of in ("log", "probability"):
+        for numbers in ((0.5, 0.0, 1.0, 2.0), (-20.0, 1.0, 3.0, 0.2), (2.0, 1.0, 30.0, 1.0)):
+            arguments = [one(number).requires_grad_() for number in numbers]
+            assert torch.autograd.gradcheck(lambda *given, of=of: losses.gaussian_scores(*given, of=of), arguments)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_noise_prior_of_half_precision_is_that_of_float32(dtype: torch.dtype) -> None:
+    """65536 numbers have a squared length near 65536, which is more than float16 holds."""
+    noise = torch.randn(2, 4, 128, 128, generator=torch.Generator().manual_seed(0)).to(dtype)
+    prior = losses.noise_prior(noise.requires_grad_())
+    assert prior.tolist() == losses.noise_prior(noise.detach().float()).tolist()
+    (gradient,) = torch.autograd.grad(prior.sum(), noise)
+    assert gradient.isfinite().all()
+
+
 def test_distillation_is_zero_for_equal_preferences_and_teaches_the_student_alone() -> None:
     expert = one(0.1, 0.9, -0.3)[None].requires_grad_()
     student = (expert.detach() + 5).requires_grad_()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import resource
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +14,11 @@ pytest.importorskip("torch")
 
 import skimage.data
 import sklearn.datasets
+import torch
 
 from curate.errors import CardError
-from curate.scorers.pixels import Resized, declared_preparation, preparation, resize_fast
+from curate.scorers import pixels as pixels_module
+from curate.scorers.pixels import Resized, declared_preparation, fit_tensor, preparation, resize_fast
 from curate.shards.media import decode_image
 from curate.shards.resize import Geometry, resize
 from tests.media_corpus import golden, scene
@@ -79,6 +83,40 @@ def test_memory_that_may_not_be_written_is_read_without_a_warning() -> None:
 
 def test_a_line_of_pixels_does_not_fill_memory() -> None:
     assert Resized(Geometry(size=224))(np.full((20_000, 1, 3), 77, np.uint8)).shape == (224, 224, 3)
+
+
+# The tensor door.
+
+
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("shape", [(3, 400), (1, 60), (700, 40), (90, 131)], ids=str)
+@pytest.mark.parametrize("geometry", [{"size": 32}, {"size": 48, "crop": 31, "rounding": "floor"}], ids=["shortest", "crop"])
+def test_the_crop_alone_is_what_is_left_of_all_resized(
+    geometry: dict[str, Any], shape: tuple[int, int], interpolation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its pixels and in their gradients, for shapes that memory allows both ways."""
+    make = Geometry(**geometry, interpolation=interpolation)
+    noise = torch.rand(2, 3, *shape, generator=torch.Generator().manual_seed(0)) * 0.6 + 0.2  # nothing is cut to [0, 1]
+    weights = torch.rand(2, 3, make.side, make.side, generator=torch.Generator().manual_seed(1))
+    found = []
+    for most in (10**9, 0):
+        monkeypatch.setattr(pixels_module, "_MOST_TIMES_KEPT", most)
+        given = noise.clone().requires_grad_()
+        made = fit_tensor(make, given)
+        found.append((made.detach(), *torch.autograd.grad((made * weights).sum(), given)))
+    torch.testing.assert_close(found[0][0], found[1][0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(found[0][1], found[1][1], atol=2e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(1, 100_000), (100_000, 1), (2, 60_000)], ids=str)
+def test_a_line_of_pixels_does_not_fill_memory_at_the_tensor_door(shape: tuple[int, int]) -> None:
+    """Resized whole, the first would be 60 GB; and it shows what the door for pictures shows."""
+    line = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    made = fit_tensor(Geometry(size=224), torch.from_numpy(line).movedim(-1, 0)[None].float() / 255)
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) < 64 * 1024, "KB"
+    wanted = Geometry(size=224)(line)
+    assert (255 * made[0].movedim(0, -1) - torch.from_numpy(wanted)).abs().max() <= 3
 
 
 def test_it_crosses_processes_and_says_whose_it_is() -> None:

@@ -21,7 +21,6 @@ import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from curate.cards import CardFile
 from curate.errors import WeightsError
@@ -35,6 +34,7 @@ from curate.scorers.picture_arguments import PictureArguments
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.pretrained import MODEL_FILES, load_pretrained
 from curate.scorers.sharing import Memo, loaded_once, weights_key
+from curate.scorers.vectors import unit
 from curate.weights import weights_folder
 
 _MARKS = ("[DEC]",)
@@ -97,7 +97,7 @@ class QueryNetwork:
         queries = self._queries(len(picture))
         seen = self._model.qformer(query_embeds=queries, encoder_hidden_states=picture).last_hidden_state
         texts = torch.stack(self._texts.many(prompts, lambda new: self._embed([prompts[position] for position in new])))
-        cosines: Tensor = (normalize(self._model.vision_projection(seen), dim=-1) @ texts[:, :, None])[..., 0]
+        cosines: Tensor = (unit(self._model.vision_projection(seen)) @ texts[:, :, None])[..., 0]
         return cosines
 
     def split(self, prompts: Sequence[str]) -> WordPieces:
@@ -118,7 +118,7 @@ class QueryNetwork:
         pieces = self.split(prompts)
         embeddings = self._model.embeddings(input_ids=pieces.ids)
         states = self._model.qformer(query_embeds=embeddings, query_length=0, attention_mask=pieces.mask).last_hidden_state
-        return list(normalize(self._model.text_projection(states[:, 0]), dim=-1))
+        return list(unit(self._model.text_projection(states[:, 0])))
 
 
 class Comparison(NetworkRater):

@@ -37,9 +37,11 @@ from curate.scorers.matching.mps_network import CrossNetwork, CrossSizes, cross_
 from curate.scorers.network import Inputs, NetworkRater, Pixels, Scores
 from curate.scorers.picture_arguments import PictureArguments
 from curate.scorers.pixels import Normalise, declared_preparation
+from curate.scorers.precision import full_precision
 from curate.scorers.reading import notes_on, said_of
 from curate.scorers.sharing import Memo, loaded_once, weights_key
 from curate.scorers.states import fit, load_state
+from curate.scorers.vectors import unit
 from curate.weights import weights_folder
 
 _BASE = (("config.json", "tokenizer*.json"), ("config.json", "vocab.json", "merges.txt"))
@@ -67,7 +69,7 @@ class Prompt:
     read: Bool[Tensor, " tokens"]
     """Which tokens the picture may read."""
     end: Float[Tensor, " width"]
-    """The token that stands for the whole text."""
+    """The token that stands for the whole text; L2-normalised."""
     said: str
     """Of a text that was cut or holds control tokens; else empty."""
 
@@ -116,7 +118,8 @@ class Mps(NetworkRater):
         self._threshold = args.threshold
         self._normalise = Normalise(args.mean, args.std)
         self._prompts: Memo[Prompt] = Memo(REMEMBERED_PROMPTS)
-        self._condition = self._embed([condition])[0][0]
+        with full_precision():
+            self._condition = self._embed([condition])[0][0]
 
     def close(self) -> None:
         self._prompts.clear()
@@ -127,7 +130,7 @@ class Mps(NetworkRater):
         picture = self._network.picture_tokens(self._normalise(inputs.pixels["response"]).to(dtype))
         tokens = torch.stack([prompt.tokens for prompt in prompts])
         seen = self._network.cross(picture, tokens.to(dtype), torch.stack([prompt.read for prompt in prompts]))[:, 0]
-        cosine = torch.cosine_similarity(seen.float(), torch.stack([prompt.end for prompt in prompts]), dim=-1)
+        cosine = (unit(seen) * torch.stack([prompt.end for prompt in prompts])).sum(dim=-1)
         return Scores(
             values=self._network.scale * cosine[:, None], notes=notes_on("the prompt", [prompt.said for prompt in prompts])
         )
@@ -138,13 +141,14 @@ class Mps(NetworkRater):
         best = (tokens @ self._condition.T).amax(dim=-1)
         read = best / best.amax(dim=-1, keepdim=True) > self._threshold
         # The end token has the largest id; padding repeats it, and the first one counts.
-        ends = tokens[torch.arange(len(ids)), ids.argmax(dim=-1)]
+        ends = unit(tokens[torch.arange(len(ids)), ids.argmax(dim=-1)])
         return [Prompt(tokens=tokens[number], read=read[number], end=ends[number], said=one) for number, one in enumerate(said)]
 
     @torch.no_grad()
     def _embed(self, texts: Sequence[str]) -> tuple[Float[Tensor, "batch tokens width"], Tensor, list[str]]:
         """Tokens in the shared space in float32, their ids, and what is to be said of each text."""
-        room = self._tokenizer.model_max_length
+        # The tokenizer's own limit is 10^30 where its folder does not say one.
+        room = int(self._network.clip.config.text_config.max_position_embeddings)
         fitted = self._tokenizer(list(texts), padding="max_length", truncation=True, max_length=room, return_tensors="pt")
         ids = fitted["input_ids"].to(self.device)
         whole = self._tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]

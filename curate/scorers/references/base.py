@@ -1,8 +1,8 @@
 """Raters that compare a picture with others: with its source, or with one reference or several.
 
 A card says which conditions it compares with: all of `takes.conditions` have to be there, of `takes.optional` those count that
-are there. Of several, the mean is taken, or the largest where the card says `several: max`. What is computed of the picture is
-computed once for all of them.
+are there. Of several, the mean is taken, or where the card says `several: max` that of the reference which the picture comes
+closest to: the largest similarity, the smallest distance. What is computed of the picture is computed once for all of them.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 F = TypeVar("F")
 
 Several = Literal["mean", "max"]
+"""What becomes of comparisons with several references; `max` is of scores as they leave the rater, where larger is better."""
 
 
 class ReferenceRater(NetworkRater, Generic[F]):
@@ -66,7 +67,9 @@ class ReferenceRater(NetworkRater, Generic[F]):
         response = self.describe(inputs.pixels["response"], inputs.keys_of("response"))
         there = [role for role in self.references if role in inputs.pixels]
         found = torch.stack([self.compare(response, self.describe(inputs.pixels[role], inputs.keys_of(role))) for role in there])
-        return Scores(values=found.mean(dim=0) if self._several == "mean" else found.amax(dim=0))
+        if self._several == "mean":
+            return Scores(values=found.mean(dim=0))
+        return Scores(values=found.amax(dim=0) if self.card.higher_is_better else found.amin(dim=0))
 
     def _why_not(self, inputs: Inputs) -> str | None:
         """Why a batch, whose pictures are of one size role by role, cannot be compared."""

@@ -29,6 +29,7 @@ from curate.scorers.references.base import AsItIs
 from curate.scorers.references.encoders import IMAGENET_MEAN, IMAGENET_STD, load_tokens
 from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.states import fit, load_state
+from curate.scorers.vectors import unit
 
 
 class DeepFeatureArguments(Arguments):
@@ -65,7 +66,7 @@ class DeepFeature(NetworkRater):
     def forward(self, inputs: Inputs) -> Scores:
         side = (self._args.side, self._args.side)
         squares = torch.nn.functional.interpolate(inputs.pixels["response"], side, mode="bicubic", align_corners=False)
-        tokens = torch.nn.functional.normalize(self._tokens(self._normalise(squares)), dim=-1)
+        tokens = unit(self._tokens(self._normalise(squares)))
         drawn = tokens[:, 1 + self._drawn(tokens.shape[1] - 1)]
         whole, parts = self._head(tokens[:, 0]), self._head(drawn).mean(dim=1)
         return Scores(values=self._args.cls_weight * whole + (1 - self._args.cls_weight) * parts)

@@ -29,6 +29,7 @@ from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.reading import notes_on
 from curate.scorers.towers.clip import TowerArguments, load_towers
+from curate.scorers.towers.wording import worder
 
 _NO_CHANGE = 1e-6
 
@@ -81,6 +82,7 @@ class Directional(NetworkRater):
         super().__init__(file, settings, preparations=prepare)
         self._towers = load_towers(file, args, self.device, offline=settings.offline)
         self._normalise = Normalise(args.mean, args.std)
+        self._word = worder(args.wording)
         self._captions = args.captions
 
     def close(self) -> None:
@@ -115,8 +117,8 @@ class Directional(NetworkRater):
 
     def _texts(self, captions: Sequence[Captions]) -> tuple[Tensor, Tensor, dict[int, str]]:
         """Embeddings of the captions before and after, and notes on those that were cut or hold control tokens."""
-        before, said_before = self._towers.texts([one.before for one in captions])
-        after, said_after = self._towers.texts([one.after for one in captions])
+        before, said_before = self._towers.texts([self._word(one.before) for one in captions])
+        after, said_after = self._towers.texts([self._word(one.after) for one in captions])
         either = (dict.fromkeys(filter(None, both)) for both in zip(said_before, said_after, strict=True))
         return before, after, notes_on("a caption", [" and ".join(said) for said in either])
 

@@ -16,6 +16,7 @@ from curate.scorers.libraries import import_transformers
 from curate.scorers.pretrained import MODEL_FILES, load_pretrained
 from curate.scorers.sharing import Memo, loaded_once, weights_key
 from curate.scorers.towers.two_towers import REMEMBERED_PICTURES
+from curate.scorers.vectors import unit
 from curate.weights import weights_folder
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -32,7 +33,8 @@ class EmbedsPictures(Protocol):
     """What a rater of similarity needs of a network; `Encoder` is one, and so are the `Towers` of a CLIP."""
 
     def images(self, pixels: Float[Tensor, "batch 3 side side"], keys: Sequence[str] | None) -> Float[Tensor, "batch dim"]:
-        """L2-normalised embeddings in float32 of normalised pixels; `keys` name the pixels, None remembers nothing."""
+        """L2-normalised embeddings in float32 of normalised pixels, NaN where one is zero; `keys` name the pixels, None remembers
+        nothing."""
         ...
 
     def forget(self) -> None:
@@ -50,14 +52,11 @@ class Encoder:
     def images(self, pixels: Float[Tensor, "batch 3 side side"], keys: Sequence[str] | None) -> Float[Tensor, "batch dim"]:
         """As `EmbedsPictures` says."""
         if keys is None:
-            return self._normalised(pixels)
-        return torch.stack(self._known.many(keys, lambda new: list(self._normalised(pixels[list(new)]))))
+            return unit(self._embed(pixels))
+        return torch.stack(self._known.many(keys, lambda new: list(unit(self._embed(pixels[list(new)])))))
 
     def forget(self) -> None:
         self._known.clear()
-
-    def _normalised(self, pixels: Tensor) -> Tensor:
-        return torch.nn.functional.normalize(self._embed(pixels).float(), dim=-1)
 
 
 class Tokens:

@@ -33,6 +33,7 @@ from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.references.faces import SIDE, FaceCrops, open_detector
 from curate.scorers.sharing import Memo
 from curate.scorers.towers.two_towers import REMEMBERED_PICTURES
+from curate.scorers.vectors import unit
 from curate.weights import weights_file
 
 if TYPE_CHECKING:
@@ -115,4 +116,4 @@ class Recogniser:
         levels: NDArray[np.float32] = (faces * 255).numpy()
         assert levels.shape[-2:] == (SIDE, SIDE), "as the preparation makes them"
         rows = [self._session.run(None, {_INPUT: face[None], **self._unread})[0][0] for face in levels]
-        return torch.nn.functional.normalize(torch.from_numpy(np.stack(rows)), dim=-1)
+        return unit(torch.from_numpy(np.stack(rows)))

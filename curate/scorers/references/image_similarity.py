@@ -1,6 +1,6 @@
 """How alike two pictures are to a network that embeds them: CLIP-I, DINO and DINOv2 similarity.
 
-    similarity = cos(E(picture), E(reference)), of several references the mean (or the largest)
+    similarity = cos(E(picture), E(reference)), of several references the mean, or the largest
 
 CLIP-I and DINO are the subject fidelity of Ruiz et al., DreamBooth, CVPR 2023: the cosines of CLIP ViT-B/32 embeddings and of
 the [CLS] tokens of DINO ViT-S/16. Caron et al., Emerging Properties in Self-Supervised Vision Transformers, ICCV 2021 (DINO);

@@ -32,9 +32,10 @@ from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.reading import notes_on
 from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.towers.openclip import load_openclip_towers
-from curate.scorers.towers.siglip import Wording, load_siglip_towers
+from curate.scorers.towers.siglip import load_siglip_towers
 from curate.scorers.towers.transformers_clip import load_transformers_towers
 from curate.scorers.towers.two_towers import Library, Towers
+from curate.scorers.towers.wording import Wording, worder
 
 TOWER_ROLES = ("model", "tokenizer")
 """Under `weights`; what else a card names there (a head …) is not the towers'."""
@@ -51,7 +52,8 @@ class TowerArguments(PictureArguments):
     quick_gelu: bool = False
     """Whether the weights were trained with QuickGELU; for OpenCLIP only."""
     wording: Wording = "as_is"
-    """What is done to a prompt before its tokens; for SigLIP only, CLIP's tokenizer does what is to be done."""
+    """What is done to a text before it becomes tokens: `openai` is for CLIPs of transformers, since OpenCLIP's tokenizer does
+    that itself; `lower` and `canonical` are for SigLIPs."""
 
     @model_validator(mode="after")
     def _architecture(self) -> TowerArguments:
@@ -61,8 +63,12 @@ class TowerArguments(PictureArguments):
             raise ValueError("'quick_gelu' is for open_clip; transformers reads the activation from the weights")
         if self.library == "open_clip" and self.family == "siglip":
             raise ValueError("SigLIP is loaded by transformers only")
-        if self.family == "clip" and self.wording != "as_is":
-            raise ValueError("'wording' is for the family siglip")
+        if self.wording in ("lower", "canonical") and self.family != "siglip":
+            raise ValueError(f"the wording {self.wording} is for the family siglip")
+        if self.wording == "openai" and (self.library, self.family) != ("transformers", "clip"):
+            raise ValueError(
+                "the wording openai is for CLIPs of transformers: OpenCLIP's tokenizer has it, and SigLIP none of it"
+            )
         return self
 
 
@@ -75,7 +81,7 @@ class ClipArguments(TowerArguments):
     times: float = 1.0
     """What the value is multiplied with at the end."""
     prefix: str = ""
-    """Put before each prompt."""
+    """Put before each prompt, ahead of its wording."""
 
 
 class Similarity(NetworkRater):
@@ -88,6 +94,7 @@ class Similarity(NetworkRater):
         self._factor = 1.0 if args.score == "cosine" else self._towers.scale
         self._bias = self._towers.bias if args.score == "logit" else 0.0
         self._args = args
+        self._word = worder(args.wording)
         self._normalise = Normalise(args.mean, args.std)
 
     def close(self) -> None:
@@ -95,7 +102,7 @@ class Similarity(NetworkRater):
 
     def forward(self, inputs: Inputs) -> Scores:
         pictures = self._towers.images(self._normalise(inputs.pixels["response"]), inputs.keys_of("response"))
-        texts, said = self._towers.texts([f"{self._args.prefix}{prompt}" for prompt in inputs.prompts])
+        texts, said = self._towers.texts([self._word(f"{self._args.prefix}{prompt}") for prompt in inputs.prompts])
         values = self._factor * (pictures * texts).sum(dim=-1, keepdim=True) + self._bias
         if self._args.at_least is not None:
             values = values.clamp(min=self._args.at_least)
@@ -103,13 +110,15 @@ class Similarity(NetworkRater):
 
 
 def load_towers(file: CardFile, args: TowerArguments, device: torch.device, *, offline: bool) -> Towers:
-    """The towers of a card, shared by all raters of the process that name the same ones, with a head or without.
+    """The towers of a card, shared by all raters of the process that name the same ones, with a head or without, and whatever
+    they do to texts before.
 
     Raises `CardError` where the card's geometry is not the one the picture tower takes, `WeightsError` where there are none.
     """
     of_towers = {role: one for role, one in file.card.weights.items() if role in TOWER_ROLES}
     file = file.model_copy(update={"card": file.card.model_copy(update={"weights": of_towers})})
-    settings = tuple((name, getattr(args, name)) for name in TowerArguments.model_fields if name != "preprocess")
+    apart = ("preprocess", "wording")
+    settings = tuple((name, getattr(args, name)) for name in TowerArguments.model_fields if name not in apart)
     key = ("towers", weights_key(file), settings, str(device))
     towers = loaded_once(key, lambda: Towers(_load_library(file, args, device, offline=offline)))
     args.check_side(file, towers.image_side)
@@ -123,5 +132,5 @@ def _load_library(file: CardFile, args: TowerArguments, device: torch.device, *,
             file, model=args.model, quick_gelu=args.quick_gelu, dtype=dtype, device=device, offline=offline
         )
     if args.family == "siglip":
-        return load_siglip_towers(file, wording=args.wording, dtype=dtype, device=device, offline=offline)
+        return load_siglip_towers(file, dtype=dtype, device=device, offline=offline)
     return load_transformers_towers(file, dtype=dtype, device=device, offline=offline)

@@ -33,6 +33,7 @@ from curate.scorers.pretrained import complain_of
 from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.states import load_state
 from curate.scorers.towers.clip import TowerArguments, load_towers
+from curate.scorers.vectors import unit
 
 Embeddings = Float[Tensor, "batch width"]
 """Of pictures; L2-normalised, in float32."""
@@ -123,7 +124,7 @@ class Prompts:
             raise WeightsError(
                 f"{where}: weights.head holds arrays of {shapes}, not one of at least {column + 1} prompts by {width} numbers"
             )
-        self._prompts = torch.nn.functional.normalize(arrays[0].float(), dim=-1)
+        self._prompts = unit(arrays[0])
         self._scale, self._column = scale, column
 
     def to(self, device: torch.device) -> Prompts:

@@ -7,7 +7,7 @@ keeps to:
 
 - a text is always as long as the text tower (64 tokens): cut, ended by the end token, filled with the padding token, read at the
   last position, and nothing is masked. Padding to the longest of a batch, as for CLIP, wrecks the tower without a word;
-- SigLIP's texts are canonical (small letters, no punctuation), SigLIP 2's in small letters;
+- SigLIP's texts are canonical (small letters, no punctuation), SigLIP 2's in small letters (`towers.wording`);
 - the probability of most pairs rounds to zero, so the logit is what is kept and ranked by.
 
 The end and the padding are put on here, not by the tokenizer, whose file may or may not do so.
@@ -15,9 +15,8 @@ The end and the padding are put on here, not by the tokenizer, whose file may or
 
 from __future__ import annotations
 
-import string
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -28,28 +27,15 @@ from curate.scorers.pretrained import MODEL_FILES, load_pretrained
 from curate.scorers.reading import control_tokens, said_of
 from curate.weights import weights_folder
 
-Wording = Literal["as_is", "lower", "canonical"]
-"""What is done to a text before it becomes tokens."""
-
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
-_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
-
-
-def worded(text: str, wording: Wording) -> str:
-    """A text as towers were trained on it: `lower` in small letters; `canonical` also without ASCII marks or spare space."""
-    if wording == "as_is":
-        return text
-    lower = text.lower()
-    return lower if wording == "lower" else " ".join(lower.translate(_NO_PUNCTUATION).split())
 
 
 class SiglipTowers:
     """A SiglipModel and its tokenizer."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, wording: Wording) -> None:
+    def __init__(self, model: Any, tokenizer: Any) -> None:
         self._model = model
         self._tokenizer = tokenizer
-        self._wording: Wording = wording
         self._control = control_tokens(tokenizer)
         self.image_side = int(model.config.vision_config.image_size)
         self.context = int(model.config.text_config.max_position_embeddings)
@@ -70,9 +56,7 @@ class SiglipTowers:
         return features
 
     def embed_texts(self, texts: Sequence[str]) -> tuple[torch.Tensor, list[str]]:
-        tokens = self._tokenizer([worded(text, self._wording) for text in texts], add_special_tokens=False, verbose=False)[
-            "input_ids"
-        ]
+        tokens = self._tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
         rows = torch.full((len(texts), self.context), self._tokenizer.pad_token_id)
         for row, ids in zip(rows, tokens, strict=True):
             kept = [*ids[: self.context - 1], self._tokenizer.eos_token_id]
@@ -81,9 +65,7 @@ class SiglipTowers:
         return features, [said_of(ids, context=self.context, marks=1, control=self._control) for ids in tokens]
 
 
-def load_siglip_towers(
-    file: CardFile, *, wording: Wording, dtype: torch.dtype, device: torch.device, offline: bool
-) -> SiglipTowers:
+def load_siglip_towers(file: CardFile, *, dtype: torch.dtype, device: torch.device, offline: bool) -> SiglipTowers:
     """The towers under `weights.model`, whose folder also holds the tokenizer; raises `WeightsError` where they do not fit."""
     transformers = import_transformers()
     folder = weights_folder(file, "model", *((*one, *_TOKENIZER) for one in MODEL_FILES), offline=offline)
@@ -95,4 +77,4 @@ def load_siglip_towers(
             f"{file.where}: the tokenizer in {folder} ({len(tokenizer)} tokens) does not belong to a text tower of {size}, or it "
             "names no end and padding token"
         )
-    return SiglipTowers(model, tokenizer, wording=wording).to(device, dtype)
+    return SiglipTowers(model, tokenizer).to(device, dtype)

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from curate.scorers.sharing import Memo
+from curate.scorers.vectors import unit
 
 REMEMBERED_PICTURES = 2048
 """A few times as many as are on their way through a run."""
@@ -59,15 +60,16 @@ class Towers:
         self._texts: Memo[tuple[Tensor, str]] = Memo(REMEMBERED_TEXTS)
 
     def images(self, pixels: Float[Tensor, "batch 3 side side"], keys: Sequence[str] | None) -> Float[Tensor, "batch dim"]:
-        """L2-normalised embeddings in float32 of normalised pixels; `keys` name the pixels, None remembers nothing."""
+        """L2-normalised embeddings in float32 of normalised pixels, NaN where one is zero; `keys` name the pixels, None remembers
+        nothing."""
         if keys is None:
-            return _normalised(self._library.embed_images(pixels))
-        found = self._pictures.many(keys, lambda new: _rows(_normalised(self._library.embed_images(pixels[list(new)]))))
+            return unit(self._library.embed_images(pixels))
+        found = self._pictures.many(keys, lambda new: _rows(unit(self._library.embed_images(pixels[list(new)]))))
         return torch.stack(found)
 
     def texts(self, texts: Sequence[str]) -> tuple[Float[Tensor, "batch dim"], list[str]]:
-        """L2-normalised embeddings in float32, and what is to be said of each text: that it was cut, that it holds control
-        tokens; empty where nothing is. A text goes through the tower once."""
+        """L2-normalised embeddings in float32, NaN where one is zero, and what is to be said of each text: that it was cut, that
+        it holds control tokens; empty where nothing is. A text, in its final wording, goes through the tower once."""
         found = self._texts.many(texts, lambda new: self._embed([texts[position] for position in new]))
         return torch.stack([embedding for embedding, _ in found]), [said for _, said in found]
 
@@ -79,13 +81,9 @@ class Towers:
     @torch.no_grad()
     def _embed(self, texts: Sequence[str]) -> list[tuple[Tensor, str]]:
         embeddings, said = self._library.embed_texts(texts)
-        return list(zip(_rows(_normalised(embeddings)), said, strict=True))
+        return list(zip(_rows(unit(embeddings)), said, strict=True))
 
 
 def _rows(embeddings: Tensor) -> list[Tensor]:
     """Each row in memory of its own, so that one that is remembered does not hold its batch."""
     return [row.clone() for row in embeddings]
-
-
-def _normalised(embeddings: Tensor) -> Tensor:
-    return torch.nn.functional.normalize(embeddings.float(), dim=-1)

@@ -34,6 +34,7 @@ from curate.halving import in_halves
 from curate.raters import Settings
 from curate.records import Status
 from curate.scorers.devices import Precision, is_out_of_memory, pick_device
+from curate.scorers.precision import full_precision
 from curate.scorers.vlm.chats import ChatTemplate
 from curate.scorers.vlm.labels import label_tokens
 from curate.scorers.vlm.speaking import say
@@ -150,7 +151,8 @@ class LocalBackend:
             fit = [one for row, one in enumerate(batch) if row not in too_long]
             troubles = [(batch[row].ticket, trouble) for row, trouble in too_long.items()]
             return [*troubles, *(self._answered(fit) if fit else [])]
-        answers = self._read(batch, encoded) if batch[0].ask.labels else self._said(batch, encoded)
+        with full_precision():
+            answers = self._read(batch, encoded) if batch[0].ask.labels else self._said(batch, encoded)
         seconds = time.monotonic() - began
         return [
             (one.ticket, replace(answer, usage=replace(answer.usage, prompt_tokens=length, seconds=seconds)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 from math import sqrt
@@ -225,6 +226,16 @@ def test_names_of_the_original_and_of_the_mirror_both_fit(card: CardFile, rater:
     other: Any = load_rater(variant(card, tmp_path, weights={"model": "mps.safetensors"}))
     picture = [data.chelsea()]
     assert torch.equal(other.score(picture, PROMPTS[:1]), rater.score(picture, PROMPTS[:1]))
+
+
+def test_a_vocabulary_that_says_no_length_is_cut_where_the_text_tower_ends(card: CardFile, rater: Any, tmp_path: Path) -> None:
+    """Of a folder with vocab.json and merges.txt alone, transformers makes a tokenizer whose limit is 10^30."""
+    (tmp_path / "base").mkdir()
+    clip_tokenizer().backend_tokenizer.model.save(str(tmp_path / "base"))
+    shutil.copy(Path(card.where).parent / "base" / "config.json", tmp_path / "base")
+    other: Any = load_rater(variant(card, tmp_path, weights={"base": "base"}))
+    picture = [data.chelsea()] * 3
+    assert torch.equal(other.score(picture, PROMPTS), rater.score(picture, PROMPTS))
 
 
 @pytest.mark.parametrize("change", ["missing", "strange"])

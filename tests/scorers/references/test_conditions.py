@@ -169,6 +169,26 @@ def test_both_doors_take_some_of_them(pictures: list[np.ndarray], tmp_path: Path
         scorer.score([edited], reference=[one], reference_7=[one])
 
 
+@pytest.mark.parametrize("several", ["mean", "max"])
+@pytest.mark.parametrize("name", ["lpips-alex", "dino"])
+def test_of_several_the_mean_or_the_one_that_comes_closest(
+    name: str, several: str, pictures: list[np.ndarray], tmp_path: Path
+) -> None:
+    """Of distances the smallest: it is the largest of the scores that leave the rater."""
+    pytest.importorskip("transformers")
+    file = tiny_card(name, tmp_path, several=several)
+    fields = yaml.safe_load(Path(file.where).read_text())
+    fields["takes"]["optional"] = ["second"]
+    Path(file.where).write_text(yaml.safe_dump(fields))
+    scorer: Any = curate.scorer(file.where, device="cpu")
+    near, far = (pictures[0] * 0.9).astype(np.uint8), pictures[2]
+    alone = [float(scorer.score(pictures[:1], reference=[one])) for one in (near, far)]
+    assert alone[0] > alone[1], "scores are larger where pictures are alike, whatever the card's direction"
+    wanted = max(alone) if several == "max" else np.mean(alone)
+    for first, second in ((near, far), (far, near)):
+        assert float(scorer.score(pictures[:1], reference=[first], second=[second])) == pytest.approx(wanted, abs=1e-5)
+
+
 def test_what_is_optional_is_in_the_fingerprint_only_where_there_is_any(tmp_path: Path) -> None:
     """Pinned: fingerprints of cards from before there were optional roles find their ratings."""
     assert load_card("ssim").card.fingerprint == "66499f9ea215c7cc"

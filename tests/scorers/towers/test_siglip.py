@@ -20,7 +20,6 @@ from curate.errors import WeightsError  # noqa: E402
 from curate.raters import Item, Settings, load_rater  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.libraries import import_transformers  # noqa: E402
-from curate.scorers.towers.siglip import worded  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402
 from tests.scorers.tiny.siglip import CONTEXT, HEADS, LAYERS, SIDE, WIDTH, byte_tokenizer, save_siglip  # noqa: E402
 
@@ -134,22 +133,6 @@ def test_the_logit_orders_what_the_probability_ties(tmp_path: Path, pictures: li
     logits = rater.score(pictures, ["a cat"] * 3)[:, 0]
     assert len(set(logits.sigmoid().tolist())) == 1
     assert len(set(logits.tolist())) == 3
-
-
-def test_wordings() -> None:
-    text = " A_red CAT,\n on\ta mat! "
-    assert worded(text, "as_is") == text
-    assert worded(text, "lower") == " a_red cat,\n on\ta mat! "
-    assert worded(text, "canonical") == "ared cat on a mat"
-    assert worded("?!", "canonical") == ""
-
-
-def test_the_canonical_wording_is_that_of_transformers() -> None:
-    tokenizer: Any = import_transformers().SiglipTokenizer
-    canonical = tokenizer.canonicalize_text
-    stand_in = type("OnlyWords", (), {"do_lower_case": True, "remove_punctuation": tokenizer.remove_punctuation})()
-    for text in (*PROMPTS, "under_score", 'it\'s  (really)\n"quoted" — dashed', "ÀÉ: 雪！", ""):
-        assert worded(text, "canonical") == canonical(stand_in, text)
 
 
 def test_the_tokenizer_of_siglip_2_is_read_from_its_file(tmp_path: Path, pictures: list[np.ndarray]) -> None:
