@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeVa
 
 from curate.buckets import alike_batches
 from curate.cards import CardFile
-from curate.errors import CardError, MissingExtra
+from curate.errors import CardError, MissingExtra, Option
 from curate.frames import Frames
 from curate.halving import in_halves
 from curate.records import Sample, Status
@@ -359,7 +359,9 @@ def _engine(file: CardFile, settings: Settings) -> Callable[[CardFile, Settings]
     module_name, factory_name = card.target.split(":")
     if not file.shipped and not settings.trust and not _is_ours(module_name):
         raise CardError(
-            f"{file.where}: the target {card.target} is no engine of curate; pass --trust if you know it and want it run"
+            f"{file.where}: the target {card.target} is no engine of curate; pass ",
+            Option("trust"),
+            " if you know it and want it run",
         )
     try:
         module = importlib.import_module(module_name)

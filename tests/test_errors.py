@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
+import curate
 from curate.errors import CurateError, ExpressionError, Option, UnknownRater, nearest
 
 
@@ -48,3 +52,23 @@ def test_an_unknown_rater_says_which() -> None:
     problem = UnknownRater(Option("by"), ": there is no rater 'signl'", name="signl")
     for one in (problem, pickle.loads(pickle.dumps(problem))):
         assert (one.name, str(one)) == ("signl", "by: there is no rater 'signl'")
+
+
+OTHERWISE_IN_PYTHON = {"cli", "client", "judges"}
+"""Parts that speak to the command line, or of the server's options, which are fields of `Serving` under other names."""
+
+
+def test_errors_name_options_so_that_each_caller_reads_its_own_spelling() -> None:
+    package = Path(curate.__file__).parent
+    spelled = []
+    for path in sorted(package.rglob("*.py")):
+        if path.relative_to(package).parts[0] in OTHERWISE_IN_PYTHON:
+            continue
+        for raised in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(raised, ast.Raise):
+                texts = [one.value for one in ast.walk(raised) if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+                # A whole command line is one, whoever reads it.
+                spelled += [
+                    f"{path.name}: {text}" for text in texts if re.search(r"(?<![\w-])--[a-z]", text) and "curate " not in text
+                ]
+    assert spelled == []

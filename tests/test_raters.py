@@ -148,7 +148,7 @@ def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_code_outside_curate_is_not_even_imported_without_trust(foreign: Path) -> None:
     card = write_card(foreign, "foreign_engine:Engine")
-    with pytest.raises(CardError, match=r"mine\.yaml.*foreign_engine:Engine is no engine of curate; pass --trust"):
+    with pytest.raises(CardError, match=r"mine\.yaml.*foreign_engine:Engine is no engine of curate; pass trust"):
         load_rater(card)
     assert not (foreign / "ran").exists()
     assert isinstance(load_rater(card, Settings(trust=True)), Rater)

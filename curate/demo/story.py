@@ -24,7 +24,7 @@ from curate.demo.answers import ANSWERS, Answer, JudgedPair, Verdict, digest, ju
 from curate.demo.ladder import candidates
 from curate.demo.photos import PHOTOS, photographs
 from curate.demo.sheet import contact_sheet
-from curate.errors import OutputError
+from curate.errors import Option, OutputError
 from curate.files import atomic_file, atomic_folder
 from curate.progress import Progress
 from curate.records import Funnel
@@ -128,7 +128,7 @@ def _steps(folder: Path, shards: str, store: Path, on_progress: Callable[[Progre
 def _make_room(folder: Path) -> None:
     """Remove what an earlier run made and this one makes anew; refuse a folder that is not the demo's own."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "shards" / ANSWERS).is_file():
-        raise OutputError(f"{folder} holds other things than an earlier demo; name a new or an empty folder with --out")
+        raise OutputError(f"{folder} holds other things than an earlier demo; name a new or an empty folder with ", Option("out"))
     for name in OUTPUTS:
         place = folder / name
         if place.is_dir():

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from curate.errors import CurateError, TooManyFailures, nearest
+from curate.errors import CurateError, Option, TooManyFailures, nearest
 from curate.progress import Progress
 from curate.raters import Settings
 from curate.records import TRANSIENT, Status
@@ -37,7 +37,7 @@ class FailureLimit:
         except ValueError:
             value = -1
         if not 0 <= value <= (100 if text.endswith("%") else math.inf):
-            raise CurateError(f"--max-failures takes a number of ratings or a share such as 5%, not '{text}'")
+            raise CurateError(Option("max_failures"), f" takes a number of ratings or a share such as 5%, not '{text}'")
         return cls(share=value / 100) if text.endswith("%") else cls(count=int(value))
 
     def check(self, failures: Mapping[str, int], answered: int, *, last: bool = False) -> None:
@@ -49,8 +49,9 @@ class FailureLimit:
         if too_many:
             shown = ", ".join(f"{count} {status}" for status, count in sorted(failures.items()))
             raise TooManyFailures(
-                f"{failed} of {answered} ratings failed ({shown}), more than --max-failures allows; what is finished is kept, "
-                "and the same command goes on from there"
+                f"{failed} of {answered} ratings failed ({shown}), more than ",
+                Option("max_failures"),
+                " allows; what is finished is kept, and the same command goes on from there",
             )
 
 
@@ -78,7 +79,7 @@ class RateOptions:
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 0:
-            raise CurateError(f"--workers is 0 or more, not {self.workers}")
+            raise CurateError(Option("workers"), f" is 0 or more, not {self.workers}")
 
     @property
     def processes(self) -> int:
@@ -98,5 +99,6 @@ def parse_statuses(names: Sequence[str]) -> frozenset[Status]:
         elif name in FAILED:
             chosen.add(Status(name))
         else:
-            raise CurateError(f"--retry takes the status of failed ratings, not '{name}'. {nearest(name, [*several, *FAILED])}")
+            known = nearest(name, [*several, *FAILED])
+            raise CurateError(Option("retry"), f" takes the status of failed ratings, not '{name}'. {known}")
     return frozenset(chosen)

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from typing import Any, cast
 
 from curate.cards import CardFile, load_card
-from curate.errors import CardError, CurateError, ShardError
+from curate.errors import CardError, CurateError, Option, ShardError
 from curate.progress import Meter
 from curate.raters import NETWORKS, Shared, resolved_card
 from curate.rating.admission import Seat
@@ -196,7 +196,8 @@ def _layout(name: str | None, units: Sequence[UnitSource]) -> tuple[Layout, str 
             continue
         if records:
             return guess_layout(records)
-    raise first_problem or ShardError(f"no record of {units[0].name} is whole, so its layout cannot be guessed; say --layout")
+    broken = f"no record of {units[0].name} is whole, so its layout cannot be guessed; say "
+    raise first_problem or ShardError(broken, Option("layout"))
 
 
 def _rate_units(store: Store, plan: _Plan, files: list[CardFile], options: RateOptions, report: RateReport) -> None:
@@ -313,7 +314,7 @@ def _cards(raters: Sequence[str], options: RateOptions) -> list[CardFile]:
     """The cards of a run. Raises `CardError` where two have one name, since their columns would be one."""
     files = [resolved_card(load_card(name), options.settings) for name in raters]
     if not files:
-        raise CurateError("no rater is named; --rater signal needs no weights, and `curate raters` lists the others")
+        raise CurateError("no rater is named; 'signal' needs no weights, and `curate raters` lists the others")
     names = [file.card.name for file in files]
     for name in names:
         if names.count(name) > 1:

@@ -51,8 +51,8 @@ def filter(  # noqa: A001 - the verb of the command line
     """Keep the samples for which `where` holds, and of these the `top` ones `by` an expression; write their ids as Parquet.
 
     `top` is a number (`1000`) or a share (`12%`, of which a part of a sample counts as one), overall, or for each value of the
-    sample field `per` (such as `generator` or `group`). Equal values are told apart by group, then sample id. Samples without a rating that
-    an expression needs are dropped.
+    sample field `per` (such as `generator` or `group`). Equal values are told apart by group, then sample id. Samples
+    without a rating that an expression needs are dropped.
 
     `memory`, `threads` and `timeout` (seconds) change no result: the file's bytes are the same. Raises `ExpressionError`,
     `CurateError` for other options, `OutputError` where `out` cannot be written.

@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 
 from curate.cards import CardFile
-from curate.errors import CardError
+from curate.errors import CardError, Option
 from curate.raters import BatchRater, Item, Judgement, Place, Preparation, Settings, Value, failed, measured
 from curate.records import Status
 
@@ -27,7 +27,7 @@ def _own_file(file: CardFile, settings: Settings, argument: str) -> str | None:
     """The path that an argument of the card names; only a trusted card may have files of one's own read or written."""
     path = file.card.args.get(argument)
     if path is not None and not settings.trust:
-        raise CardError(f"{file.where}: '{argument}' names a file of yours; pass --trust if you know this card")
+        raise CardError(f"{file.where}: '{argument}' names a file of yours; pass ", Option("trust"), " if you know this card")
     return None if path is None else str(path)
 
 

@@ -193,11 +193,11 @@ def test_a_worker_killed_from_outside_costs_nothing(tmp_path: Path, card: MakeCa
 
 def test_a_sick_run_stops_and_goes_on_later(shards: list[str], card: MakeCard, rate: Rate) -> None:
     rater = card("hash", "HashRater", args={"fail": 1.0})
-    with pytest.raises(TooManyFailures, match=r"more than --max-failures allows"):
+    with pytest.raises(TooManyFailures, match=r"more than max_failures allows"):
         rate(shards, [rater], max_failures="10")
     assert rate(shards, [rater]).statuses["hash"] == {"error": 100}
     for nonsense in ("many", "-1", "101%", "nan%"):
-        with pytest.raises(CurateError, match="--max-failures takes"):
+        with pytest.raises(CurateError, match="max_failures takes"):
             rate(shards, [rater], max_failures=nonsense)
 
 
