@@ -46,7 +46,7 @@ def _fast() -> Any:
 
 
 def job_curate() -> dict[str, float]:
-    from curate.raters import Settings
+    from curate.rater_settings import Settings
     from curate.rating.pool import Pool
     from curate.rating.tasks import Config
     from curate.shards.media import Limits

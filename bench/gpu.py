@@ -77,7 +77,8 @@ def _card(tower: str, dtype: str) -> CardFile:
 
 
 def _rater(file: CardFile, device: str) -> Any:
-    from curate.raters import Settings, load_rater
+    from curate.rater_loading import load_rater
+    from curate.rater_settings import Settings
 
     return load_rater(file, Settings(device=device, batch_size=BATCH))
 

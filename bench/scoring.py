@@ -97,7 +97,7 @@ def _know_architectures() -> None:
 def _raters() -> list[Any]:
     """The four raters, loaded: as long as they are held, runs in this process share their towers."""
     from curate.cards import load_card
-    from curate.raters import load_rater
+    from curate.rater_loading import load_rater
 
     _know_architectures()
     return [load_rater(load_card(str(_folder() / f"{side}.yaml"))) for side in SIDES]
@@ -154,7 +154,7 @@ def job_forwards() -> dict[str, float]:
 
 def job_decode() -> dict[str, float]:
     """Reading, decoding and the four resizes by two decode workers; the time to start them is not counted."""
-    from curate.raters import Settings
+    from curate.rater_settings import Settings
     from curate.rating.pool import Chunk, Decoded, Pool
     from curate.rating.tasks import Config, Task
     from curate.shards.media import Limits

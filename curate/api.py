@@ -155,7 +155,7 @@ def _rate_options(
     serving: Serving | str | None = None,
     on_progress: Watch | None = None,
 ) -> RateOptions:
-    from curate.raters import Settings
+    from curate.rater_settings import Settings
     from curate.rating.options import FailureLimit, RateOptions, parse_statuses
     from curate.serving import Serving
 
@@ -302,19 +302,31 @@ def show(path: str | Path) -> Shown:
 
 
 def check(dataset: str | Path, *, format: str | None = None, most: int = 1000) -> CheckReport:  # noqa: A002
-    """Read a dataset the way its trainer does, and report what would hurt."""
+    """Read a dataset the way its trainer does, and report what would hurt; of a store, what is not as it was written."""
     from curate.checking import check as find
 
+    is_store = format is None and (Path(dataset) / "store.json").is_file()
     counts: Counter[str] = Counter()
     findings: list[Finding] = []
-    for finding in find(dataset, format=format):
+    for finding in _damage(dataset) if is_store else find(dataset, format=format):
         counts[f"{finding.severity}: {finding.rule}"] += 1
         if len(findings) < most:
             findings.append(finding)
     return CheckReport(dataset=str(dataset), findings=findings, counts=dict(sorted(counts.items())))
 
 
-def card(name_or_path: str) -> CardFile:
+def _damage(store: str | Path) -> Iterator[Finding]:
+    """A finding for every file of a store that is not as it was written."""
+    from curate.checking.findings import Place
+    from curate.store import Store
+
+    with Store.open(store) as opened:
+        damaged = opened.verify()
+    for damage in damaged:
+        yield Place(file=damage.file).error("damaged-store", damage.what, "Put back a copy of it, or rate into a new store.")
+
+
+def card(name_or_path: str | Path) -> CardFile:
     """A card by name, or one of your own by the path of its file, as `--rater` takes it.
 
     What can be wrong with it and shows without weights, packages and a server raises `CardError`; of a rubric that is all of its
@@ -322,7 +334,7 @@ def card(name_or_path: str) -> CardFile:
     """
     from curate.cards import JUDGES, load_card
 
-    file = load_card(name_or_path)
+    file = load_card(str(name_or_path))
     if file.card.target.startswith(JUDGES):
         from curate.rubrics.loading import check_rubric
 
@@ -331,7 +343,7 @@ def card(name_or_path: str) -> CardFile:
 
 
 def scorer(
-    name_or_path: str, device: str = "auto", batch_size: int | None = None, offline: bool = False, trust: bool = False
+    name_or_path: str | Path, *, device: str = "auto", batch_size: int | None = None, offline: bool = False, trust: bool = False
 ) -> NetworkRater | PictureScorer:
     """The rater of a card, loaded, to be called: `.score(images, prompts)`, and `.score_tensor(pixels, prompts)` for gradients.
 
@@ -343,16 +355,16 @@ def scorer(
     """
     from curate.scorers import doors
 
-    return doors.scorer(name_or_path, device, batch_size, offline, trust)
+    return doors.scorer(str(name_or_path), device=device, batch_size=batch_size, offline=offline, trust=trust)
 
 
-def convert(name_or_path: str, *, offline: bool = False) -> list[Conversion]:
+def convert(name_or_path: str | Path, *, offline: bool = False) -> list[Conversion]:
     """Convert the pickled weights of a card to safetensors, once, in a process that runs nothing of them."""
     from curate.cards import load_card
 
     with _rewards_extra("converting weights"):
         from curate.scorers.convert import convert
-    return convert(load_card(name_or_path), offline=offline)
+    return convert(load_card(str(name_or_path)), offline=offline)
 
 
 def parity(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
-import ast
 import re
 import shlex
 from collections.abc import Iterator

@@ -17,6 +17,8 @@ PACKAGE = Path(__file__).parent.parent / "curate"
 
 BASE = {"errors", "records", "content"}
 
+RATERS = {"raters", "batch_raters", "rater_settings", "rater_loading"}
+
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "records": set(),
@@ -35,20 +37,25 @@ ALLOWED: dict[str, set[str]] = {
     "fixed_text": {"errors", "cards", "weights"},
     "serving": set(),
     "asks": {"records"},
-    "raters": BASE | {"buckets", "cards", "frames", "halving", "serving"},
+    "raters": {"records", "frames"},
+    "batch_raters": {"buckets", "halving", "raters"},
+    "rater_settings": {"records", "serving"},
+    "rater_loading": {"errors", "batch_raters", "cards", "rater_settings", "raters"},
     "control_tokens": set(),
     "suspicion": {"control_tokens"},
     "halving": {"records"},
     "rubrics": BASE | {"asks", "cards", "control_tokens", "fixed_text", "raters", "suspicion"},
     "client": BASE | {"asks", "files", "serving"},
     "judges": BASE
-    | {"asks", "cards", "client", "files", "fixed_text", "raters", "rubrics", "scorers", "serving", "shards", "store"},
+    | {"asks", "cards", "client", "files", "fixed_text", "raters", "rater_settings", "rubrics", "scorers", "serving"}
+    | {"shards", "store"},
     "maps": {"errors", "records", "files", "rubrics", "store"},
     "shards": BASE | {"files"},
     "store": BASE | {"asks", "database", "files", "standings"},
     "scorers": BASE
-    | {"ahead", "asks", "cards", "control_tokens", "files", "fixed_text", "halving", "raters", "shards", "suspicion", "weights"},
-    "rating": BASE | {"cards", "frames", "raters", "progress", "shards", "standings", "store", "scratch"},
+    | RATERS
+    | {"ahead", "asks", "cards", "control_tokens", "files", "fixed_text", "halving", "shards", "suspicion", "weights"},
+    "rating": BASE | RATERS | {"cards", "frames", "progress", "shards", "standings", "store", "scratch"},
     "select": {"ahead", "database", "errors", "records", "files", "scratch", "standings"},
     "exporting": BASE | {"database", "files", "version", "select", "shards"},
     "checking": BASE | {"files", "exporting", "shards"},
@@ -57,7 +64,7 @@ ALLOWED: dict[str, set[str]] = {
     "reports": {"records", "checking"},
     "selecting": BASE | {"cards", "files", "scratch"} | {"reports", "store", "bridge", "select", "exporting"},
     "api": BASE
-    | {"progress", "files", "scratch", "cards", "raters", "scorers", "serving", "store", "rating", "select"}
+    | {"progress", "files", "scratch", "cards", "rater_settings", "scorers", "serving", "store", "rating", "select"}
     | {"reports", "selecting", "checking", "showing", "rubrics"},
     "demo": {"errors", "records", "files", "progress", "api", "shards", "rating", "reports", "showing"},
     "cli": {

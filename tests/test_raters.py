@@ -19,9 +19,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from curate.api import show
+from curate.batch_raters import BatchRater
 from curate.cards import CardFile, load_card, shipped_cards
 from curate.errors import CardError, CurateError, MissingExtra
-from curate.raters import BatchRater, Item, Judgement, Rater, Settings, load_rater, measured
+from curate.rater_loading import load_rater
+from curate.rater_settings import Settings
+from curate.raters import Item, Judgement, Rater, measured
 from curate.records import Media, Sample, Status, sample_id
 from curate.testing import write_shard
 

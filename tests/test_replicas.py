@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 import curate
+from curate.batch_raters import BatchRater, Replicas
 from curate.errors import CurateError
-from curate.raters import BatchRater, Item, Judgement, Replicas, Settings, load_rater, measured
+from curate.rater_loading import load_rater
+from curate.rater_settings import Settings
+from curate.raters import Item, Judgement, measured
 from curate.records import Rating, Status
 from curate.store import Store
 from curate.testing import card_yaml, write_shard

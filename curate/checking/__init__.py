@@ -1,5 +1,15 @@
 """Checks: an export read the way its trainer reads it, with every row named that would hurt.
 
+findings                 what a check says, and where
+guess, outline           the format of a folder, by its manifest, else by what each format says that it looks like
+integrity                whether an export is still what was written, and nothing else
+files, tables, schema    files, rows of Parquet, and rows against the contract of their format
+images, named            images as trainers decode them, by themselves and next to their rivals
+ledger, ranks, record    what shows across rows, within a list, and within a record of a shard
+
+The formats: shards, parquet, ids, diffusers_dpo, rankdpo, imagereward, hpdv2, hpdv3, win_lose_folders. Each has `check`, which
+finds what is wrong, and `looks_like`, by which it is guessed.
+
 The rules about labels are written from what the trainers do and share no code with the writers: a check that had the writer's
 mistake would not find it.
 """
@@ -10,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from curate.checking.findings import Finding, Place, Severity
-from curate.errors import CurateError, nearest
+from curate.errors import CurateError, Option, nearest
 from curate.exporting.formats import format_module, format_names
 
 __all__ = ["Finding", "Severity", "check"]
@@ -27,6 +37,8 @@ def check(folder: str | Path, *, format: str | None = None) -> Iterator[Finding]
     place = Path(folder)
     if not place.is_dir():
         raise CurateError(f"{folder} is not a folder; pass the folder of a dataset")
+    if (place / "store.json").is_file():
+        raise CurateError(f"{folder} is a store, which is in no format of datasets; leave ", Option("format"), " out to check it")
     formats = format_names()
     if format is not None and format not in formats:
         raise CurateError(f"no export format named '{format}'. {nearest(format, formats)}")

@@ -6,46 +6,84 @@ other label, 0.5 and text included, counts as a win of image 0.
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from curate.checking.findings import Finding, Place
 from curate.checking.images import Look, Looker, competing_findings, image_findings
-from curate.checking.ledger import Ledger, no_rows, prompt_findings, too_few_rows
-from curate.checking.schema import column_findings, row_schema
-from curate.checking.tables import Table, missing_parts, picture_columns, tables, unreadable
+from curate.checking.ledger import Ledger, hash64, prompt_findings, too_few_rows
+from curate.checking.outline import Likeness, Outline
+from curate.checking.schema import column_findings, number_findings, row_schema
+from curate.checking.tables import Table, picture_columns, walk
 
+_NUMBERS = ("margin", "confidence", "chosen_value", "rejected_value")
 _COLUMNS = (
-    "jpg_0", "jpg_1", "label_0", "label_1", "caption", "num_example_per_prompt", "image_0_uid", "image_1_uid", "best_image_uid",
-    "margin", "chosen_value", "rejected_value", "are_different", "has_label",
+    "jpg_0", "jpg_1", "label_0", "label_1", "caption", "group", "num_example_per_prompt", "image_0_uid", "image_1_uid",
+    "best_image_uid", "are_different", "has_label", *_NUMBERS,
 )  # fmt: skip
+_ROUNDING = 1e-5
+"""By which a margin may differ from that of its values, as a share of the largest of the three: they may be 32-bit numbers."""
 _BATCH = 16
 _UNEQUAL = "SDXL and MaPO stretch jpg_1 to the size of jpg_0, SD 1.5 crops each from its own middle"
 
 
+def looks_like(outline: Outline) -> Likeness | None:
+    """A table of pairs."""
+    return outline.with_columns({"jpg_0", "jpg_1"})
+
+
 def check(folder: Path) -> Iterator[Finding]:
     """Findings of every split."""
-    yield from missing_parts(folder)
-    ledger, looker, rows = Ledger(), Looker(), Counter[str]()
-    for table in tables(folder):
-        try:
-            yield from _columns(folder, table)
-            for place, row in table.rows(_COLUMNS):
-                rows[table.split] += 1
-                yield from _row(row, table.split, place, ledger, looker)
-        except (OSError, pa.ArrowInvalid) as problem:
-            yield unreadable(table, problem)
+    seen = _Seen()
+    rows = yield from walk(folder, _COLUMNS, partial(_columns, folder), partial(_row, seen))
     if not rows:
-        yield no_rows("row in a Parquet file")
         return
+    yield from seen.counts.findings()
     if "train" not in rows:
         yield Place().warning("no-train-split", "there is no split called train", "Name the files train-00000-of-00001.parquet …")
     yield from too_few_rows(rows["train"], _BATCH, "DiffusionDPO", Place())
+
+
+class _Counts:
+    """The pairs of every request in every split, against what `num_example_per_prompt` says; a repeated pair counts once."""
+
+    def __init__(self) -> None:
+        self._pairs: dict[int, int] = {}
+        self._said: dict[int, dict[int, Place]] = {}
+        self._seen: set[int] = set()
+
+    def note(self, request: str, split: str, said: Any, looks: list[Look], place: Place) -> None:
+        key = hash64(split, request)
+        if len(looks) == 2:
+            pair = hash64(split, request, *sorted(look.digest for look in looks))
+            if pair in self._seen:
+                return
+            self._seen.add(pair)
+        self._pairs[key] = self._pairs.get(key, 0) + 1
+        if isinstance(said, int) and said >= 1:
+            self._said.setdefault(key, {}).setdefault(said, place)
+
+    def findings(self) -> Iterator[Finding]:
+        """Once, at the first row that says another number, when all have been noted."""
+        odd = [(place, said, self._pairs[key]) for key, all_said in self._said.items() for said, place in all_said.items()]
+        odd = [(place, said, count) for place, said, count in odd if said != count]
+        if odd:
+            place, said, count = odd[0]
+            others = f", and {len(odd) - 1} more like it" if len(odd) > 1 else ""
+            message = f"num_example_per_prompt is {said}, and its prompt has {count} pairs in the split{others}"
+            yield place.warning("num-example-per-prompt", message, "Count again: PickScore weighs a pair by its inverse.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is remembered of all rows."""
+
+    ledger: Ledger = field(default_factory=Ledger)
+    looker: Looker = field(default_factory=Looker)
+    counts: _Counts = field(default_factory=_Counts)
 
 
 def _columns(folder: Path, table: Table) -> Iterator[Finding]:
@@ -62,31 +100,33 @@ def _columns(folder: Path, table: Table) -> Iterator[Finding]:
             yield finding
 
 
-def _row(row: dict[str, Any], split: str, place: Place, ledger: Ledger, looker: Looker) -> Iterator[Finding]:
+def _row(seen: _Seen, row: dict[str, Any], split: str, place: Place) -> Iterator[Finding]:
     looks: list[Look] = []
     for name in ("jpg_0", "jpg_1"):
         data = _bytes(row.get(name))
         if data is None:
             yield place.error("undecodable", f"{name} has no bytes to decode", "Leave the row out.")
             continue
-        looks.append(looker.look(data))
+        looks.append(seen.looker.look(data))
         yield from image_findings(looks[-1], name, place)
     if len(looks) == 2:
         yield from competing_findings(looks, ["jpg_0", "jpg_1"], place, _UNEQUAL)
     yield from _label(row, place)
     yield from _stored_uids(row, place)
     yield from _stored_values(row, place)
-    prompt = row.get("caption")
+    prompt, group = row.get("caption"), row.get("group")
     yield from prompt_findings(prompt, place)
     count = row.get("num_example_per_prompt", 1)
     if not isinstance(count, int) or count < 1:
         yield place.error(
             "num-example-per-prompt", f"num_example_per_prompt is {count}; PickScore divides by it", "Write 1 or more."
         )
+    if isinstance(request := group or prompt, str) and "num_example_per_prompt" in row:
+        seen.counts.note(request, split, count, looks, place)
     if isinstance(prompt, str) and len(looks) == 2:
         winner, loser = looks if row.get("label_0") != 0 else looks[::-1]
-        yield from ledger.prompt(prompt, split, place)
-        yield from ledger.preference(prompt, winner.digest, loser.digest, place)
+        yield from seen.ledger.prompt(prompt, split, place)
+        yield from seen.ledger.preference(prompt, winner.digest, loser.digest, place)
 
 
 def _bytes(value: Any) -> bytes | None:
@@ -141,10 +181,10 @@ def _stored_uids(row: dict[str, Any], place: Place) -> Iterator[Finding]:
 
 def _stored_values(row: dict[str, Any], place: Place) -> Iterator[Finding]:
     """The label against the values behind it."""
-    chosen, rejected, margin = (_number(row.get(name)) for name in ("chosen_value", "rejected_value", "margin"))
-    if odd := [one for one in (chosen, rejected, margin) if one is not None and not math.isfinite(one)]:
-        yield place.error("not-finite", f"a value of it is {odd[0]}, so nothing says which is better", "Leave the row out.")
+    if wrong := list(number_findings(row, row_schema("diffusers-dpo"), _NUMBERS, place)):
+        yield from wrong
         return
+    chosen, rejected, margin = (_number(row.get(name)) for name in ("chosen_value", "rejected_value", "margin"))
     difference = chosen - rejected if chosen is not None and rejected is not None else margin
     if (difference is not None and difference < 0) or (margin is not None and margin < 0):
         yield place.error(
@@ -152,6 +192,14 @@ def _stored_values(row: dict[str, Any], place: Place) -> Iterator[Finding]:
         )
     elif difference == 0 or margin == 0:
         yield place.error("tie", "both images have the same value", "Leave the row out: DPO takes no ties.")
+    elif margin is not None and difference is not None and not _is_close(margin, difference, chosen, rejected):
+        message = f"its margin is {margin}, and its values lie {difference} apart"
+        yield place.warning("margin-disagrees", message, "Write the winner's value less the loser's.")
+
+
+def _is_close(margin: float, difference: float, *values: float | None) -> bool:
+    """Whether a margin is that of the values, but for rounding."""
+    return abs(margin - difference) <= _ROUNDING * max(margin, *(abs(value or 0) for value in values))
 
 
 def _number(value: Any) -> float | None:

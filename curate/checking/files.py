@@ -74,9 +74,9 @@ def relative(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
-def files_below(folder: Path, suffix: str) -> Iterator[Path]:
-    """All files of a folder tree that end in `suffix`, sorted; hidden ones and links out of it are not followed."""
+def files_below(folder: Path, suffix: str, *, with_links: bool = False) -> Iterator[Path]:
+    """All files of a folder tree that end in `suffix`, sorted, without hidden ones; links out of it only to be named."""
     for path in sorted(folder.rglob(f"*{suffix}")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+        if not hidden and path.is_file() and (with_links or path.resolve().is_relative_to(folder.resolve())):
             yield path

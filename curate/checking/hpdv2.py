@@ -17,6 +17,7 @@ from curate.checking.findings import Finding, Place
 from curate.checking.images import Looker
 from curate.checking.ledger import Ledger, no_rows, prompt_findings, too_few_rows
 from curate.checking.named import named_images
+from curate.checking.outline import Likeness, Outline
 from curate.checking.ranks import ranks_against_values
 from curate.checking.schema import row_findings, row_schema
 
@@ -24,6 +25,11 @@ _UNEQUAL = "each is resized and cropped by itself"
 _BATCH = 16
 _OPENED = ("train", "test")
 _NOT_OTHERS = {"curate.json", *(f"{split}.json" for split in _OPENED)}
+
+
+def looks_like(outline: Outline) -> Likeness | None:
+    """Rows of pairs."""
+    return outline.with_fields({"human_preference", "file_path"})
 
 
 def check(folder: Path) -> Iterator[Finding]:
@@ -75,7 +81,7 @@ def _one_table(rows: Sequence[tuple[Place, Any]], place: Place) -> Iterator[Find
             return
     try:
         pa.Table.from_pylist(dicts)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as problem:
         yield place.error("mixed-schema", f"its rows make no table ({problem})", fix)
 
 
@@ -116,6 +122,5 @@ def _ranking_row(
     if len(set(ranks)) == 1:
         yield place.warning("tie", "all its images have one rank, so any order is right", "Leave the row out.")
     yield from ranks_against_values(ranks, row.get("values"), "images", place)
-    best, worst = ranks.index(min(ranks)), ranks.index(max(ranks))
-    if looks is not None and best != worst:
-        yield from ledger.preference(row["prompt"], looks[best].digest, looks[worst].digest, place)
+    if looks is not None:
+        yield from ledger.ranking(row["prompt"], [look.digest for look in looks], ranks, place)

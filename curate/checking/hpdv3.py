@@ -15,11 +15,17 @@ from curate.checking.findings import Finding, Place
 from curate.checking.images import Looker
 from curate.checking.ledger import Ledger, no_rows, prompt_findings, too_few_rows
 from curate.checking.named import named_images
+from curate.checking.outline import Likeness, Outline
 from curate.checking.schema import row_findings, row_schema
 from curate.checking.tables import split_of
 
 _UNEQUAL = "the processor resizes each to its own number of patches"
 _NOT_ROWS = {"curate.json"}
+
+
+def looks_like(outline: Outline) -> Likeness | None:
+    """Rows of pairs."""
+    return outline.with_fields({"path1", "path2"})
 
 
 def check(folder: Path) -> Iterator[Finding]:
@@ -56,6 +62,9 @@ def _label(row: dict[str, Any], place: Place) -> Iterator[Finding]:
         yield place.error(
             "null-confidence", "confidence is null, and comparing it with a threshold raises", "Write a number, or nothing."
         )
+    elif row.get("confidence", 1) <= 0.5:
+        message = f"confidence is {row['confidence']}: not more than half agree that path1, which is trained, is the better one"
+        yield place.warning("low-confidence", message, "Leave the row out, or train with a threshold.")
     votes = row.get("choice_dist")
     if votes is not None:
         if sum(votes) <= 0:

@@ -6,21 +6,26 @@ two responses whose `ranking` differs, the smaller being better.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import combinations
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from curate.checking.files import Problem, json_rows
 from curate.checking.findings import Finding, Place
-from curate.checking.images import Look, Looker
+from curate.checking.images import Looker
 from curate.checking.ledger import Ledger, no_rows, prompt_findings, too_few_rows
 from curate.checking.named import named_images
+from curate.checking.outline import Likeness, Outline
 from curate.checking.ranks import ranks_against_values
 from curate.checking.schema import row_findings, row_schema
 
 _UNEQUAL = "each is resized by its short side and cropped from its own middle"
 _OPENED = ("train", "valid", "test")
+
+
+def looks_like(outline: Outline) -> Likeness | None:
+    """Rows of ranked lists."""
+    return outline.with_fields({"generations", "ranking"})
 
 
 def check(folder: Path) -> Iterator[Finding]:
@@ -55,14 +60,5 @@ def _row(folder: Path, row: dict[str, Any], split: str, place: Place, ledger: Le
     if len(set(ranking)) == 1:
         yield place.warning("tie", "all its images tie, so no pair is made of it", "Leave the row out.")
     if looks is not None:
-        yield from _preferences(row, looks, place, ledger)
+        yield from ledger.ranking(row["prompt"], [look.digest for look in looks], ranking, place)
     yield from ranks_against_values(ranking, row.get("values"), "generations", place)
-
-
-def _preferences(row: dict[str, Any], looks: Sequence[Look], place: Place, ledger: Ledger) -> Iterator[Finding]:
-    """The pairs that the trainer makes of a row."""
-    ranking = row["ranking"]
-    for left, right in combinations(range(len(ranking)), 2):
-        if ranking[left] != ranking[right]:
-            better, worse = (left, right) if ranking[left] < ranking[right] else (right, left)
-            yield from ledger.preference(row["prompt"], looks[better].digest, looks[worse].digest, place)

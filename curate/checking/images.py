@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from curate.checking.findings import Finding, Place
-from curate.shards.media import MediaError, decode_image
+from curate.shards.media import DecodedImage, MediaError, decode_image
+from curate.shards.orientation import orientation_of, upright
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,8 +46,10 @@ class Look:
     """Width and height as stored, which is what trainers see: none of them turns a picture by its EXIF tag."""
     turned: bool = False
     """Whether an EXIF tag asks for a rotation or a mirror image."""
+    unlike: Literal["", "transparent", "sixteen-bit"] = ""
+    """The rule for a picture that trainers see otherwise than raters did; empty where they see the same."""
     pixels: str = ""
-    """SHA-256 of the decoded pixels, hex: the same picture in other bytes has the same."""
+    """SHA-256 of the pixels that trainers see, hex: the same picture in other bytes has the same."""
     grey: NDArray[np.uint8] | None = None
     """Grey levels (rows, columns), at most `_COMPARED_SIDE` each."""
 
@@ -69,19 +73,42 @@ class Looker:
 
 
 def _look(data: bytes, digest: str) -> Look:
-    from PIL import Image
-
     if not data:
         return Look(digest=digest, problem="it has no bytes", empty=True)
     try:
         decoded = decode_image(data)
     except MediaError as problem:
         return Look(digest=digest, problem=problem.detail)
-    with Image.open(io.BytesIO(data)) as stored:
+    try:
+        return _as_trained(data, digest, decoded)
+    except Exception as problem:  # decoders raise anything at all, and trainers would stop at it
+        return Look(digest=digest, problem=f"readers stop with {type(problem).__name__}: {problem}")
+
+
+def _as_trained(data: bytes, digest: str, decoded: DecodedImage) -> Look:
+    """What trainers see, who all call `Image.open(…).convert("RGB")`, next to what `decode_image` gave the raters.
+
+    The plain conversion drops transparency, which raters saw on white, clips 16-bit grey to white, and turns nothing.
+    """
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as stored, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of palettes with transparency, which is reported below
         turned = stored.getexif().get(_ORIENTATION, 1) not in (0, 1)
-        size = stored.size
-    pixels = hashlib.sha256(decoded.pixels.tobytes()).hexdigest()
-    return Look(digest=digest, size=size, turned=turned, pixels=pixels, grey=_grey(Image.fromarray(decoded.pixels)))
+        has_alpha = "A" in stored.getbands() or "transparency" in stored.info
+        plain = stored.convert("RGB")
+        pixels = np.asarray(plain)
+        seen_otherwise = (has_alpha or stored.mode.startswith("I")) and not np.array_equal(
+            upright(pixels, orientation_of(stored, data)), decoded.pixels
+        )
+    return Look(
+        digest=digest,
+        size=plain.size,
+        turned=turned,
+        unlike="" if not seen_otherwise else "transparent" if has_alpha else "sixteen-bit",
+        pixels=hashlib.sha256(pixels.tobytes()).hexdigest(),
+        grey=_grey(plain),
+    )
 
 
 def _grey(image: Picture) -> NDArray[np.uint8]:
@@ -100,14 +127,22 @@ def image_findings(look: Look, name: str, place: Place) -> Iterator[Finding]:
     """What is wrong with one image; `name` is what the row calls it."""
     if look.empty:
         yield place.error("empty-file", f"{name} has no bytes", "Leave the row out, or fetch the image again.")
-    elif look.problem:
+        return
+    if look.problem:
         yield place.error("undecodable", f"{name} cannot be decoded: {look.problem}", "Leave the row out.")
-    elif look.turned:
+        return
+    if look.turned:
         yield place.warning(
             "exif-rotation",
             f"{name} is meant to be turned by its EXIF tag, and trainers do not turn it",
             "Turn the pixels and drop the tag, or leave the row out.",
         )
+    if look.unlike == "transparent":
+        message = f"{name} is transparent: raters saw it on white, and trainers see the colours behind"
+        yield place.warning("transparent", message, "Paint it on white, or leave the row out.")
+    if look.unlike == "sixteen-bit":
+        message = f"{name} has 16 bits a pixel: raters saw its grey levels, and trainers see nearly all of it as white"
+        yield place.warning("sixteen-bit", message, "Store it with 8 bits, or leave the row out.")
 
 
 def competing_findings(looks: Sequence[Look], names: Sequence[str], place: Place, unequal_sizes: str) -> Iterator[Finding]:

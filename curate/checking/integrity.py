@@ -1,24 +1,28 @@
-"""Whether an export is still what was written: every file that its manifest lists, with the same bytes."""
+"""Whether an export is still what was written: every file that its manifest lists, with the same bytes, and no others."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from curate.checking.files import inside, is_file
+from curate.checking.files import files_below, inside, is_file, relative
 from curate.checking.findings import Finding, Place
 from curate.exporting.folder import MANIFEST, MEDIA_LIST
+from curate.shards.kinds import IMAGES
 
 _LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>.+)")
+_README = "README.md"
 
 
 def changed_files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Finding]:
-    """Files of the manifest, and media of its list, that are gone or not the same."""
+    """Files of the manifest, and media of its list, that are gone or not the same; and files that neither lists."""
+    listed = {MANIFEST, _README}
     for entry in manifest["files"]:
         if isinstance(entry, dict):
+            listed.add(str(entry.get("name")))
             yield from _file(folder, str(entry.get("name")), str(entry.get("sha256")), MANIFEST)
     if (folder / MEDIA_LIST).is_file():
         with (folder / MEDIA_LIST).open(encoding="utf-8", errors="replace") as lines:
@@ -29,7 +33,34 @@ def changed_files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Finding
                         "changed-file", "the line lists no file", "Write the export again."
                     )
                 else:
+                    listed.add(match["name"])
                     yield from _file(folder, match["name"], match["digest"], MEDIA_LIST)
+    yield from _unlisted(folder, listed)
+
+
+def _unlisted(folder: Path, listed: set[str]) -> Iterator[Finding]:
+    """Files that were put into the folder later: an error where they are of a kind that its readers read.
+
+    None where the list of media is gone, without which nothing is known of them.
+    """
+    if MEDIA_LIST in listed and not (folder / MEDIA_LIST).is_file():
+        return
+    kinds = {_kind(name) for name in listed - {MANIFEST, MEDIA_LIST, _README}}
+    for path in files_below(folder, "", with_links=True):
+        name = relative(folder, path)
+        if name in listed:
+            continue
+        place, message = Place(file=name), f"neither {MANIFEST} nor {MEDIA_LIST} lists it"
+        if _kind(name) in kinds:
+            yield place.error("unlisted-file", f"{message}, and readers take it for data", "Remove it.")
+        else:
+            yield place.note("unlisted-file", message, "Nothing, where it is meant to be there.")
+
+
+def _kind(name: str) -> str:
+    """What a reader goes by to tell whether a file is for it."""
+    suffix = PurePosixPath(name).suffix.lower().removeprefix(".")
+    return "image" if suffix in IMAGES else suffix
 
 
 def _file(folder: Path, name: str, digest: str, listed_in: str) -> Iterator[Finding]:

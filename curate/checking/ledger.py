@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from curate.checking.findings import Finding, Place
+from curate.checking.ranks import better_and_worse
 from curate.records import plain_prompt
 
 
@@ -19,7 +21,7 @@ class Ledger:
 
     def preference(self, prompt: str, winner: str, loser: str, place: Place) -> Iterator[Finding]:
         """Note that `winner` beat `loser` (digests of their bytes) for `prompt`."""
-        said, reverse = _hash(prompt, winner, loser), _hash(prompt, loser, winner)
+        said, reverse = hash64(prompt, winner, loser), hash64(prompt, loser, winner)
         if said in self._preferences:
             before = self._preferences[said]
             yield place.warning("duplicate-pair", f"the same pair stands in {_where(before)}", "Keep one of them.")
@@ -30,9 +32,22 @@ class Ledger:
             )
         self._preferences.setdefault(said, place)
 
+    def ranking(self, prompt: str, digests: Sequence[str], ranks: Sequence[float], place: Place) -> Iterator[Finding]:
+        """Note what a list prefers to what, the smallest rank being best; one finding of a rule is enough for a list.
+
+        An image that stands in the list twice prefers nothing: the rule for equal images tells of it.
+        """
+        counts, said = Counter(digests), set[str]()
+        for better, worse in better_and_worse(ranks):
+            if counts[digests[better]] == counts[digests[worse]] == 1:
+                for finding in self.preference(prompt, digests[better], digests[worse], place):
+                    if finding.rule not in said:
+                        said.add(finding.rule)
+                        yield finding
+
     def prompt(self, prompt: str, split: str, place: Place) -> Iterator[Finding]:
         """Note that `prompt` is used in `split`; said once for each prompt that leaks."""
-        key = _hash(plain_prompt(prompt))
+        key = hash64(plain_prompt(prompt))
         before = self._prompts.setdefault(key, split)
         if before != split and key not in self._leaks:
             self._leaks.add(key)
@@ -43,11 +58,38 @@ class Ledger:
             )
 
 
+class Uneven:
+    """Counts the rows that lack what others have; where none has it, nothing is missing."""
+
+    def __init__(self, rule: str, what: str, fix: str) -> None:
+        self._rule, self._what, self._fix = rule, what, fix
+        self._rows = self._without = 0
+        self._first = Place()
+
+    def note(self, has: bool, place: Place) -> None:
+        self._rows += 1
+        if not has:
+            self._first = self._first if self._without else place
+            self._without += 1
+
+    def findings(self) -> Iterator[Finding]:
+        """Once, at the first of the rows, when all have been noted."""
+        if 0 < self._without < self._rows:
+            message = f"it has no {self._what}: {self._without} of {self._rows} have none, and the others have one"
+            yield self._first.warning(self._rule, message, self._fix)
+
+
+def unprompted() -> Uneven:
+    """For formats of samples, which need not have prompts: some then have one, and others have none."""
+    return Uneven("missing-caption", "prompt", "Leave it out, unless an empty prompt is meant.")
+
+
 def _where(place: Place) -> str:
     return f"row {place.row} of {place.file}" if place.row is not None else f"{place.file}"
 
 
-def _hash(*parts: str) -> int:
+def hash64(*parts: str) -> int:
+    """64 bits of a hash of texts, to remember many of them by."""
     digest = hashlib.blake2b(digest_size=8)
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")

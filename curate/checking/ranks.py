@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any
 
 from curate.checking.findings import Finding, Place
+
+_MOST_PREFERENCES = 1000
+"""Of one list: all of up to 45 images."""
+
+
+def better_and_worse(ranks: Sequence[float]) -> Iterator[tuple[int, int]]:
+    """Every two places of a list with different ranks, the better first: neighbours first, and of long lists not all."""
+    order = sorted(range(len(ranks)), key=lambda place: ranks[place])
+    steps = ((order[at], order[at + step]) for step in range(1, len(order)) for at in range(len(order) - step))
+    return islice(((better, worse) for better, worse in steps if ranks[better] != ranks[worse]), _MOST_PREFERENCES)
 
 
 def ranks_against_values(ranks: Sequence[float], values: Any, name: str, place: Place) -> Iterator[Finding]:
@@ -15,7 +25,10 @@ def ranks_against_values(ranks: Sequence[float], values: Any, name: str, place: 
     Every two images that the values put the other way around; once, where equal values have different ranks, of which a
     trainer makes a win; and once, as a note, where different values share a rank, as `--tie` has it.
     """
-    if not isinstance(values, list) or len(values) != len(ranks):
+    if not isinstance(values, list):
+        return
+    if len(values) != len(ranks):
+        yield place.error("wrong-length", f"{len(ranks)} ranks and {len(values)} values", "Write one value for each.")
         return
     ties, shared = [], []
     for one, other in combinations(range(len(ranks)), 2):

@@ -10,15 +10,15 @@ import json
 import re
 import tarfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from curate.checking.files import files_below, relative
-from curate.checking.findings import Finding, Place, Severity
+from curate.checking.findings import Finding, Place
 from curate.checking.images import Looker, image_findings
 from curate.checking.ledger import no_rows
-from curate.checking.schema import row_findings, row_schema
+from curate.checking.outline import Likeness, Outline
+from curate.checking.record import Across, Record, field_of
+from curate.shards.kinds import extension
 from curate.shards.tar import Fault, iter_members
 
 _IMAGES = {"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "ppm", "jp2"}
@@ -27,9 +27,15 @@ _BLOCK = 512
 _RATINGS = re.compile(r"\.ratings(?:-\d+)?\.json$")
 
 
+def looks_like(outline: Outline) -> Likeness | None:
+    """Any folder with archives."""
+    found = next(files_below(outline.folder, ".tar"), None)
+    return Likeness(names=1, reason="it has .tar files") if found else None
+
+
 def check(folder: Path) -> Iterator[Finding]:
     """Findings of every shard."""
-    looker, keys, records = Looker(), dict[str, str](), 0
+    looker, across, keys, records = Looker(), Across(), dict[str, str](), 0
     for path in files_below(folder, ".tar"):
         place, fault = Place(file=relative(folder, path)), None
         if not _has_end(path):
@@ -42,7 +48,7 @@ def check(folder: Path) -> Iterator[Finding]:
             yield place.error(
                 "unreadable-shard", f"readers stop before its end, most of them silently: {fault.detail}", "Write it again."
             )
-        shard = _Shard(place, looker)
+        shard = _Shard(place, looker, across)
         try:
             yield from shard.findings(path)
         except (tarfile.TarError, OSError, EOFError) as problem:
@@ -56,6 +62,7 @@ def check(folder: Path) -> Iterator[Finding]:
                 yield place.note(
                     "repeated-key", f"the key {key!r:.120} stands in {other} too", "Nothing, unless keys are joined on."
                 )
+    yield from across.findings()
     if not records:
         yield no_rows("record in a .tar file")
 
@@ -76,17 +83,32 @@ def _fault(path: Path) -> Fault | None:
         return next((found for found in iter_members(stream) if isinstance(found, Fault)), None)
 
 
+def _key_of(name: str) -> str | None:
+    """The key of a member; None for one that webdataset skips."""
+    path = PurePosixPath(name)
+    base, dot, _ = path.name.partition(".")
+    return str(path.with_name(base)) if dot and base else None
+
+
+def _name_findings(name: str, place: Place) -> Iterator[Finding]:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        # Readers of shards take names for keys; only a tool that unpacks them would follow one out of its folder.
+        yield place.warning("path-escape", f"{name!r:.120} leads out of the folder it is unpacked in", "Do not unpack it.")
+    if _key_of(name) is None:
+        yield place.warning("no-key", f"{name!r:.120} has no key and field, and webdataset skips it", "Name it KEY.FIELD.")
+
+
 class _Shard:
     """One shard, read once from front to back."""
 
-    def __init__(self, place: Place, looker: Looker) -> None:
+    def __init__(self, place: Place, looker: Looker, across: Across) -> None:
         self._place = place
         self._looker = looker
+        self._across = across
         self.keys: set[str] = set()
         self._key: str | None = None
-        self._fields: set[str] = set()
-        self._held: list[tuple[str, Finding]] = []  # of images of the record at hand, by field
-        self._used: set[str] | None = None  # fields that the kept samples of that record were made of
+        self._record = Record(place=place)
 
     def findings(self, path: Path) -> Iterator[Finding]:
         with tarfile.open(path, "r|") as archive:
@@ -97,21 +119,16 @@ class _Shard:
                 if not member.isreg():
                     yield place.error("not-a-file", f"{member.name!r:.120} is a link or a device", "Leave it out.")
                     continue
-                yield from self._grouping(member.name, place)
+                yield from _name_findings(member.name, place)
+                key = _key_of(member.name)
+                if key is None:
+                    continue
+                yield from self._grouping(key, member.name, place)
                 stream = archive.extractfile(member)
                 data = stream.read(_MOST_BYTES + 1) if stream else b""
                 yield from self._contents(member.name, data, place)
 
-    def _grouping(self, name: str, place: Place) -> Iterator[Finding]:
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts:
-            # Readers of shards take names for keys; only a tool that unpacks them would follow one out of its folder.
-            yield place.warning("path-escape", f"{name!r:.120} leads out of the folder it is unpacked in", "Do not unpack it.")
-        base, dot, field = path.name.partition(".")
-        if not dot or not base:
-            yield place.warning("no-key", f"{name!r:.120} has no key and field, and webdataset skips it", "Name it KEY.FIELD.")
-            return
-        key, field = str(path.with_name(base)), field.lower()
+    def _grouping(self, key: str, name: str, place: Place) -> Iterator[Finding]:
         if key != self._key:
             yield from self.end_record()
             if key in self.keys:
@@ -119,56 +136,30 @@ class _Shard:
                     "key-reappears", f"the key {key!r:.120} was ended before: readers make two records of it", "Sort the shard."
                 )
             self.keys.add(key)
-            self._key, self._fields = key, set()
-        if field in self._fields:
+            self._key, self._record = key, Record(place=place)
+        if field_of(name) in self._record.digests:
             yield place.error(
                 "duplicate-member", f"{name!r:.120} stands twice in its record: webdataset raises", "Keep one of them."
             )
-        self._fields.add(field)
 
     def _contents(self, name: str, data: bytes, place: Place) -> Iterator[Finding]:
-        extension = name.rpartition(".")[2].lower()
-        if extension in _IMAGES:
+        self._record.add(name, data, whole=len(data) <= _MOST_BYTES)
+        kind = extension(name)
+        if kind in _IMAGES:
             found = image_findings(self._looker.look(data), f"{name!r:.120}", place)
-            self._held += [(PurePosixPath(name).name.partition(".")[2].lower(), one) for one in found]
-        elif extension == "json":
+            self._record.held += [(field_of(name), one) for one in found]
+        elif kind == "json":
             try:
                 value = json.loads(data)
             except (ValueError, RecursionError) as problem:
                 yield place.error("not-json", f"{name!r:.120} is not JSON ({problem})", "Write it again, or leave it out.")
                 return
             if _RATINGS.search(name) and isinstance(value, dict) and "samples" in value:
-                wrong = list(_ratings(value, place))
-                yield from wrong
-                self._used = None if wrong else _used(value)
+                yield from self._record.add_ratings(value, place)
 
     def end_record(self) -> Iterator[Finding]:
-        """What is wrong with its images: less where no kept sample was made of them."""
-        held, used = self._held, self._used
-        self._held, self._used = [], None
-        for field, found in held:
-            if used is None or field in used or found.severity is not Severity.ERROR:
-                yield found
-            else:
-                message = f"{found.message}; no kept sample uses it, but readers that decode every member stop at it"
-                yield replace(found, severity=Severity.WARNING, message=message)
-
-
-def _used(value: dict[str, Any]) -> set[str] | None:
-    """The fields that the kept samples of a record were made of; None where that is not said."""
-    if not all("media" in sample for sample in value["samples"]):
-        return None
-    return {field for sample in value["samples"] for field in sample["media"]}
-
-
-def _ratings(value: dict[str, Any], place: Place) -> Iterator[Finding]:
-    """What is wrong with the ratings that curate added to a record."""
-    wrong = list(row_findings(value, row_schema("shards"), place))
-    yield from wrong
-    for rating in [] if wrong else [rating for sample in value["samples"] for rating in sample["ratings"]]:
-        if (rating.get("value") is not None) != (rating["status"] == "ok"):
-            yield place.error(
-                "failure-as-number",
-                f"the rating by {rating['rater']} has the value {rating.get('value')} and the status {rating['status']}",
-                "A value stands beside the status ok, and only there.",
-            )
+        """What shows of a record when the next one begins, or none follows."""
+        if self._key is not None:
+            yield from self._record.findings()
+            yield from self._across.note(self._record)
+        self._key = None

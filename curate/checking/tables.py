@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.checking.files import files_below, relative
 from curate.checking.findings import Finding, Place
+from curate.checking.ledger import no_rows
 from curate.content import parse_yaml
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_NAMED = re.compile(r"(?:^|/)(?P<split>\w+)-\d{5}-of-(?P<count>\d{5})[^/]*\.parquet$")
+_NAMED = re.compile(r"(?P<folder>^|.*/)(?P<split>\w+)-(?P<number>\d{5})-of-(?P<count>\d{5})[^/]*\.parquet")
 _KEYWORDS = {"validation": ("validation", "valid", "dev", "val"), "test": ("test", "eval"), "train": ("train",)}
 _ROWS = 8
 
@@ -36,12 +38,13 @@ class Table:
 
         return pq.read_schema(self._path)
 
-    def rows(self, columns: Sequence[str]) -> Iterator[tuple[Place, dict[str, Any]]]:
-        """Rows with those of the columns that exist, a few at a time. Raises as `schema`."""
+    def rows(self, columns: Sequence[str] | None) -> Iterator[tuple[Place, dict[str, Any]]]:
+        """Rows with those of the columns that exist, None for all, a few at a time. Raises as `schema`."""
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(self._path, page_checksum_verification=True) as file:
-            present = [name for name in columns if name in file.schema_arrow.names]
+            names = file.schema_arrow.names
+            present = [name for name in dict.fromkeys(names if columns is None else columns) if name in names]
             number = 0
             for batch in file.iter_batches(batch_size=_ROWS, columns=present):
                 for row in batch.to_pylist():
@@ -56,27 +59,50 @@ def tables(folder: Path) -> list[Table]:
 
 def split_of(name: str) -> str:
     """The split that a file's name says: by `SPLIT-00000-of-00001`, by a keyword in it, else train."""
-    if match := _NAMED.search(name):
+    if match := _NAMED.fullmatch(name):
         return match["split"]
     words = re.split(r"[^a-z0-9]+", name.lower())
     return next((split for split, keywords in _KEYWORDS.items() if any(word in keywords for word in words)), "train")
 
 
-def unreadable(table: Table, problem: Exception) -> Finding:
-    """The finding for a file that is no Parquet."""
-    return table.place.error("unreadable-table", f"it cannot be read ({problem})", "Write the export again.")
+def walk(
+    folder: Path,
+    columns: Sequence[str] | None,
+    of_columns: Callable[[Table], Iterator[Finding]],
+    of_row: Callable[[dict[str, Any], str, Place], Iterator[Finding]],
+) -> Generator[Finding, None, Counter[str]]:
+    """Findings of every Parquet file, and at the end how many rows each split has.
+
+    `of_columns` looks at a file before `of_row` looks at its rows, each with its split and its place; `columns` are those of them
+    that it needs, None for all.
+    """
+    import pyarrow as pa
+
+    yield from _missing_parts(folder)
+    rows = Counter[str]()
+    for table in tables(folder):
+        try:
+            yield from of_columns(table)
+            for place, row in table.rows(columns):
+                rows[table.split] += 1
+                yield from of_row(row, table.split, place)
+        except (OSError, pa.ArrowInvalid) as problem:
+            yield table.place.error("unreadable-table", f"it cannot be read ({problem})", "Write the export again.")
+    if not rows:
+        yield no_rows("row in a Parquet file")
+    return rows
 
 
-def missing_parts(folder: Path) -> Iterator[Finding]:
-    """Files that the names of the others promise: `train-00000-of-00002` promises `train-00001-of-00002`."""
-    names = {table.name for table in tables(folder)}
-    for name in sorted(names):
-        match = _NAMED.search(name)
-        if match and "-00000-of-" in name:
-            for number in range(1, int(match["count"])):
-                other = name.replace("-00000-of-", f"-{number:05}-of-")
-                if other not in names:
-                    yield Place(file=other).error("missing-file", f"{name} says that it exists, and it does not", "Put it back.")
+def _missing_parts(folder: Path) -> Iterator[Finding]:
+    """Files that the names of the others promise: `train-00001-of-00002` promises `train-00000-of-00002`."""
+    parts = defaultdict[tuple[str, str, str], set[int]](set)
+    for table in tables(folder):
+        if match := _NAMED.fullmatch(table.name):
+            parts[match["folder"], match["split"], match["count"]].add(int(match["number"]))
+    for (base, split, count), found in sorted(parts.items()):
+        for number in sorted(set(range(int(count))) - found):
+            other = Place(file=f"{base}{split}-{number:05}-of-{count}.parquet")
+            yield other.error("missing-file", f"the names of the other parts say that there are {int(count)}", "Put it back.")
 
 
 def picture_columns(folder: Path, columns: pa.Schema) -> set[str]:

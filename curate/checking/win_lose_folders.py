@@ -11,20 +11,29 @@ from curate.checking.files import Problem, files_below, inside, is_file, read_na
 from curate.checking.findings import Finding, Place
 from curate.checking.images import Look, Looker, competing_findings, image_findings
 from curate.checking.ledger import Ledger, no_rows, prompt_findings
+from curate.checking.outline import Likeness, Outline
+from curate.checking.schema import row_findings, row_schema
 
 _UNEQUAL = "latents of unequal shape cannot be compared, and the trainer stops or crops"
 _LISTING = "pairs.jsonl"
+_SIDES = ("win", "lose")
+
+
+def looks_like(outline: Outline) -> Likeness | None:
+    """The two folders, or what is left of them."""
+    there = [side for side in _SIDES if (outline.folder / side).is_dir()]
+    folders = "folders" if len(there) > 1 else "folder"
+    return Likeness(names=1 + len(there), reason=f"it has the {folders} {' and '.join(there)}") if there else None
 
 
 def check(folder: Path) -> Iterator[Finding]:
-    """Findings of every pair of folders `win` and `lose`."""
+    """Findings of every pair of folders `win` and `lose`, one of which may be gone."""
     ledger, looker, found = Ledger(), Looker(), 0
     listed, problems = _listed(folder)
     yield from problems
-    for win in [path for path in sorted(folder.rglob("win")) if path.is_dir()]:
-        root = relative(folder, win.parent)
-        prefix = "" if root == "." else f"{root}/"
-        (wins, wrong), (loses, also_wrong) = (_stems(folder, f"{prefix}{side}") for side in ("win", "lose"))
+    roots = {relative(folder, path.parent) for side in _SIDES for path in folder.rglob(side) if path.is_dir()}
+    for prefix in sorted("" if root == "." else f"{root}/" for root in roots):
+        (wins, wrong), (loses, also_wrong) = (_stems(folder, f"{prefix}{side}") for side in _SIDES)
         yield from (*wrong, *also_wrong)
         for stem in sorted(set(wins) | set(loses)):
             if stem in wins and stem in loses:
@@ -40,7 +49,7 @@ def check(folder: Path) -> Iterator[Finding]:
         found += len(both)
     if not found:
         yield no_rows("image that lies in win/ and, by the same name, in lose/")
-    yield from _unlisted(folder, listed)
+    yield from _gone(folder, listed)
 
 
 def _stems(folder: Path, side: str) -> tuple[dict[str, str], list[Finding]]:
@@ -69,7 +78,7 @@ def _pair(
             return
         yield from image_findings(looks[-1], name, Place(file=name))
     yield from competing_findings(looks, [win, lose], place, _UNEQUAL)
-    yield from _against_listing(listed.get(win), looks, place)
+    yield from _against_listing(listed, win, lose, looks, place)
     try:
         prompt, other = (_caption(folder, name) for name in (win, lose))
     except Problem as problem:
@@ -114,16 +123,24 @@ def _listed(folder: Path) -> tuple[dict[str, dict[str, Any]], list[Finding]]:
                 row = json.loads(line)
             except (ValueError, RecursionError):
                 row = None
+            place = Place(file=_LISTING, row=number)
             if isinstance(row, dict) and isinstance(row.get("win"), str):
                 rows[row["win"]] = row
+                problems.extend(row_findings(row, row_schema("win-lose-folders"), place))
             else:
-                place = Place(file=_LISTING, row=number)
                 problems.append(place.error("not-json", "the line is no row of a pair", "Write the export again."))
     return rows, problems
 
 
-def _against_listing(row: Mapping[str, Any] | None, looks: list[Look], place: Place) -> Iterator[Finding]:
-    if row is None:
+def _against_listing(
+    listed: Mapping[str, Mapping[str, Any]], win_name: str, lose_name: str, looks: list[Look], place: Place
+) -> Iterator[Finding]:
+    if not listed:
+        return
+    row = listed.get(win_name)
+    if row is None or row.get("lose") != lose_name:
+        message = f"{_LISTING} does not list it with {lose_name}, and trainers read every pair of files"
+        yield place.error("unlisted-file", message, "Remove the two, or write the export again.")
         return
     win, lose = looks
     if win.digest == row.get("rejected_sha256") and lose.digest == row.get("chosen_sha256"):
@@ -138,9 +155,9 @@ def _against_listing(row: Mapping[str, Any] | None, looks: list[Look], place: Pl
         )
 
 
-def _unlisted(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-    """Pairs that the listing promises and that are gone from both folders."""
-    for name in sorted(listed):
-        paths = [inside(folder, name), inside(folder, str(listed[name].get("lose")))]
-        if not any(path is not None and is_file(path) for path in paths):
-            yield Place(file=name).error("missing-file", f"{_LISTING} lists it, and it does not exist", "Put the pair back.")
+def _gone(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """Files that the listing promises."""
+    for name in sorted({str(row.get(side)) for row in listed.values() for side in _SIDES}):
+        path = inside(folder, name)
+        if path is None or not is_file(path):
+            yield Place(file=name).error("missing-file", f"{_LISTING} lists it, and it does not exist", "Put it back.")

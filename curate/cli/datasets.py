@@ -42,7 +42,7 @@ def export(
 
 
 def check(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="An exported folder.", show_default=False)],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET|STORE", help="An exported folder, or a store.", show_default=False)],
     format: Annotated[  # noqa: A002
         str | None,
         typer.Option("--format", metavar="F", help="What it should be; read from the folder where not said.", show_default=False),
@@ -52,6 +52,8 @@ def check(
     log: options.Log = None,
 ) -> None:
     """Read a dataset the way its trainer does, and report what is wrong; exit code 1 when something is.
+
+    Of a store, whether every file of it is what was written.
 
     Example: [bold]curate check pairs[/bold]
     """

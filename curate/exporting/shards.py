@@ -6,6 +6,7 @@ Reader: webdataset, and every trainer built on it. A record is copied whole and 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -44,7 +45,8 @@ for record in wds.WebDataset(sorted(glob.glob("*.tar")), shardshuffle=False).dec
 ```
 
 A record may hold several samples (candidates of one prompt). It is copied whole when any of them was kept; `samples` in
-`ratings.json` lists those that were, by their position `index` and the members they were made of, `media`. A record that had a
+`ratings.json` lists those that were, by their position `index` and the members they were made of, `media`; `members` holds the
+SHA-256 of every member as it was rated. A record that had a
 member of that name already has ours as `ratings-2.json`, `ratings-3.json` …
 """
 
@@ -62,7 +64,7 @@ member of that name already has ours as `ratings-2.json`, `ratings-3.json` …
                     samples.drop(problem.reason, len(record))
                     continue
                 ratings = source.ratings([info.sample.id for info in record])
-                fields[_free_field(fields)] = _ratings_json(record, ratings)
+                fields[_free_field(fields)] = _ratings_json(record, ratings, fields)
                 writer.write(record[0].sample.key, fields)
                 records.kept += 1
                 samples.kept += len(record)
@@ -111,7 +113,7 @@ def _free_field(fields: Mapping[str, bytes]) -> str:
     return name
 
 
-def _ratings_json(samples: Sequence[SampleInfo], ratings: Mapping[str, Sequence[Rating]]) -> bytes:
+def _ratings_json(samples: Sequence[SampleInfo], ratings: Mapping[str, Sequence[Rating]], fields: Mapping[str, bytes]) -> bytes:
     rows: list[dict[str, Any]] = [
         {
             "sample": info.sample.id,
@@ -122,7 +124,8 @@ def _ratings_json(samples: Sequence[SampleInfo], ratings: Mapping[str, Sequence[
         }
         for info in samples
     ]
-    return canonical_json({"samples": rows}).encode()
+    members = {name: hashlib.sha256(data).hexdigest() for name, data in fields.items()}
+    return canonical_json({"members": members, "samples": rows}).encode()
 
 
 def _media(sample: Sample) -> list[Media]:

@@ -21,7 +21,8 @@ from curate.judges.estimate import Estimate, estimated, examining
 from curate.judges.memory import Memory
 from curate.judges.served import check_same_weights, open_server, served_model, weights_of
 from curate.judges.showing import Showing, difference
-from curate.raters import Item, Judgement, Place, Settings, failure
+from curate.rater_settings import Settings
+from curate.raters import Item, Judgement, Place, failure
 from curate.records import Status, canonical_json
 from curate.rubrics.case import Case, Conversation, NoJudgementError
 from curate.rubrics.loading import load_method, rubric_arguments

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from curate.asks import Model
 from curate.errors import ServerError
-from curate.raters import Settings
+from curate.rater_settings import Settings
 from curate.serving import Serving
 from curate.store.replies import Replies
 

@@ -13,12 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
 
 from curate.cards import CardFile
 from curate.errors import CurateError
 from curate.progress import Meter, Progress
-from curate.raters import Preparation, Rater, Reporting, Settings, load_rater
+from curate.rater_loading import load_rater
+from curate.rater_settings import Settings
+from curate.raters import AsksServer, Preparation, Rater, Reporting
 from curate.rating.admission import Seat, distinct_preparations
 from curate.rating.desk import Desk, Stored
 from curate.rating.lanes import Lane, LaneEnded, Said
@@ -51,13 +52,6 @@ EXAMINING = "examining the server"
 """Stands where the name of a rater does, for what the raters of a run ask a server besides."""
 
 
-@runtime_checkable
-class _AsksServer(Protocol):
-    """A rater that asks a server, which costs something before the first sample, once for all that share it."""
-
-    def told_of_server(self) -> Mapping[str, float]: ...
-
-
 def told_by(files: Sequence[CardFile], raters: Sequence[Rater]) -> dict[str, Mapping[str, float]]:
     """What raters have to say of their own work, by name; and of the server they ask, under `EXAMINING`."""
     told = {file.card.name: rater.told() for file, rater in zip(files, raters, strict=True) if isinstance(rater, Reporting)}
@@ -67,7 +61,7 @@ def told_by(files: Sequence[CardFile], raters: Sequence[Rater]) -> dict[str, Map
 def told_of_server(raters: Sequence[Rater]) -> dict[str, Mapping[str, float]]:
     """What raters have to say of the server that they share."""
     for rater in raters:
-        if isinstance(rater, _AsksServer) and (told := rater.told_of_server()):
+        if isinstance(rater, AsksServer) and (told := rater.told_of_server()):
             return {EXAMINING: told}
     return {}
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
 
 from curate.cards import CardFile
-from curate.raters import Rater
+from curate.raters import Noticing, Rater
 from curate.records import Reject, RejectReason, Status
 
 UNPINNED = "unpinned"
@@ -35,17 +34,10 @@ def notices_of(files: Sequence[CardFile]) -> list[str]:
     return notices
 
 
-@runtime_checkable
-class _Noticing(Protocol):
-    """A rater that has something to say of a whole run."""
-
-    def notices(self) -> Sequence[str]: ...
-
-
 def noticed_by(files: Sequence[CardFile], raters: Sequence[Rater]) -> list[str]:
     """What raters have to say at the end of their work, each with its name."""
     both = zip(files, raters, strict=True)
-    return [f"{file.card.name}: {notice}" for file, rater in both if isinstance(rater, _Noticing) for notice in rater.notices()]
+    return [f"{file.card.name}: {notice}" for file, rater in both if isinstance(rater, Noticing) for notice in rater.notices()]
 
 
 def said_beside(notes: Mapping[str, Counter[str]], *, of: str = "samples") -> list[str]:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from curate.errors import CurateError, Option, TooManyFailures, nearest
 from curate.progress import Progress
-from curate.raters import Settings
+from curate.rater_settings import Settings
 from curate.records import TRANSIENT, Status
 from curate.shards.media import Limits
 

@@ -13,7 +13,8 @@ from typing import Any, cast
 from curate.cards import CardFile, load_card
 from curate.errors import CardError, CurateError, Option, ShardError
 from curate.progress import Meter
-from curate.raters import NETWORKS, Shared, resolved_card
+from curate.rater_loading import NETWORKS, resolved_card
+from curate.rater_settings import Shared
 from curate.rating.admission import Seat
 from curate.rating.comparing import compare_into
 from curate.rating.engine import Engine, loaded, told_by, told_of_server

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from curate.cards import CardFile
 from curate.frames import Frames
-from curate.raters import Preparation, Settings, Value
+from curate.rater_settings import Settings
+from curate.raters import Preparation, Value
 from curate.records import Sample, Status
 from curate.shards.media import Limits
 

@@ -18,7 +18,8 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from curate.raters import Item, Preparation, Rater, Value, failure, load_rater
+from curate.rater_loading import load_rater
+from curate.raters import Item, Preparation, Rater, Value, failure
 from curate.rating.tasks import IDLE, OUTBOX_BYTES, Config, Done, Job, Outcome, Prepared, Ready, Slot, Task
 from curate.rating.watching import Viewer, combined, stacked, watch
 from curate.records import Status

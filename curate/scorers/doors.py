@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from curate.batch_raters import BatchRater
 from curate.cards import load_card
 from curate.errors import CurateError
-from curate.raters import BatchRater, Settings, load_rater
+from curate.rater_loading import load_rater
+from curate.rater_settings import Settings
 from curate.scorers.scoring import PictureScorer
 from curate.scorers.sharing import apart_from_the_caller
 

@@ -23,9 +23,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from curate.ahead import ahead
+from curate.batch_raters import BatchRater
 from curate.cards import CardFile
 from curate.errors import CardError, CurateError
-from curate.raters import BatchRater, Item, Judgement, Preparation, Settings, Value, failed, failure, measured
+from curate.rater_settings import Settings
+from curate.raters import Item, Judgement, Preparation, Value, failed, failure, measured
 from curate.records import Sample, Status
 from curate.scorers.devices import is_out_of_memory, pick_device
 from curate.scorers.pictures import Picture, check_beside

@@ -17,7 +17,9 @@ import numpy as np
 
 from curate.cards import CardFile
 from curate.errors import CurateError, MissingExtra
-from curate.raters import Item, Preparation, Rater, Settings, load_rater
+from curate.rater_loading import load_rater
+from curate.rater_settings import Settings
+from curate.raters import Item, Preparation, Rater
 from curate.records import Media, Sample, group_id, sample_id
 from curate.scorers.golden import Case, Golden, Head, Inputs, Medium, load_golden
 from curate.scorers.pictures import items_of

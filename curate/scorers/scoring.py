@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
+from curate.batch_raters import BatchRater
 from curate.cards import Card
 from curate.errors import CurateError
-from curate.raters import BatchRater
 from curate.scorers.pictures import Picture, items_of
 
 if TYPE_CHECKING:

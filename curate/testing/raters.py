@@ -17,9 +17,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from pathlib import Path
 
+from curate.batch_raters import BatchRater
 from curate.cards import CardFile
 from curate.errors import CardError, Option
-from curate.raters import BatchRater, Item, Judgement, Place, Preparation, Settings, Value, failed, measured
+from curate.rater_settings import Settings
+from curate.raters import Item, Judgement, Place, Preparation, Value, failed, measured
 from curate.records import Status
 
 

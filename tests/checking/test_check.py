@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import importlib
 import io
 import json
@@ -27,11 +29,14 @@ import curate.exporting
 from curate.checking import Finding, Severity, check
 from curate.checking.findings import Place
 from curate.checking.images import Looker, competing_findings
+from curate.checking.ranks import better_and_worse
 from curate.errors import CurateError
 from curate.exporting import export, find_format, format_names
 from tests.exporting.world import World, image_media, make_world, photo, photographs, write_tar
 
 Row = dict[str, Any]
+Members = list[tuple[tarfile.TarInfo, bytes]]
+DOCUMENTATION = Path(curate.checking.__file__).parent.parent.parent / "docs" / "formats.md"
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +71,13 @@ def rules(folder: Path, name: str | None = None) -> set[str]:
 
 
 def test_every_module_of_a_format_is_one_by_its_name() -> None:
-    """A format is a writer, a check and a contract; none of the three is there without the others."""
+    """A format is a writer, a check, a contract and a section of the documentation; none is there without the others."""
     names = set(format_names())
     assert {find_format(name).name for name in names} == names
-    for package, needs in ((curate.exporting, "FORMAT"), (curate.checking, "check")):
+    lines = DOCUMENTATION.read_text(encoding="utf-8").splitlines()
+    assert {name for line in lines if line.startswith("## ") for name in line[3:].split(", ")} & names == names
+    assert {line.split("`")[1] for line in lines if line.startswith("| `") and line.count("|") == 5} == names
+    for package, needs in ((curate.exporting, "FORMAT"), (curate.checking, "check"), (curate.checking, "looks_like")):
         modules = [importlib.import_module(f"{package.__name__}.{one.name}") for one in pkgutil.iter_modules(package.__path__)]
         about = {module.__name__.rpartition(".")[2].replace("_", "-") for module in modules if hasattr(module, needs)}
         assert about == names
@@ -126,6 +134,18 @@ def turned(data: bytes) -> bytes:
     return out.getvalue()
 
 
+def half_transparent(data: bytes, *, hidden: int = 0) -> bytes:
+    """The picture with its upper half transparent, and other colours `hidden` behind it."""
+    pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    alpha = np.full(pixels.shape[:2], 255, np.uint8)
+    alpha[: len(alpha) // 2] = 0
+    return png(np.dstack([np.where(alpha[..., None], pixels, pixels ^ hidden), alpha]))
+
+
+def sixteen_bit(seed: int) -> bytes:
+    return png(np.random.default_rng(seed).integers(300, 65535, (48, 72)).astype(np.uint16))
+
+
 def setting(**fields: Any) -> Callable[[list[Row]], None]:
     return lambda rows: rows[3].update(fields)
 
@@ -160,6 +180,12 @@ DPO_DEFECTS: list[tuple[str, Severity, Callable[[list[Row]], None]]] = [
     ("not-finite", Severity.ERROR, setting(margin=math.nan)),
     ("not-finite", Severity.ERROR, setting(rejected_value=-math.inf)),
     ("unknown-uid", Severity.ERROR, setting(best_image_uid="another")),
+    ("not-finite", Severity.ERROR, setting(confidence=math.nan)),
+    ("out-of-range", Severity.ERROR, setting(confidence=7.0)),
+    ("margin-disagrees", Severity.WARNING, setting(margin=123.0)),
+    ("num-example-per-prompt", Severity.WARNING, setting(num_example_per_prompt=99)),
+    ("transparent", Severity.WARNING, lambda rows: rows[3].update(jpg_0=half_transparent(rows[3]["jpg_0"]))),
+    ("sixteen-bit", Severity.WARNING, setting(jpg_0=sixteen_bit(1))),
     ("no-label", Severity.WARNING, setting(has_label=False)),
     ("no-label", Severity.WARNING, setting(are_different=False)),
 ]
@@ -220,6 +246,38 @@ def test_pictures_of_the_same_pixels_are_named_whatever_their_encodings() -> Non
     found = list(competing_findings([*encodings.values()], [*encodings], place, ""))
     assert [one.rule for one in found] == ["identical-images"] * 6, "every two of them"
     assert found[0].message.startswith("PNG and BMP are the same pixels in other bytes")
+
+
+def test_images_are_compared_as_trainers_decode_them(dataset: Callable[[str], Path]) -> None:
+    """They drop transparency, which raters saw on white, and clip 16-bit grey: what raters told apart may be the same to them."""
+    one = photo(1)
+
+    def plant(rows: list[Row]) -> None:
+        rows[3].update(jpg_0=one, jpg_1=half_transparent(one))
+        rows[4].update(jpg_0=sixteen_bit(1), jpg_1=sixteen_bit(2))
+        rows[5].update(jpg_0=half_transparent(one), jpg_1=half_transparent(one, hidden=255))
+
+    found = {(found.row, found.rule) for found in findings(edited(dataset("diffusers-dpo"), plant))}
+    assert found == {
+        (3, "transparent"), (3, "identical-images"), (4, "sixteen-bit"), (4, "identical-images"), (5, "transparent"),
+    }  # fmt: skip
+
+
+def test_an_image_whose_transparency_hides_nothing_is_as_good_as_any(dataset: Callable[[str], Path]) -> None:
+    pixels = np.asarray(Image.open(io.BytesIO(photo(900))).convert("RGB"))
+    opaque = png(np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)]))
+    assert rules(edited(dataset("diffusers-dpo"), setting(jpg_0=opaque))) == set()
+
+
+def test_columns_that_only_some_readers_need(dataset: Callable[[str], Path]) -> None:
+    folder = dataset("diffusers-dpo")
+    (path,) = folder.glob("train-*")
+    needed = ["label_1", "num_example_per_prompt", "has_label", "are_different"]
+    pq.write_table(pq.read_table(path).drop_columns(needed), path)
+    found = findings(folder)
+    assert {(one.rule, one.severity, one.row) for one in found} == {("missing-column", Severity.WARNING, None)}
+    assert len(found) == len(needed)
+    assert {("MaPO" if "'label_1'" in one.message else "PickScore") in one.message for one in found} == {True}
 
 
 def test_a_label_turned_around(dataset: Callable[[str], Path]) -> None:
@@ -284,10 +342,13 @@ def test_missing_columns_rows_and_files(dataset: Callable[[str], Path]) -> None:
     (path,) = folder.glob("train-*")
     table = pq.read_table(path)
     pq.write_table(table.drop_columns(["label_0"]).slice(0, 3), path)
-    assert rules(folder) == {"missing-column", "too-few-rows"}
+    assert rules(folder) == {"missing-column", "too-few-rows", "num-example-per-prompt"}
     path.rename(folder / "train-00000-of-00003.parquet")
     names = {found.file for found in findings(folder) if found.rule == "missing-file"}
     assert names == {"train-00001-of-00003.parquet", "train-00002-of-00003.parquet"}
+    (folder / "train-00000-of-00003.parquet").rename(folder / "train-00001-of-00003.parquet")
+    names = {found.file for found in findings(folder) if found.rule == "missing-file"}
+    assert names == {"train-00000-of-00003.parquet", "train-00002-of-00003.parquet"}
     (folder / "train-00001-of-00003.parquet").write_bytes(b"PAR1 and no more")
     assert "unreadable-table" in rules(folder)
     for path in folder.glob("train-*"):
@@ -312,7 +373,12 @@ def test_a_column_that_is_there_twice(name: str, column: str, dataset: Callable[
 RANKDPO_DEFECTS: list[tuple[str, Callable[[Row], None]]] = [
     ("wrong-length", lambda row: row.update(phi=row["phi"][:2])),
     ("wrong-length", lambda row: row.update({name: row[name][:1] for name in ("images", "phi", "values", "ranks")})),
-    ("wrong-type", lambda row: row.update(phi=[1.5, 0.5, 0.0])),
+    ("out-of-range", lambda row: row.update(phi=[1.5, 0.5, 0.0])),
+    ("out-of-range", lambda row: row.update(spreads=[-1.0] * 3)),
+    ("not-finite", lambda row: row.update(spreads=[math.nan] * 3)),
+    ("not-finite", lambda row: row.update(phi=[math.nan, 0.5, 0.0])),
+    ("phi-disagrees", lambda row: row.update(phi=[0.5, 0.5, 0.0])),
+    ("duplicate-sample", lambda row: row.update(samples=row["samples"][:1] * 3)),
     ("wrong-type", lambda row: row.update(values=[None, 1.0, 0.0])),
     ("wrong-order", lambda row: row.update(ranks=[2, 3, 4])),
     ("label-flip", lambda row: row.update(values=row["values"][::-1])),
@@ -342,9 +408,59 @@ def test_defects_of_ranked_lists(rule: str, plant: Any, dataset: Callable[[str],
     assert {(one.rule, one.row) for one in found} == {(rule, 2)}
 
 
+def with_images(row: Row, order: list[int], **fields: Any) -> Row:
+    """The same list with its images in another order."""
+    return row | {"images": [row["images"][place] for place in order]} | fields
+
+
+def test_lists_that_contradict_each_other_anywhere(dataset: Callable[[str], Path]) -> None:
+    folder = edited(dataset("rankdpo"), lambda rows: rows.append(with_images(rows[0], [0, 2, 1])))
+    found = {(one.rule, one.severity, one.row) for one in findings(folder)}
+    assert found == {("contradicting-pair", Severity.ERROR, 10), ("duplicate-pair", Severity.WARNING, 10)}
+
+
+def test_lists_in_which_all_tie_contradict_nothing(dataset: Callable[[str], Path]) -> None:
+    tie = {"ranks": [1, 1, 1], "phi": [0.0, 0.0, 0.0], "values": [1.0, 1.0, 1.0]}
+
+    def plant(rows: list[Row]) -> None:
+        rows[0].update(tie)
+        rows.append(with_images(rows[0], [2, 1, 0]))
+
+    assert rules(edited(dataset("rankdpo"), plant)) == {"tie"}
+
+
+def test_phi_of_a_ranking_without_wins_is_counted_from_the_ranks(exports: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    shutil.copytree(exports / "rankdpo", folder)
+    manifest = json.loads((folder / "curate.json").read_text())
+    edited(folder, lambda rows: rows[2].update(phi=[1.0, 0.9, 0.0]))
+
+    def said(**recipe: Any) -> set[tuple[str, int | None]]:
+        (folder / "curate.json").write_text(json.dumps(manifest | {"recipe": recipe, "files": []}))
+        return {(one.rule, one.row) for one in findings(folder) if one.rule != "unlisted-file"}
+
+    assert said(verb="rank") == {("phi-disagrees", 2)}
+    assert said(verb="rank", wins=["another"]) == set()
+    assert said(verb="export") == set()
+
+
+def test_preferences_of_long_lists_are_bounded() -> None:
+    pairs = list(better_and_worse([*range(1, 501)]))
+    assert len(pairs) == 1000
+    assert pairs[0] == (0, 1)
+    assert len(list(better_and_worse([*range(1, 46)]))) == 990
+    assert list(better_and_worse([2, 1, 2])) == [(1, 0), (1, 2)]
+
+
 @pytest.mark.parametrize(
     ("rule", "plant"),
     [
+        ("not-finite", lambda rows: rows[3]["ratings"][0].update(value=math.nan)),
+        ("not-finite", lambda rows: rows[3]["ratings"][0].update(value=math.inf)),
+        ("not-json", setting(meta="{")),
+        ("not-json", setting(labels='{"clicks": NaN}')),
+        ("wrong-type", setting(sample=None)),
+        ("missing-caption", setting(prompt=None)),
         ("undecodable", setting(image={"bytes": b"no picture", "path": "x.jpg"})),
         ("undecodable", setting(image={"bytes": None, "path": "/home/me/x.jpg"})),
         ("empty-file", setting(image={"bytes": b"", "path": "x.jpg"})),
@@ -356,6 +472,10 @@ def test_defects_of_ranked_lists(rule: str, plant: Any, dataset: Callable[[str],
 )
 def test_defects_of_tables_of_samples(rule: str, plant: Any, dataset: Callable[[str], Path]) -> None:
     assert {(one.rule, one.row) for one in findings(edited(dataset("parquet"), plant))} == {(rule, 3)}
+
+
+def test_samples_without_any_prompt_are_sound(dataset: Callable[[str], Path]) -> None:
+    assert rules(edited(dataset("parquet"), lambda rows: [row.update(prompt=None) for row in rows])) == set()
 
 
 def test_a_table_without_picture_columns(dataset: Callable[[str], Path]) -> None:
@@ -417,6 +537,8 @@ IMAGEREWARD_DEFECTS: list[tuple[str, Any]] = [
     ("tie", lambda rows, _: rows[1].update(ranking=[1, 1, 1], values=[1.0, 1.0, 1.0])),
     ("tie", lambda rows, _: rows[1].update(values=[1.0, 1.0, 1.0])),
     ("shared-rank", lambda rows, _: rows[1].update(ranking=[1, 1, 3])),
+    ("wrong-length", lambda rows, _: rows[1].update(values=[1.0, 0.0])),
+    ("not-finite", lambda rows, _: rows[1].update(values=[math.inf, 1.0, 0.0])),
     (
         "identical-images",
         lambda rows, _: rows[1].update(generations=[rows[1]["generations"][0]] * 2 + rows[1]["generations"][2:]),
@@ -484,6 +606,17 @@ def test_defects_of_hpdv2_test_rows(dataset: Callable[[str], Path]) -> None:
     assert rules(folder) == {"missing-file"}
 
 
+def test_hpdv2_lists_that_contradict_each_other_in_the_middle(dataset: Callable[[str], Path]) -> None:
+    def plant(rows: list[Row], _: Path) -> None:
+        four = [path for row in rows[:4] for path in row["image_path"]]
+        four = list(dict.fromkeys(four))[:4]
+        long = rows[0] | {"image_path": four, "rank": [1, 2, 3, 4], "values": [4.0, 3.0, 2.0, 1.0]}
+        rows[:] = [long, long | {"image_path": [four[place] for place in (0, 2, 1, 3)]}]
+
+    found = findings(rewritten(dataset("hpdv2"), "test.json", plant))
+    assert {(one.rule, one.row) for one in found} == {("contradicting-pair", 1), ("duplicate-pair", 1)}
+
+
 def test_splits_that_hpdv2_does_not_open_are_told_and_read(dataset: Callable[[str], Path]) -> None:
     folder = dataset("hpdv2")
     (folder / "test.json").rename(folder / "val.json")
@@ -501,6 +634,10 @@ HPDV3_DEFECTS: list[tuple[str, Any]] = [
     ("tie", lambda rows, _: rows[1].update(choice_dist=[5, 5])),
     ("tie", lambda rows, _: rows[1].update(choice_dist=[0, 0])),
     ("tie", lambda rows, _: rows[1].update(value2=rows[1]["value1"])),
+    ("not-finite", lambda rows, _: rows[1].update(value1=math.inf)),
+    ("not-finite", lambda rows, _: rows[1].update(choice_dist=[math.inf, 0])),
+    ("low-confidence", lambda rows, _: rows[1].update(confidence=0.1)),
+    ("out-of-range", lambda rows, _: rows[1].update(confidence=5)),
     ("null-confidence", lambda rows, _: rows[1].update(confidence=None)),
     ("null-votes", lambda rows, _: rows[1].update(choice_dist=None)),
     ("identical-images", lambda rows, _: rows[1].update(path2=rows[1]["path1"])),
@@ -529,14 +666,24 @@ def _one(folder: Path, side: str) -> Path:
     return next(path for path in sorted((folder / side).iterdir()) if path.suffix != ".txt")
 
 
-def test_defects_of_paired_folders(exports: Path, tmp_path: Path) -> None:
-    def planted(number: int, plant: Callable[[Path], Any]) -> set[str]:
-        folder = tmp_path / str(number)
+Planted = Callable[[Callable[[Path], Any]], set[str]]
+
+
+@pytest.fixture
+def planted(exports: Path, tmp_path: Path) -> Planted:
+    """The rules that a damage to paired folders breaks, each time on a new copy; the manifest would tell of all of it."""
+
+    def check_damaged(plant: Callable[[Path], Any]) -> set[str]:
+        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
         shutil.copytree(exports / "win-lose-folders", folder)
         (folder / "curate.json").unlink()
         plant(folder)
         return rules(folder)
 
+    return check_damaged
+
+
+def test_defects_of_paired_folders(planted: Planted) -> None:
     def exchange(folder: Path) -> None:
         win = _one(folder, "win")
         (lose,) = (folder / "lose").glob(f"{win.stem}.*")
@@ -553,24 +700,51 @@ def test_defects_of_paired_folders(exports: Path, tmp_path: Path) -> None:
         win = _one(folder, "win").with_suffix(".txt")
         (folder / "lose" / win.name).write_text(f"{win.read_text(encoding='utf-8')}\n", encoding="utf-8")
 
-    assert planted(0, lambda folder: None) == set()
-    assert planted(1, exchange) == {"label-flip"}
-    assert planted(2, lambda folder: _one(folder, "lose").unlink()) == {"missing-file"}
-    assert planted(3, lambda folder: _one(folder, "win").unlink()) == {"missing-file"}
-    assert planted(4, lambda folder: _one(folder, "win").with_suffix(".txt").unlink()) == {"missing-caption"}
-    assert planted(5, lambda folder: _one(folder, "win").with_suffix(".txt").write_text(" ")) == {"missing-caption"}
-    assert planted(6, lambda folder: _one(folder, "win").write_bytes(b"")) == {"empty-file", "changed-file"}
-    assert planted(7, lambda folder: _one(folder, "win").write_bytes(photo(900))) == {"changed-file"}
-    assert planted(8, tie) == {"tie"}
-    assert planted(9, lambda folder: (folder / "pairs.jsonl").write_text('{"win": 3')) == {"not-json"}
-    assert planted(11, lambda folder: _one(folder, "win").with_suffix(".webp").write_bytes(photo(900))) == {"duplicate-stem"}
-    assert planted(12, lambda folder: _one(folder, "win").with_suffix(".txt").write_bytes(b"caf\xe9")) == {"not-text"}
-    assert planted(13, lambda folder: _one(folder, "lose").with_suffix(".txt").write_text("else")) == {"contradicting-caption"}
-    assert planted(14, repeat) == set(), "the same caption beside both"
-    assert planted(10, lambda folder: shutil.rmtree(folder / "test" / "lose")) == {"missing-file"}
+    assert planted(lambda folder: None) == set()
+    assert planted(exchange) == {"label-flip"}
+    assert planted(lambda folder: _one(folder, "lose").unlink()) == {"missing-file"}
+    assert planted(lambda folder: _one(folder, "win").unlink()) == {"missing-file"}
+    assert planted(lambda folder: _one(folder, "win").with_suffix(".txt").unlink()) == {"missing-caption"}
+    assert planted(lambda folder: _one(folder, "win").with_suffix(".txt").write_text(" ")) == {"missing-caption"}
+    assert planted(lambda folder: _one(folder, "win").write_bytes(b"")) == {"empty-file", "changed-file"}
+    assert planted(lambda folder: _one(folder, "win").write_bytes(photo(900))) == {"changed-file"}
+    assert planted(tie) == {"tie"}
+    assert planted(lambda folder: (folder / "pairs.jsonl").write_text('{"win": 3')) == {"not-json"}
+    assert planted(lambda folder: _one(folder, "win").with_suffix(".webp").write_bytes(photo(900))) == {"duplicate-stem"}
+    assert planted(lambda folder: _one(folder, "win").with_suffix(".txt").write_bytes(b"caf\xe9")) == {"not-text"}
+    assert planted(lambda folder: _one(folder, "lose").with_suffix(".txt").write_text("else")) == {"contradicting-caption"}
+    assert planted(repeat) == set(), "the same caption beside both"
+    assert planted(lambda folder: shutil.rmtree(folder / "test" / "lose")) == {"missing-file"}
 
 
-def retarred(folder: Path, change: Callable[[list[tuple[tarfile.TarInfo, bytes]]], Any]) -> Path:
+def test_pairs_of_files_against_their_listing(planted: Planted) -> None:
+    def value(number: str) -> Callable[[Path], Any]:
+        def plant(folder: Path) -> None:
+            text = (folder / "pairs.jsonl").read_text()
+            (folder / "pairs.jsonl").write_text(text.replace('"chosen_value": ', f'"chosen_value": {number}, "was": ', 1))
+
+        return plant
+
+    def turned_around(folder: Path) -> None:
+        win = _one(folder, "win")
+        (lose,) = (folder / "lose").glob(f"{win.stem}.*")
+        shutil.copy(lose, folder / "win" / f"zz{lose.suffix}")
+        shutil.copy(win, folder / "lose" / f"zz{win.suffix}")
+        shutil.copy(win.with_suffix(".txt"), folder / "win" / "zz.txt")
+
+    def without_winners(folder: Path) -> None:
+        (folder / "val" / "lose").mkdir(parents=True)
+        shutil.copy(_one(folder, "lose"), folder / "val" / "lose")
+
+    assert planted(value("NaN")) == {"not-finite"}
+    assert planted(value("Infinity")) == {"not-finite"}
+    assert planted(lambda folder: (folder / "win").rename(folder / "w")) == {"missing-file"}
+    assert planted(lambda folder: (folder / "test" / "win").rename(folder / "test" / "w")) == {"missing-file"}
+    assert planted(without_winners) == {"missing-file"}
+    assert planted(turned_around) == {"unlisted-file", "contradicting-pair"}
+
+
+def retarred(folder: Path, change: Callable[[Members], Any]) -> Path:
     """Write the shard of an export again with other members."""
     (path,) = folder.glob("*.tar")
     with tarfile.open(path) as archive:
@@ -587,38 +761,96 @@ def retarred(folder: Path, change: Callable[[list[tuple[tarfile.TarInfo, bytes]]
     return folder
 
 
-def _renamed(members: list[tuple[tarfile.TarInfo, bytes]], name: str) -> None:
+def _renamed(members: Members, name: str) -> None:
     members[0][0].name = name
 
 
-def _linked(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+def _linked(members: Members) -> None:
     members[0][0].type, members[0][0].linkname = tarfile.SYMTYPE, "/etc/hostname"
     members[0] = (members[0][0], b"")
 
 
-def _failure_as_number(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+def _rated(members: Members, plant: Callable[[Row], Any]) -> None:
+    """Change what the first record's ratings say."""
     number = next(number for number, (info, _) in enumerate(members) if info.name.endswith("ratings.json"))
     value = json.loads(members[number][1])
-    value["samples"][0]["ratings"][1]["value"] = 0.0
+    plant(value["samples"][0])
     members[number] = (members[number][0], json.dumps(value).encode())
 
 
+def _failure_as_number(members: Members) -> None:
+    _rated(members, lambda sample: sample["ratings"][1].update(value=0.0))
+
+
+def _infinite(members: Members) -> None:
+    _rated(members, lambda sample: sample["ratings"][0].update(value=math.inf))
+
+
+def _foreign_medium(members: Members) -> None:
+    _rated(members, lambda sample: sample.update(media=["nope.png"]))
+
+
+def _without(suffix: str, most: int | None = None) -> Callable[[Members], None]:
+    def change(members: Members) -> None:
+        for member in [member for member in members if member[0].name.endswith(suffix)][:most]:
+            members.remove(member)
+
+    return change
+
+
+def _emptied(members: Members) -> None:
+    members[:] = [(info, b"" if info.name.endswith(".txt") else data) for info, data in members]
+
+
+def _repeated_record(members: Members) -> None:
+    record = [(copy.copy(info), data) for info, data in members[:4]]
+    for info, _ in record:
+        info.name = f"zz{info.name}"
+    members.extend(record)
+
+
 @pytest.mark.parametrize(
-    ("rule", "change"),
+    ("rule", "change", "besides"),
     [
-        ("key-reappears", lambda members: members.append(members.pop(0))),
-        ("duplicate-member", lambda members: members.insert(0, members[0])),
-        ("undecodable", lambda members: members.__setitem__(0, (members[0][0], b"no picture"))),
-        ("empty-file", lambda members: members.__setitem__(0, (members[0][0], b""))),
-        ("not-json", lambda members: members.__setitem__(2, (members[2][0], b"{"))),
-        ("path-escape", lambda members: _renamed(members, "../../x.jpg")),
-        ("no-key", lambda members: _renamed(members, "README")),
-        ("not-a-file", _linked),
-        ("failure-as-number", _failure_as_number),
+        ("key-reappears", lambda members: members.append(members.pop(0)), {"missing-file", "missing-ratings", "missing-caption"}),
+        ("duplicate-member", lambda members: members.insert(0, members[0]), set()),
+        ("undecodable", lambda members: members.__setitem__(0, (members[0][0], b"no picture")), {"changed-file"}),
+        ("empty-file", lambda members: members.__setitem__(0, (members[0][0], b"")), {"changed-file"}),
+        ("not-json", lambda members: members.__setitem__(2, (members[2][0], b"{")), {"changed-file"}),
+        ("path-escape", lambda members: _renamed(members, "../../x.jpg"), {"missing-file", "missing-ratings", "missing-caption"}),
+        ("no-key", lambda members: _renamed(members, "README"), {"missing-file"}),
+        ("not-a-file", _linked, {"missing-file"}),
+        ("failure-as-number", _failure_as_number, set()),
+        ("not-finite", _infinite, set()),
+        ("missing-file", _foreign_medium, set()),
+        ("missing-file", _without("jpg", 1), set()),
+        ("missing-file", lambda members: (_without("jpg")(members), _without("png")(members)), set()),
+        ("missing-file", _without(".txt"), set()),
+        ("missing-caption", _emptied, {"changed-file"}),
+        ("missing-caption", _without(".txt", 1), {"missing-file"}),
+        ("missing-ratings", _without("ratings.json", 1), set()),
+        ("changed-file", lambda members: members.__setitem__(0, (members[0][0], photo(900))), set()),
+        ("duplicate-sample", _repeated_record, set()),
     ],
 )
-def test_defects_of_shards(rule: str, change: Any, dataset: Callable[[str], Path]) -> None:
-    assert rules(retarred(dataset("shards"), change)) == {rule}
+def test_defects_of_shards(rule: str, change: Any, besides: set[str], dataset: Callable[[str], Path]) -> None:
+    assert rules(retarred(dataset("shards"), change)) == {rule, *besides}
+
+
+def test_an_export_of_an_export_is_sound(dataset: Callable[[str], Path]) -> None:
+    """Its records have two members of ratings, of the same samples."""
+
+    def again(members: Members) -> None:
+        for number in reversed(range(len(members))):
+            info, data = members[number]
+            if info.name.endswith("ratings.json"):
+                said = json.loads(data)
+                said["members"]["ratings.json"] = hashlib.sha256(data).hexdigest()
+                more = copy.copy(info)
+                more.name = info.name.replace("ratings.json", "ratings-2.json")
+                members.insert(number + 1, (more, json.dumps(said).encode()))
+
+    assert rules(retarred(dataset("shards"), again)) == set()
 
 
 def test_cut_shards_are_found_also_between_members(dataset: Callable[[str], Path]) -> None:
@@ -628,7 +860,7 @@ def test_cut_shards_are_found_also_between_members(dataset: Callable[[str], Path
         boundary = archive.getmembers()[5].offset
     whole = path.read_bytes()
     path.write_bytes(whole[:boundary])
-    assert rules(folder) == {"truncated-shard"}
+    assert rules(folder) == {"truncated-shard", "missing-ratings", "missing-caption"}
     path.write_bytes(whole[: boundary + 700])
     assert rules(folder) >= {"truncated-shard"}
     path.write_bytes(b"no archive at all" * 100)
@@ -676,7 +908,7 @@ def test_an_image_that_no_kept_sample_was_made_of_is_a_warning(world: World, tmp
 
     (tmp_path / "out" / "curate.json").unlink()
 
-    def forget(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+    def forget(members: Members) -> None:
         value = json.loads(members[-1][1])
         del value["samples"][0]["media"]
         members[-1] = (members[-1][0], json.dumps(value).encode())
@@ -689,7 +921,10 @@ def test_a_key_in_two_shards_is_noted(dataset: Callable[[str], Path]) -> None:
     (path,) = folder.glob("*.tar")
     shutil.copy(path, folder / "other.tar")
     found = findings(folder)
-    assert {(one.rule, one.severity) for one in found} == {("repeated-key", Severity.NOTE)}
+    assert {(one.rule, one.severity) for one in found} == {
+        ("repeated-key", Severity.NOTE),
+        ("duplicate-sample", Severity.WARNING),
+    }
 
 
 # Manifests and folders ------------------------------------------------------------------------------------------------
@@ -703,6 +938,35 @@ def test_files_that_changed_or_went_are_found(exports: Path, tmp_path: Path) -> 
     (folder / "README.md").unlink()
     found = {(one.rule, one.file) for one in findings(folder)}
     assert found == {("changed-file", image.relative_to(folder).as_posix()), ("missing-file", "README.md")}
+
+
+def test_files_that_came_later_are_found(exports: Path, tmp_path: Path) -> None:
+    def planted(name: str, **files: bytes) -> set[tuple[str, Severity]]:
+        folder = tmp_path / f"{name}-{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(exports / name, folder)
+        for file, data in files.items():
+            (folder / file.replace("__", "/").replace("_", ".")).write_bytes(data)
+        return {(one.rule, one.severity) for one in findings(folder)}
+
+    table = next((exports / "parquet").glob("*.parquet")).read_bytes()
+    unlisted, noted = ("unlisted-file", Severity.ERROR), ("unlisted-file", Severity.NOTE)
+    assert unlisted in planted("parquet", more_parquet=table)
+    assert unlisted in planted("shards", more_tar=next((exports / "shards").glob("*.tar")).read_bytes())
+    assert unlisted in planted("win-lose-folders", win__zz_webp=photo(1), lose__zz_webp=photo(2), win__zz_txt=b"x")
+    assert planted("shards", notes_md=b"mine") == {noted}
+
+
+def test_files_are_not_called_unlisted_where_the_list_is_gone(exports: Path, tmp_path: Path) -> None:
+    shutil.copytree(exports / "hpdv3", tmp_path / "export")
+    (tmp_path / "export" / "media.sha256").unlink()
+    assert {(one.rule, one.file) for one in findings(tmp_path / "export")} == {("missing-file", "media.sha256")}
+
+
+def test_links_out_of_the_folder_are_not_listed_either(exports: Path, tmp_path: Path) -> None:
+    shutil.copytree(exports / "diffusers-dpo", tmp_path / "export")
+    (tmp_path / "elsewhere.parquet").write_bytes(b"PAR1")
+    (tmp_path / "export" / "more.parquet").symlink_to(tmp_path / "elsewhere.parquet")
+    assert {(one.rule, one.file) for one in findings(tmp_path / "export")} == {("unlisted-file", "more.parquet")}
 
 
 def test_a_manifest_that_names_files_outside_is_not_followed(exports: Path, tmp_path: Path) -> None:
@@ -753,23 +1017,35 @@ def test_pick_a_pic_as_others_publish_it(world: World, tmp_path: Path) -> None:
     ]
     rows[4] |= {"label_0": 0}
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "data.parquet")
-    assert {(one.rule, one.row) for one in findings(tmp_path)} == {("winner-side", 4)}
+    found = findings(tmp_path)
+    assert {(one.rule, one.row) for one in found if one.severity is Severity.ERROR} == set()
+    assert {(one.rule, one.row) for one in found} == {("winner-side", 4), ("missing-column", None)}
+
+
+MAKERS = {"error", "warning", "note", "Uneven"}
+"""What the first argument of is the name of a rule."""
 
 
 def test_every_rule_is_told_in_the_documentation() -> None:
     import ast
 
-    import curate.checking
-
-    folder = Path(curate.checking.__file__).parent
-    documentation = (folder.parent.parent / "docs" / "formats.md").read_text(encoding="utf-8")
+    documentation = DOCUMENTATION.read_text(encoding="utf-8")
     said = set()
-    for path in folder.glob("*.py"):
+    for path in Path(curate.checking.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            is_finding = isinstance(node, ast.Call) and getattr(node.func, "attr", "") in {"error", "warning", "note"}
-            if is_finding and isinstance(node.args[0], ast.Constant):
-                said.add(node.args[0].value)
-    assert len(said) > 30
+            first: Any = None
+            if (
+                isinstance(node, ast.Call)
+                and {getattr(node.func, "attr", ""), getattr(node.func, "id", "")} & MAKERS
+                and node.args
+            ):
+                first = node.args[0]
+            elif isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple):
+                first = node.value.elts[0]
+            if isinstance(first, ast.Constant):
+                said.add(first.value)
+    assert len(said) > 40
+    assert {"out-of-range", "missing-ratings"} <= said
     assert {rule for rule in said if rule not in documentation} == set()
 
 

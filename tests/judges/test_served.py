@@ -33,7 +33,7 @@ data = pytest.importorskip("skimage.data")
 from curate.asks import Ask, Turn  # noqa: E402
 from curate.cards import CardFile  # noqa: E402
 from curate.client.backend import ServerBackend  # noqa: E402
-from curate.raters import Settings  # noqa: E402
+from curate.rater_settings import Settings  # noqa: E402
 from curate.scorers.vlm.answering import LocalBackend  # noqa: E402
 from curate.serving import Serving  # noqa: E402
 from tests.local_judges import YES_NO, encoded, judge_card, logprobs, replies, user  # noqa: E402

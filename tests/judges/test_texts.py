@@ -12,7 +12,7 @@ from curate import api
 from curate.cards import CardFile, load_card
 from curate.errors import MissingWeights, WeightsError
 from curate.judges.rater import RubricRater
-from curate.raters import Settings
+from curate.rater_settings import Settings
 from curate.serving import Serving
 from curate.testing import card_yaml
 from curate.testing.server import Request, Scripted, ScriptedServer, hash_oracle

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from curate.raters import Settings
+from curate.rater_settings import Settings
 from curate.rating.options import FailureLimit, RateOptions, parse_statuses
 from curate.rating.report import RateReport
 from curate.rating.run import rate_into

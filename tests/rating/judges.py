@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from curate.batch_raters import BatchRater
 from curate.cards import CardFile
-from curate.raters import BatchRater, Item, Judgement, Place, Preparation, Settings, Value
+from curate.rater_settings import Settings
+from curate.raters import Item, Judgement, Place, Preparation, Value
 from curate.records import Status
 
 

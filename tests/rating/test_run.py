@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from curate.errors import CardError, CurateError, ShardError, TooManyFailures
-from curate.raters import Settings
+from curate.rater_settings import Settings
 from curate.rating.report import RateReport
 from curate.store import Store
 from curate.testing import write_shard

@@ -27,8 +27,11 @@ import numpy as np
 import torch
 import yaml
 
+from curate.batch_raters import BatchRater
 from curate.cards import Card, CardFile, load_card, shipped_cards
-from curate.raters import BatchRater, Item, Settings, load_rater
+from curate.rater_loading import load_rater
+from curate.rater_settings import Settings
+from curate.raters import Item
 from curate.records import Status
 from curate.scorers.network import Inputs, NetworkRater
 from curate.scorers.pictures import items_of

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from curate.cards import CardFile, shipped_cards
-from curate.raters import load_rater
+from curate.rater_loading import load_rater
 from curate.scorers.network import NetworkRater
 from tests.scorers.tiny.cards import makers, tiny_card
 

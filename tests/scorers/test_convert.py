@@ -25,7 +25,7 @@ from safetensors.torch import load_file  # noqa: E402
 
 from curate.cards import CardFile, load_card  # noqa: E402
 from curate.errors import WeightsError  # noqa: E402
-from curate.raters import load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
 from curate.scorers import convert_process  # noqa: E402
 from curate.scorers.convert import convert  # noqa: E402
 from curate.scorers.convert_process import REFUSED_EXIT  # noqa: E402

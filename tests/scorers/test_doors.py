@@ -124,7 +124,8 @@ def test_a_prompt_is_asked_for_where_it_is_needed() -> None:
 
 
 OWN = """
-from curate.raters import BatchRater, Judgement, measured
+from curate.batch_raters import BatchRater  # noqa: E402
+from curate.raters import Judgement, measured  # noqa: E402
 
 
 class Redness(BatchRater):

@@ -22,7 +22,8 @@ from PIL import Image  # noqa: E402
 import curate  # noqa: E402
 from curate.cards import CardFile, load_card, shipped_cards  # noqa: E402
 from curate.errors import CurateError  # noqa: E402
-from curate.raters import Settings, load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
+from curate.rater_settings import Settings  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers import pretrained  # noqa: E402
 from curate.scorers.network import NetworkRater  # noqa: E402

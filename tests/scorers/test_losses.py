@@ -15,7 +15,7 @@ from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from curate.cards import load_card, shipped_cards  # noqa: E402
-from curate.raters import load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
 from curate.scorers import losses  # noqa: E402
 from curate.scorers.network import NetworkRater  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402

@@ -20,7 +20,7 @@ from safetensors.torch import load_file  # noqa: E402
 import curate  # noqa: E402
 from curate.cards import CardFile, load_card, shipped_cards  # noqa: E402
 from curate.errors import CardError, CurateError, WeightsError  # noqa: E402
-from curate.raters import load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
 from curate.scorers.parity import parity  # noqa: E402
 from curate.store import Store  # noqa: E402
 from curate.testing import card_yaml, write_shard  # noqa: E402

@@ -15,7 +15,8 @@ pytest.importorskip("torch")
 
 from curate.cards import load_card, shipped_cards
 from curate.errors import MissingExtra, MissingWeights
-from curate.raters import Settings, load_rater
+from curate.rater_loading import load_rater
+from curate.rater_settings import Settings
 from curate.scorers.golden import Inputs, load_golden
 from curate.scorers.parity import parity
 from curate.scorers.shelf import Shelf

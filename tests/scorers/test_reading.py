@@ -19,7 +19,7 @@ from PIL import Image  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
 import curate  # noqa: E402
-from curate.raters import load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
 from curate.scorers.network import NetworkRater  # noqa: E402
 from curate.scorers.pictures import items_of  # noqa: E402
 from curate.scorers.reading import said_of  # noqa: E402

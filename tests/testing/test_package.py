@@ -12,7 +12,7 @@ import pytest
 import curate.testing
 from curate.cards import load_card
 from curate.errors import CardError
-from curate.raters import load_rater
+from curate.rater_loading import load_rater
 from curate.testing import card_yaml
 from curate.testing.server import Behaviour, ScriptedServer
 from tests.testing.asking import as_bytes, body_of, port_of, yes_no

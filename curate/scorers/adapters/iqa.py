@@ -25,7 +25,8 @@ from pydantic import Field, model_validator
 
 from curate.cards import CardFile
 from curate.errors import CardError, WeightsError
-from curate.raters import Preparation, Settings
+from curate.rater_settings import Settings
+from curate.raters import Preparation
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.libraries import import_transformers
 from curate.scorers.network import Inputs, NetworkRater, Scores

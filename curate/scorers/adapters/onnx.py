@@ -25,9 +25,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from curate.batch_raters import BatchRater
 from curate.cards import CardFile
 from curate.errors import CardError, WeightsError
-from curate.raters import BatchRater, Item, Judgement, Preparation, Settings, measured
+from curate.rater_settings import Settings
+from curate.raters import Item, Judgement, Preparation, measured
 from curate.scorers.adapters.onnx_file import has_external_data
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.sharing import loaded_once

@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor
 
 from curate.cards import CardFile
-from curate.raters import Settings
+from curate.rater_settings import Settings
 from curate.scorers.arguments import arguments
 from curate.scorers.detectors.grounding import Confidences, GroundingArguments, GroundingRater
 

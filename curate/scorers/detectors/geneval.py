@@ -19,7 +19,8 @@ from torch import Tensor
 from curate.cards import CardFile
 from curate.content import complaint
 from curate.errors import CardError
-from curate.raters import Preparation, Settings
+from curate.rater_settings import Settings
+from curate.raters import Preparation
 from curate.records import Status
 from curate.scorers.arguments import arguments
 from curate.scorers.detectors.geneval_colours import Colours

@@ -26,7 +26,8 @@ from torch import Tensor
 
 from curate.cards import CardFile
 from curate.errors import CardError, WeightsError
-from curate.raters import Preparation, Settings
+from curate.rater_settings import Settings
+from curate.raters import Preparation
 from curate.records import Status
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.detectors.wanted import Refusal, read_objects, wanted_objects

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from curate.cards import CardFile
 from curate.errors import CardError
-from curate.raters import Preparation, Settings
+from curate.rater_settings import Settings
+from curate.raters import Preparation
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.detectors.omniaid_network import OmniAidNetwork, build_network
 from curate.scorers.devices import DTYPES, Precision

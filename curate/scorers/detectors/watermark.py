@@ -17,7 +17,7 @@ import torch
 from pydantic import Field
 
 from curate.cards import CardFile
-from curate.raters import Settings
+from curate.rater_settings import Settings
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import DTYPES, Precision
 from curate.scorers.libraries import import_open_clip

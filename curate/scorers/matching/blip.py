@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import nn
 
 from curate.cards import CardFile
-from curate.raters import Settings
+from curate.rater_settings import Settings
 from curate.scorers.arguments import arguments
 from curate.scorers.devices import DTYPES
 from curate.scorers.libraries import import_transformers

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from curate.cards import CardFile
 from curate.errors import WeightsError
-from curate.raters import Settings
+from curate.rater_settings import Settings
 from curate.scorers.arguments import arguments
 from curate.scorers.devices import DTYPES
 from curate.scorers.libraries import import_transformers

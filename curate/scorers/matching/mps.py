@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from curate.cards import CardFile
 from curate.errors import WeightsError
 from curate.fixed_text import FixedText, load_text
-from curate.raters import Settings
+from curate.rater_settings import Settings
 from curate.scorers.arguments import arguments
 from curate.scorers.devices import DTYPES
 from curate.scorers.libraries import import_transformers

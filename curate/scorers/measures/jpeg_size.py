@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 from PIL import Image
 from pydantic import Field
 
+from curate.batch_raters import BatchRater
 from curate.cards import CardFile
-from curate.raters import BatchRater, Item, Judgement, Place, Settings, failed, measured
+from curate.rater_settings import Settings
+from curate.raters import Item, Judgement, Place, failed, measured
 from curate.records import Status
 from curate.scorers.arguments import Arguments, arguments
 

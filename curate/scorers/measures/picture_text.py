@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
+from curate.batch_raters import BatchRater
 from curate.cards import CardFile
-from curate.raters import BatchRater, Item, Preparation, Settings
+from curate.rater_settings import Settings
+from curate.raters import Item, Preparation
 from curate.scorers.arguments import Arguments, arguments
 from curate.shards.resize import longest_size, resize
 from curate.weights import weights_file

@@ -26,8 +26,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from curate.batch_raters import BatchRater
 from curate.cards import CardFile
-from curate.raters import BatchRater, Item, Judgement, Place, Settings, measured
+from curate.rater_settings import Settings
+from curate.raters import Item, Judgement, Place, measured
 from curate.scorers.arguments import NoArguments, arguments
 from curate.scorers.measures.formulas import Measures, measure
 

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from curate.cards import CardFile
 from curate.errors import CardError
-from curate.raters import Preparation, Settings
+from curate.rater_settings import Settings
+from curate.raters import Preparation
 from curate.records import Status
 from curate.scorers.network import Inputs, NetworkRater, Pixels, Scores
 from curate.shards.resize import resize, shortest_size

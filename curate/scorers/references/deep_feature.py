@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from curate.cards import CardFile
 from curate.errors import WeightsError
-from curate.raters import Preparation, Settings
+from curate.rater_settings import Settings
+from curate.raters import Preparation
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import Precision
 from curate.scorers.network import Inputs, NetworkRater, Scores

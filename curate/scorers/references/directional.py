@@ -22,7 +22,7 @@ from torch import Tensor
 
 from curate.cards import CardFile
 from curate.errors import CardError
-from curate.raters import Settings
+from curate.rater_settings import Settings
 from curate.records import Sample, Status
 from curate.scorers.arguments import arguments
 from curate.scorers.network import Inputs, NetworkRater, Scores

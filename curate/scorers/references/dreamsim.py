@@ -23,7 +23,7 @@ from torch import Tensor
 
 from curate.cards import CardFile
 from curate.errors import CardError, WeightsError
-from curate.raters import Settings
+from curate.rater_settings import Settings
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.network import Pixels
 from curate.scorers.picture_arguments import CLIP_MEAN, CLIP_STD

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d
 
 from curate.cards import CardFile
-from curate.raters import Settings
+from curate.rater_settings import Settings
 from curate.scorers.arguments import arguments
 from curate.scorers.network import Pixels
 from curate.scorers.references.base import ReferenceRater

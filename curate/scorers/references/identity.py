@@ -25,7 +25,8 @@ from torch import Tensor
 
 from curate.cards import CardFile
 from curate.errors import CardError
-from curate.raters import Preparation, Settings
+from curate.rater_settings import Settings
+from curate.raters import Preparation
 from curate.records import Sample, Status
 from curate.scorers.adapters.onnx import open_session
 from curate.scorers.arguments import Arguments, arguments

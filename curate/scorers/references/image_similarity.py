@@ -19,7 +19,7 @@ from torch import Tensor
 
 from curate.cards import CardFile
 from curate.errors import CardError
-from curate.raters import Settings
+from curate.rater_settings import Settings
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import Precision
 from curate.scorers.network import Pixels

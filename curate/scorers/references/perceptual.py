@@ -28,7 +28,8 @@ from torch import Tensor, nn
 
 from curate.cards import CardFile
 from curate.errors import WeightsError
-from curate.raters import Preparation, Settings
+from curate.rater_settings import Settings
+from curate.raters import Preparation
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.network import Pixels
 from curate.scorers.pixels import Normalise, declared_preparation

@@ -23,7 +23,7 @@ import torch
 from pydantic import model_validator
 
 from curate.cards import CardFile
-from curate.raters import Settings
+from curate.rater_settings import Settings
 from curate.scorers.arguments import arguments
 from curate.scorers.devices import DTYPES
 from curate.scorers.network import Inputs, NetworkRater, Scores

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from curate.cards import CardFile
 from curate.errors import WeightsError
-from curate.raters import Settings
+from curate.rater_settings import Settings
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.pixels import Normalise, declared_preparation

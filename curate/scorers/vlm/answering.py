@@ -31,7 +31,7 @@ from curate.asks import Answer, Ask, Distribution, Label, Model, Picture, Reply,
 from curate.cards import CardFile
 from curate.errors import CurateError
 from curate.halving import in_halves
-from curate.raters import Settings
+from curate.rater_settings import Settings
 from curate.records import Status
 from curate.scorers.devices import Precision, is_out_of_memory, pick_device
 from curate.scorers.precision import full_precision

@@ -23,7 +23,8 @@ from pydantic import Field, field_validator
 from curate.cards import CardFile
 from curate.errors import CardError
 from curate.fixed_text import FixedText
-from curate.raters import Preparation, Settings
+from curate.rater_settings import Settings
+from curate.raters import Preparation
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import DTYPES, Precision
 from curate.scorers.network import Inputs, NetworkRater, Scores

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from curate.cards import CardFile
 from curate.control_tokens import defused
-from curate.raters import Preparation, Settings
+from curate.rater_settings import Settings
+from curate.raters import Preparation
 from curate.records import Status
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import DTYPES, Precision

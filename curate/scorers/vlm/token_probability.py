@@ -30,7 +30,8 @@ from torch import Tensor
 from curate.cards import CardFile
 from curate.errors import CardError, CurateError
 from curate.fixed_text import FixedText, load_text
-from curate.raters import Preparation, Settings
+from curate.rater_settings import Settings
+from curate.raters import Preparation
 from curate.records import Status
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import Precision

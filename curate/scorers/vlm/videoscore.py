@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from curate.cards import CardFile
 from curate.fixed_text import FixedText
-from curate.raters import Preparation, Settings
+from curate.rater_settings import Settings
+from curate.raters import Preparation
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import DTYPES, Precision
 from curate.scorers.libraries import import_transformers

@@ -21,7 +21,8 @@ data = pytest.importorskip("skimage.data")
 
 from curate.cards import CardFile, load_card  # noqa: E402
 from curate.errors import CardError, MissingExtra, WeightsError  # noqa: E402
-from curate.raters import Settings, load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
+from curate.rater_settings import Settings  # noqa: E402
 from curate.scorers.adapters import iqa  # noqa: E402
 
 CARDS = ("musiq", "topiq-nr", "clipiqa")

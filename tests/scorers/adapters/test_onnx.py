@@ -17,7 +17,9 @@ pytest.importorskip("onnxruntime")
 
 from curate.cards import CardFile, load_card
 from curate.errors import CardError, CurateError, WeightsError
-from curate.raters import Item, Settings, load_rater
+from curate.rater_loading import load_rater
+from curate.rater_settings import Settings
+from curate.raters import Item
 from curate.records import Status
 from curate.scorers.adapters.onnx_file import has_external_data
 

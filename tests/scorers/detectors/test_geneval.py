@@ -22,7 +22,8 @@ from PIL import Image  # noqa: E402
 
 import curate  # noqa: E402
 from curate.errors import CardError  # noqa: E402
-from curate.raters import Item, Value, load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
+from curate.raters import Item, Value  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.detectors.geneval import Geneval  # noqa: E402
 from curate.scorers.detectors.geneval_colours import Colours  # noqa: E402

@@ -18,7 +18,9 @@ data = pytest.importorskip("skimage.data")
 from PIL import Image  # noqa: E402
 
 from curate.errors import CardError, CurateError, WeightsError  # noqa: E402
-from curate.raters import Item, Settings, Value, load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
+from curate.rater_settings import Settings  # noqa: E402
+from curate.raters import Item, Value  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.detectors.counting import excess, shortfall  # noqa: E402
 from curate.scorers.detectors.grounding import GroundingRater, WithinEdges, presence  # noqa: E402

@@ -14,7 +14,7 @@ data = pytest.importorskip("skimage.data")
 from PIL import Image  # noqa: E402
 
 from curate.errors import CardError, WeightsError  # noqa: E402
-from curate.raters import load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
 from curate.scorers.detectors.omniaid import OmniAid, Squashed  # noqa: E402
 from curate.scorers.detectors.omniaid_network import build_network  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402

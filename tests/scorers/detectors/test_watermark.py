@@ -16,7 +16,7 @@ from PIL import Image  # noqa: E402
 
 from curate.cards import load_card  # noqa: E402
 from curate.errors import WeightsError  # noqa: E402
-from curate.raters import load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
 from curate.scorers.detectors.watermark import Watermark, watermark_network  # noqa: E402
 from curate.scorers.libraries import import_open_clip  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402

@@ -14,7 +14,7 @@ pytest.importorskip("transformers")
 data = pytest.importorskip("skimage.data")
 
 from curate.errors import WeightsError  # noqa: E402
-from curate.raters import load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
 from curate.scorers.libraries import import_transformers  # noqa: E402
 from tests.scorers import blip_formula as formula  # noqa: E402
 from tests.scorers.tiny.blip import HEADS, bert_tokenizer  # noqa: E402

@@ -18,7 +18,7 @@ from PIL import Image  # noqa: E402
 
 from curate.cards import CardFile, load_card, shipped_cards  # noqa: E402
 from curate.errors import CardError, WeightsError  # noqa: E402
-from curate.raters import load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
 from curate.scorers.golden import load_golden  # noqa: E402
 from curate.scorers.libraries import import_transformers  # noqa: E402
 from curate.scorers.matching.bert_text import load_words  # noqa: E402

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 import curate
-from curate.raters import Item, load_rater
+from curate.rater_loading import load_rater
+from curate.raters import Item
 from curate.testing import write_shard
 
 pytest.importorskip("rapidocr")

@@ -14,7 +14,8 @@ from PIL import Image
 
 import curate
 from curate.cards import load_card
-from curate.raters import Item, load_rater
+from curate.rater_loading import load_rater
+from curate.raters import Item
 from curate.records import Status
 from curate.scorers.measures.jpeg_size import JpegSize, jpeg_kilobytes
 from curate.testing import write_shard

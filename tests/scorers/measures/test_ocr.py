@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from curate.cards import load_card
 from curate.errors import CardError
-from curate.raters import Item, load_rater
+from curate.rater_loading import load_rater
+from curate.raters import Item
 from curate.records import Status
 from curate.scorers.measures.picture_text import SMALLEST, Readable
 from curate.scorers.measures.quoted import agreement, edits_to_nearest, plain, quoted_texts

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from curate.cards import load_card
-from curate.raters import Item, load_rater
+from curate.rater_loading import load_rater
+from curate.raters import Item
 from curate.scorers.measures.formulas import WHOLE, luma, measure
 from curate.scorers.measures.signal import WEIGHTS, grades
 

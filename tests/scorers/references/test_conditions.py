@@ -19,7 +19,7 @@ from PIL import Image  # noqa: E402
 import curate  # noqa: E402
 from curate.cards import load_card, shipped_cards  # noqa: E402
 from curate.errors import CardError, CurateError  # noqa: E402
-from curate.raters import load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.store import Store  # noqa: E402
 from curate.testing import card_yaml, write_shard  # noqa: E402

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from curate.cards import load_card  # noqa: E402
 from curate.errors import WeightsError  # noqa: E402
-from curate.raters import load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
 from curate.scorers.references.deep_feature import DeepFeature  # noqa: E402
 from curate.scorers.references.encoders import IMAGENET_MEAN, IMAGENET_STD  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402

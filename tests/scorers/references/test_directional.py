@@ -20,7 +20,7 @@ from safetensors.torch import load_file  # noqa: E402
 import curate  # noqa: E402
 from curate.cards import CardFile, load_card  # noqa: E402
 from curate.errors import CardError, CurateError  # noqa: E402
-from curate.raters import load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
 from curate.records import Rating, Status  # noqa: E402
 from curate.scorers.references.directional import Captions, Directional  # noqa: E402
 from curate.store.store import Store  # noqa: E402

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from curate.cards import load_card  # noqa: E402
 from curate.errors import CardError, WeightsError  # noqa: E402
-from curate.raters import load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
 from curate.scorers.picture_arguments import CLIP_MEAN, CLIP_STD  # noqa: E402
 from curate.scorers.references.dreamsim import DreamSim  # noqa: E402
 from curate.scorers.references.encoders import IMAGENET_MEAN, IMAGENET_STD  # noqa: E402

@@ -17,7 +17,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity  # no
 
 from curate.cards import load_card, shipped_cards  # noqa: E402
 from curate.errors import CurateError  # noqa: E402
-from curate.raters import load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
 from curate.scorers.network import NetworkRater  # noqa: E402
 
 GOLDEN = Path(__file__).parents[2] / "golden"

@@ -22,7 +22,7 @@ from PIL import Image  # noqa: E402
 import curate  # noqa: E402
 from curate.cards import load_card, shipped_cards  # noqa: E402
 from curate.errors import CardError, CurateError  # noqa: E402
-from curate.raters import load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.references.faces import SIDE, TEMPLATE, Face, FaceCrops, aligned, find_faces, open_detector  # noqa: E402
 from curate.scorers.references.identity import Identity  # noqa: E402

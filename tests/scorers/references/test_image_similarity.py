@@ -21,7 +21,7 @@ from safetensors.torch import load_file  # noqa: E402
 import curate  # noqa: E402
 from curate.cards import CardFile, load_card  # noqa: E402
 from curate.errors import CardError, CurateError  # noqa: E402
-from curate.raters import load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.libraries import import_transformers  # noqa: E402
 from curate.scorers.references.base import AsItIs, Shrunk  # noqa: E402

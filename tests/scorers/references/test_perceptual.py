@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from curate.cards import CardFile, load_card, shipped_cards  # noqa: E402
 from curate.errors import CurateError, WeightsError  # noqa: E402
-from curate.raters import load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
 from curate.scorers.libraries import import_transformers  # noqa: E402
 from curate.scorers.network import NetworkRater  # noqa: E402
 from curate.scorers.pickles import converted_path  # noqa: E402

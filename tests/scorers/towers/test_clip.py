@@ -21,7 +21,9 @@ for needed in ("transformers", "open_clip", "safetensors"):
 import curate  # noqa: E402
 from curate.cards import CardFile, load_card, parse_card, shipped_cards  # noqa: E402
 from curate.errors import CardError, CurateError, WeightsError  # noqa: E402
-from curate.raters import Item, Settings, load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
+from curate.rater_settings import Settings  # noqa: E402
+from curate.raters import Item  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.libraries import import_open_clip, import_transformers  # noqa: E402
 from curate.scorers.pickles import converted_path  # noqa: E402

@@ -19,7 +19,7 @@ from PIL import Image  # noqa: E402
 import curate  # noqa: E402
 from curate.cards import CardFile, load_card, shipped_cards  # noqa: E402
 from curate.errors import CurateError, WeightsError  # noqa: E402
-from curate.raters import load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.states import load_state  # noqa: E402
 from curate.scorers.towers.heads import Chain, HeadArguments, HeadShape, PromptArguments, Prompts  # noqa: E402

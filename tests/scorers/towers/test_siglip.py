@@ -17,7 +17,9 @@ data = pytest.importorskip("skimage.data")
 from PIL import Image  # noqa: E402
 
 from curate.errors import WeightsError  # noqa: E402
-from curate.raters import Item, Settings, load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
+from curate.rater_settings import Settings  # noqa: E402
+from curate.raters import Item  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.libraries import import_transformers  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402

@@ -18,7 +18,7 @@ for needed in ("transformers", "open_clip"):
 
 import curate  # noqa: E402
 from curate.cards import CardFile, load_card, shipped_cards  # noqa: E402
-from curate.raters import load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
 from curate.scorers.libraries import import_open_clip, import_transformers  # noqa: E402
 from curate.scorers.references.directional import Captions  # noqa: E402
 from curate.scorers.towers.wording import worder  # noqa: E402

@@ -23,7 +23,7 @@ from curate.asks import Ask, Label, Picture, Reply, Trouble, Turn  # noqa: E402
 from curate.cards import CardFile  # noqa: E402
 from curate.client.logprobs import read_distribution as read_from_server  # noqa: E402
 from curate.errors import CardError, WeightsError  # noqa: E402
-from curate.raters import Settings  # noqa: E402
+from curate.rater_settings import Settings  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.rubrics.distributions import asked_labels, read_distribution  # noqa: E402
 from curate.rubrics.reads import Labels  # noqa: E402

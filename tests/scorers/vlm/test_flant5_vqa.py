@@ -23,7 +23,9 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from curate.cards import CardFile, load_card  # noqa: E402
 from curate.errors import CurateError, WeightsError  # noqa: E402
-from curate.raters import Item, Settings, load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
+from curate.rater_settings import Settings  # noqa: E402
+from curate.raters import Item  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.libraries import import_transformers  # noqa: E402
 from curate.scorers.pixels import fit_tensor  # noqa: E402

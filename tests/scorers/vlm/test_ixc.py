@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from curate.cards import load_card  # noqa: E402
 from curate.errors import CurateError, WeightsError  # noqa: E402
-from curate.raters import Settings, load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
+from curate.rater_settings import Settings  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.network import Inputs  # noqa: E402
 from curate.scorers.vlm.internlm import split_fused  # noqa: E402

@@ -23,7 +23,9 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from curate.cards import CardFile, load_card  # noqa: E402
 from curate.errors import CardError, WeightsError  # noqa: E402
-from curate.raters import Settings, Value, load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
+from curate.rater_settings import Settings  # noqa: E402
+from curate.raters import Value  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.libraries import import_transformers  # noqa: E402
 from curate.scorers.network import Inputs  # noqa: E402

@@ -16,7 +16,7 @@ av = pytest.importorskip("av")
 data = pytest.importorskip("skimage.data")
 
 import curate  # noqa: E402
-from curate.raters import load_rater  # noqa: E402
+from curate.rater_loading import load_rater  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.testing import write_shard  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402
