@@ -98,7 +98,7 @@ def test_a_picture_that_cannot_be_judged_is_a_miss(card: CardFile, folder: Path)
 
 def test_missing_pictures_are_named_and_another_picture_is_not_taken(card: CardFile, folder: Path, tmp_path: Path) -> None:
     file = with_golden(card, published=[case(folder / "mine-0.png", 20.0)])
-    said = r"parity of 'pickscore' needs pictures .*: as/published\.png \(https://example\.org/published\.png\); .* --images"
+    said = r"parity of 'pickscore' needs pictures .*: as/published\.png \(https://example\.org/published\.png\); .* images"
     with pytest.raises(CurateError, match=said):
         parity(file)
     (folder / "mine-1.png").rename(folder / "published.png")

@@ -79,7 +79,7 @@ def test_a_picture_that_no_jpeg_holds_is_not_applicable() -> None:
 def test_it_lives_beside_the_decoder_and_needs_no_torch() -> None:
     assert isinstance(rater := load_rater(load_card(CARDS[0])), JpegSize)
     assert rater.place == "worker"
-    code = "import sys; from curate.cards import load_card; from curate.raters import load_rater;"
+    code = "import sys; from curate.cards import load_card; from curate.rater_loading import load_rater;"
     code += f"load_rater(load_card('{CARDS[0]}')); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
