@@ -19,7 +19,13 @@ from curate.client.dispatch import Job
 from curate.client.probe import Found
 from curate.client.secrets import Redactor, read_key
 from curate.client.session import Patience, Session
+from curate.errors import MissingExtra
 from curate.serving import Serving
+
+try:
+    import uvloop
+except ModuleNotFoundError as problem:
+    raise MissingExtra("asking a server", "vlm", problem) from problem
 
 Answers = list[tuple[int, Answer]]
 """Each under the number of its ask."""
@@ -99,7 +105,7 @@ class Server:
         key = read_key(serving)
         self._connection = Connection(serving, key, Redactor(key))
         self._opened: Future[Found] = Future()
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._work = self._loop.create_task(self._serve())
         self._thread = threading.Thread(target=self._run, name="curate-client", daemon=True)
         self._thread.start()
