@@ -21,6 +21,7 @@ from curate.content import complaint, content_files, parse_yaml
 from curate.errors import CardError, nearest
 from curate.frames import Frames
 from curate.records import View, canonical_json
+from curate.strict import Strict
 
 NAME = r"^[a-z][a-z0-9_]*(?:-[a-z0-9_]+)*$"
 """Names of cards; in expressions a dash may be written as an underscore."""
@@ -43,24 +44,15 @@ _SHAPES = {
 """What matches a pattern, in words."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Dimension(_Strict):
+class Dimension(Strict):
     """One number a rater gives."""
 
     about: str = ""
     range: tuple[float | None, float | None] = (None, None)
     """Lowest and highest value after flipping; null where unbounded."""
 
-    @field_validator("range", mode="before")
-    @classmethod
-    def _two(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
-
-class Weights(_Strict):
+class Weights(Strict):
     """Where a network's weights come from; give `hub` with `revision`, or `path`, or `package` with `file`."""
 
     hub: str | None = None
@@ -85,7 +77,7 @@ class Weights(_Strict):
         return self
 
 
-class Takes(_Strict):
+class Takes(Strict):
     """What a rater needs of a sample."""
 
     response: Literal["image", "video", "text", "any"] = "image"
@@ -95,11 +87,6 @@ class Takes(_Strict):
     stands for the role itself."""
     optional: tuple[str, ...] = ()
     """Roles that are judged with where they are there, such as further references."""
-
-    @field_validator("conditions", "optional", mode="before")
-    @classmethod
-    def _tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _once(self) -> Takes:
@@ -126,7 +113,7 @@ class Takes(_Strict):
         return None
 
 
-class Card(_Strict):
+class Card(Strict):
     """A rater, declared."""
 
     name: Annotated[str, Field(pattern=NAME)]

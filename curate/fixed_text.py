@@ -13,19 +13,18 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from curate.cards import CardFile
 from curate.errors import MissingExtra, MissingWeights, WeightsError
+from curate.strict import Strict
 from curate.weights import weights_file
 
 SHA256 = r"^[0-9a-f]{64}$"
 
 
-class FixedText(BaseModel):
+class FixedText(Strict):
     """One text of somebody else's, as a card's `args` name it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     role: str = "template"
     """The role under `weights` whose file holds it."""

@@ -16,17 +16,17 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from curate.strict import Strict
 
 MOST_FRAMES = 4096
 
 _FRAMES = 8
 
 
-class Frames(BaseModel):
+class Frames(Strict):
     """A card's `frames`: part of what decides its numbers for videos."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     policy: Literal["uniform", "segment_centre", "segment_random", "rate", "strided", "all"] = "uniform"
     count: int | None = Field(default=None, ge=1, le=MOST_FRAMES)

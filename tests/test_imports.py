@@ -15,12 +15,13 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "curate"
 
-BASE = {"errors", "records", "content"}
+BASE = {"errors", "records", "content", "strict"}
 
 RATERS = {"raters", "batch_raters", "rater_settings", "rater_loading"}
 
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "strict": set(),
     "records": set(),
     "progress": set(),
     "version": set(),
@@ -29,12 +30,12 @@ ALLOWED: dict[str, set[str]] = {
     "database": set(),
     "ahead": set(),
     "buckets": set(),
-    "frames": set(),
+    "frames": {"strict"},
     "standings": set(),
-    "content": {"errors", "records"},
-    "cards": {"errors", "records", "content", "frames"},
+    "content": {"errors"},
+    "cards": BASE | {"frames"},
     "weights": {"errors", "cards"},
-    "fixed_text": {"errors", "cards", "weights"},
+    "fixed_text": {"errors", "cards", "strict", "weights"},
     "serving": set(),
     "asks": {"records"},
     "raters": {"records", "frames"},

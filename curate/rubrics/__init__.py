@@ -1,6 +1,6 @@
 """Rubrics: what a vision-language judge is asked of a sample, and how what it answers becomes values. No network, no torch.
 
-spec, strict        settings: messages and their parts, pictures, calls; what all settings have in common
+spec, checks        settings: messages and their parts, pictures, calls; what they are held against
 reads               settings: the ways in which a reply can be read, as a card says them
 readers             strategies: for each of these ways what reads the reply to a call, all with the same face
 replies             parsers: texts that judges wrote, and what they say: objects, choices, numbers, formats of trained judges

@@ -13,7 +13,8 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from curate.errors import nearest
-from curate.rubrics.strict import NAME, Strict
+from curate.rubrics.checks import NAME
+from curate.strict import Strict
 
 TEXTS = "texts"
 """Where the texts are in the context of a validation, by name; absent where they are not known yet."""

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from curate.rubrics.strict import LABEL_NAME, NAME, Strict, exactly_one, quoted, unique
+from curate.rubrics.checks import LABEL_NAME, NAME, exactly_one, quoted, unique
+from curate.strict import Strict
 
 Place = Literal["anywhere", "boxed", "answer"]
 """Where the answer stands in a reply: anywhere, in `\\boxed{…}`, or between `<answer>` and `</answer>`."""

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from curate.fixed_text import FixedText
+from curate.rubrics.checks import NAME, SHAPES, exactly_one, unique
 from curate.rubrics.fixed import TEXTS, Fixed, Segment, segments_of
 from curate.rubrics.reads import Reads
-from curate.rubrics.strict import NAME, SHAPES, Strict, exactly_one, unique
+from curate.strict import Strict
 
 __all__ = [
     "NAME",

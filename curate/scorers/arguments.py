@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from curate.cards import CardFile
 from curate.content import complaint
 from curate.errors import CardError
+from curate.strict import Strict
 
 
-class Arguments(BaseModel):
-    """Base of an engine's settings: no unknown fields, no silent conversion, not changed after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+class Arguments(Strict):
+    """Base of an engine's settings."""
 
 
 class NoArguments(Arguments):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from curate.cards import CardFile
 from curate.errors import CardError
@@ -27,11 +27,6 @@ class PictureArguments(Arguments):
     std: Channels = CLIP_STD
     dtype: Precision = "float32"
     """Of the large parts; heads, cosines and what is added to them are float32 always."""
-
-    @field_validator("mean", "std", mode="before")
-    @classmethod
-    def _channels(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
     def check_side(self, file: CardFile, side: int) -> None:
         """Raise `CardError` where the squares that `preprocess` makes are not the `side` that the network takes."""

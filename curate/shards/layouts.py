@@ -11,11 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from curate.content import complaint, content_files, parse_yaml
 from curate.errors import LayoutError, nearest
 from curate.shards.patterns import parse_pointer
+from curate.strict import Strict
 
 _NAME = r"^[a-z][a-z0-9_-]*$"
 _SHAPES = {_NAME: "a name of small letters, digits, '_' and dashes that begins with a letter"}
@@ -39,11 +40,7 @@ Pointers = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Recognised(_Strict):
+class Recognised(Strict):
     """How a layout is told from the others when none is given: its responses are there, and what is named here."""
 
     order: int
@@ -56,7 +53,7 @@ class Recognised(_Strict):
     """Members, or values in JSON, that have to be there."""
 
 
-class Layout(_Strict):
+class Layout(Strict):
     """What the members of a record mean."""
 
     name: Annotated[str, Field(pattern=_NAME)]

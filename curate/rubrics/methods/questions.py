@@ -26,7 +26,7 @@ from curate.rubrics.lookup import of_meta
 from curate.rubrics.messages import Names
 from curate.rubrics.reads import FormatSpec, Labels, LabelSpec, Reads
 from curate.rubrics.spec import Call, Common, Message
-from curate.rubrics.strict import Strict
+from curate.strict import Strict
 
 QUESTION, OPTIONS = "question", "options"
 """The places of a question and of its options in the messages."""

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from curate.batch_raters import BatchRater
 from curate.cards import CardFile
@@ -58,11 +58,6 @@ class Preprocess(Arguments):
     fill: tuple[int, int, int] = (0, 0, 0)
     jpeg_quality: int | None = Field(default=None, ge=1, le=100)
     """Encode as JPEG and decode again after resizing, for models trained on files that were."""
-
-    @field_validator("fill", mode="before")
-    @classmethod
-    def _levels(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _holds_together(self) -> Preprocess:
@@ -123,11 +118,6 @@ class OnnxArguments(Arguments):
     activation: Literal["none", "softmax", "sigmoid"] = "none"
     columns: Mapping[str, int] | None = None
     """For each dimension its column of the output; null where the output is one number."""
-
-    @field_validator("mean", "std", mode="before")
-    @classmethod
-    def _channels(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
 
 class OnnxModel(BatchRater):

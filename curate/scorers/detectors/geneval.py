@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError
 from torch import Tensor
 
 from curate.cards import CardFile
@@ -62,11 +62,6 @@ class GenevalArguments(TowerArguments):
     """Pixels of the sides that the detector gets a picture's within."""
     metadata: Mapping[str, Any] | None = None
     """What is asked of every picture whose record asks nothing."""
-
-    @field_validator("objects", "colours", "templates", "background", mode="before")
-    @classmethod
-    def _tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
 
 class Geneval(NetworkRater):

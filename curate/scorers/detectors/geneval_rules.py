@@ -19,10 +19,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from curate.records import Status
 from curate.scorers.detectors.wanted import LONGEST_NAME, Refusal
+from curate.strict import Strict
 
 M = TypeVar("M")
 
@@ -37,9 +38,9 @@ _LEAST_SHARE = 0.5
 """Of the distance that one direction needs; at 45 degrees two relations hold at once."""
 
 
-class _Read(BaseModel):
+class _Read(Strict):
     # Records carry more than what is read here.
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+    model_config = ConfigDict(extra="ignore")
 
 
 class Clause(_Read):
@@ -51,11 +52,6 @@ class Clause(_Read):
     position: tuple[Relation, int] | None = None
     """How each lies to those of the clause of that number."""
 
-    @field_validator("position", mode="before")
-    @classmethod
-    def _tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
-
 
 class Request(_Read):
     """What a record asks of its picture; all clauses have to hold."""
@@ -64,11 +60,6 @@ class Request(_Read):
     include: tuple[Clause, ...] = Field(default=(), max_length=MOST_CLAUSES)
     exclude: tuple[Clause, ...] = Field(default=(), max_length=MOST_CLAUSES)
     """Of these, fewer than `count` may be there."""
-
-    @field_validator("include", "exclude", mode="before")
-    @classmethod
-    def _tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _holds_together(self) -> Request:

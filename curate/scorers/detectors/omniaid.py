@@ -14,12 +14,12 @@ another architecture. Which class is "real" differs between the releases, so the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from curate.cards import CardFile
@@ -73,11 +73,6 @@ class OmniAidArguments(Arguments):
     """Place of the class "real" in what the network gives."""
     dtype: Precision = "float32"
     """Of the network; router and head are float32 always."""
-
-    @field_validator("squash", mode="before")
-    @classmethod
-    def _tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
 
 class OmniAid(NetworkRater):

@@ -67,7 +67,7 @@ _KINDS = {
 class DreamSimArguments(Arguments):
     """The `args` of a card for `DreamSim`."""
 
-    backbones: list[str]
+    backbones: tuple[str, ...]
     """The kinds of transformers (dino, clip, open_clip) in the order of the original; each is a role of the weights."""
     preprocess: Mapping[str, Any] = Field(default_factory=lambda: {"size": 224, "mode": "squash"})
     several: Several = "mean"

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d
 
@@ -86,11 +86,6 @@ class MultiscaleArguments(PairArguments):
 
     powers: tuple[float, ...] = Field(default=(0.0448, 0.2856, 0.3001, 0.2363, 0.1333), min_length=1)
     """Of each scale, the finest first; those of the paper."""
-
-    @field_validator("powers", mode="before")
-    @classmethod
-    def _tuple(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
 
 
 class MultiscaleSsim(_Fidelity):

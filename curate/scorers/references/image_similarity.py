@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxtyping import Float
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 
 from curate.cards import CardFile
@@ -87,11 +87,6 @@ class TokenArguments(Arguments):
     std: Channels = IMAGENET_STD
     dtype: Precision = "float32"
     several: Several = "mean"
-
-    @field_validator("mean", "std", mode="before")
-    @classmethod
-    def _channels(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
 
 class TokenSimilarity(EmbeddingSimilarity):

@@ -16,11 +16,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 
 from curate.cards import CardFile
@@ -54,11 +54,6 @@ class HeadShape(Arguments):
     """Follows the last layer."""
     standardise: str | None = None
     """Name in front of a `.mean` and a `.variance`, which standardise the embedding first."""
-
-    @field_validator("layers", mode="before")
-    @classmethod
-    def _tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
 
 class HeadArguments(TowerArguments):

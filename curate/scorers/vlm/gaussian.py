@@ -15,10 +15,8 @@ theirs. A caption that holds control tokens is defused and says so, where the or
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from curate.cards import CardFile
 from curate.errors import CardError
@@ -59,11 +57,6 @@ class GaussianArguments(Arguments):
     token: str = "<|Reward|>"
     dtype: Precision = "float32"
     """Of the language model; the heads are float32 always."""
-
-    @field_validator("pictures", "passes", mode="before")
-    @classmethod
-    def _tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
 
 class GaussianReward(NetworkRater):

@@ -16,11 +16,11 @@ Editing Pairs, 2025 (NP-Edit).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 
 from curate.asks import Label as AskedLabel
@@ -36,11 +36,6 @@ class Label(Arguments):
     value: float
     tokens: tuple[str, ...] = Field(min_length=1)
     """Spellings, blanks in front included; each has to be one token of the vocabulary."""
-
-    @field_validator("tokens", mode="before")
-    @classmethod
-    def _tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
 
 class LabelReader:

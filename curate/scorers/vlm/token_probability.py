@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from curate.cards import CardFile
@@ -69,11 +69,6 @@ class TokenArguments(Arguments):
     repetition_penalty: float = Field(default=1.0, gt=0)
     dtype: Precision = "float32"
     """Of the network; the softmax is float32 always."""
-
-    @field_validator("labels", "pictures", mode="before")
-    @classmethod
-    def _tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _one_question(self) -> TokenArguments:

@@ -14,11 +14,9 @@ bfloat16 there.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from curate.cards import CardFile
@@ -66,11 +64,6 @@ class VideoArguments(Arguments):
     lora_alpha: float = Field(gt=0)
     dtype: Precision = "float32"
     """Of the language model; the head is float32 always."""
-
-    @field_validator("qualities", mode="before")
-    @classmethod
-    def _tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
 
 class VideoReward(NetworkRater):

@@ -20,7 +20,7 @@ from curate.rubrics.replies.formats.parts import as_json, labelled, settings, th
 from curate.rubrics.replies.lenient import NUMBER
 from curate.rubrics.replies.locating import located, without_thoughts
 from curate.rubrics.replies.objects import within
-from curate.rubrics.strict import Strict
+from curate.strict import Strict
 
 _LABELS = {
     "semantic_alignment": "semantic alignment score",

@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from curate.content import complaint
+from curate.rubrics.checks import SHAPES
 from curate.rubrics.reads import Choice, Option
 from curate.rubrics.replies.base import Reason, Unreadable, shown, sound
 from curate.rubrics.replies.choices import read_choice
 from curate.rubrics.replies.lenient import NUMBER, DuplicateKey, parse_lenient
 from curate.rubrics.replies.locating import without_thoughts
 from curate.rubrics.replies.objects import object_spans, within
-from curate.rubrics.strict import SHAPES, Strict
+from curate.strict import Strict
 
 Params = TypeVar("Params", bound=Strict)
 

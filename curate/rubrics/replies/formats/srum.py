@@ -19,7 +19,7 @@ from pydantic import Field
 from curate.rubrics.replies.base import Outputs, Unreadable, sound
 from curate.rubrics.replies.formats.parts import Plain, as_json, labelled, settings
 from curate.rubrics.replies.locating import without_thoughts
-from curate.rubrics.strict import Strict
+from curate.strict import Strict
 
 SCORES = (-1.0, 1.0)
 

@@ -15,10 +15,11 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, field_validator
 
+from curate.rubrics.checks import NAME
 from curate.rubrics.replies.base import Outputs, Reason, Unreadable, shown
 from curate.rubrics.replies.formats.parts import as_json, field, number_field, one_object, settings, text_field
 from curate.rubrics.replies.locating import without_thoughts
-from curate.rubrics.strict import NAME, Strict
+from curate.strict import Strict
 
 TOGETHER = 10.0
 """What the two scores of a dimension sum to."""

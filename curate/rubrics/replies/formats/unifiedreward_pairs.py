@@ -19,7 +19,7 @@ from curate.rubrics.replies.formats.parts import Plain, as_json, labelled, setti
 from curate.rubrics.replies.lenient import NUMBER
 from curate.rubrics.replies.locating import located, without_thoughts
 from curate.rubrics.replies.objects import within
-from curate.rubrics.strict import Strict
+from curate.strict import Strict
 
 SHARES_OFF = 0.02
 """How far two shares that sum to 1 may be from it."""

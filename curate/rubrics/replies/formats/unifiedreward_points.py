@@ -17,13 +17,14 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
+from curate.rubrics.checks import NAME, unique
 from curate.rubrics.reads import Json
 from curate.rubrics.replies.base import Outputs, Unreadable, shown
 from curate.rubrics.replies.formats.parts import Plain, as_json, labelled, settings, whole
 from curate.rubrics.replies.lenient import NotLenient, parse_lenient
 from curate.rubrics.replies.locating import without_thoughts
 from curate.rubrics.replies.objects import read_object, within
-from curate.rubrics.strict import NAME, Strict, unique
+from curate.strict import Strict
 
 FINAL_SCORE = "Final Score"
 

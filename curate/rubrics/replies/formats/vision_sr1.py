@@ -15,7 +15,7 @@ from typing import Any, Literal
 from curate.rubrics.replies.base import Outputs, Unreadable, sound
 from curate.rubrics.replies.formats.parts import settings
 from curate.rubrics.replies.locating import located, tagged
-from curate.rubrics.strict import Strict
+from curate.strict import Strict
 
 
 class VisionSR1Params(Strict):

@@ -17,10 +17,11 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
+from curate.rubrics.checks import unique
 from curate.rubrics.replies.base import Outputs, Unreadable, shown, sound
 from curate.rubrics.replies.formats.parts import field, one_object, settings
 from curate.rubrics.replies.locating import located, tagged, without_thoughts
-from curate.rubrics.strict import Strict, unique
+from curate.strict import Strict
 
 SIDES = {"1": 1.0, "2": 0.0, "0": 0.5}
 """What a choice is worth: the probability that the first video is better."""

@@ -1,11 +1,11 @@
-"""What all settings in rubric cards have in common: strictness, and the sentences that say what is wrong."""
+"""What the settings of rubric cards are held against: names, their shapes, and the sentences that say what is wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel
 
 from curate.fixed_text import SHA256
 
@@ -20,21 +20,6 @@ SHAPES = {
     SHA256: "a SHA-256 of 64 hexadecimal digits in small letters",
 }
 """What matches a pattern, in words."""
-
-
-class Strict(BaseModel):
-    """Base of all settings: no unknown fields, no silent conversion but of lists to tuples, not changed after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _lists_are_tuples(cls, data: Any) -> Any:
-        return {key: _frozen(value) for key, value in data.items()} if isinstance(data, dict) else data
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(one) for one in value) if isinstance(value, list) else value
 
 
 def exactly_one(model: BaseModel, names: Iterable[str]) -> str:
