@@ -157,10 +157,10 @@ def job_decode() -> dict[str, float]:
     from curate.rater_settings import Settings
     from curate.rating.pool import Chunk, Decoded, Pool
     from curate.rating.tasks import Config, Task
-    from curate.shards.media import Limits
+    from curate.shards.limits import MediaLimits
 
     preparations = tuple(one for rater in _raters() for one in rater.preparations)
-    config = Config(raters=(), settings=Settings(), preparations=preparations, limits=Limits(), memory_bytes=None)
+    config = Config(raters=(), settings=Settings(), preparations=preparations, limits=MediaLimits(), memory_bytes=None)
     answers: queue.Queue[Decoded | BaseException] = queue.Queue()
     pool = Pool(config, workers=2, seconds_per_sample=30, deliver=answers.put)
     seconds = 0.0

@@ -12,7 +12,7 @@ from curate.errors import CurateError, Option, TooManyFailures, nearest
 from curate.progress import Progress
 from curate.rater_settings import Settings
 from curate.records import TRANSIENT, Status
-from curate.shards.media import Limits
+from curate.shards.limits import MediaLimits
 
 FAILED = frozenset(Status) - {Status.OK, Status.PENDING}
 
@@ -68,7 +68,7 @@ class RateOptions:
     max_failures: FailureLimit = field(default_factory=FailureLimit)
     retry: frozenset[Status] = frozenset()
     """Statuses whose stored ratings are asked again."""
-    limits: Limits = field(default_factory=Limits)
+    limits: MediaLimits = field(default_factory=MediaLimits)
     seconds_per_sample: float = 30.0
     """Decoding a sample and judging it beside the decoder is given up after that."""
     memory_bytes: int | None = 4 << 30

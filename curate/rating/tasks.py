@@ -16,7 +16,7 @@ from curate.frames import Frames
 from curate.rater_settings import Settings
 from curate.raters import Preparation, Value
 from curate.records import Sample, Status
-from curate.shards.media import Limits
+from curate.shards.limits import MediaLimits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +52,7 @@ class Config:
     """Cards of the raters that live in workers."""
     settings: Settings
     preparations: tuple[Preparation, ...]
-    limits: Limits
+    limits: MediaLimits
     memory_bytes: int | None
     """Most memory the worker may take, where the system can enforce it."""
 

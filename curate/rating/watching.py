@@ -12,7 +12,7 @@ from curate.frames import Frames
 from curate.raters import Value
 from curate.rating.tasks import Watched
 from curate.records import Status
-from curate.shards.media import Limits
+from curate.shards.limits import MediaLimits
 from curate.shards.video import Video
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Viewer(Generic[T]):
     watched: Watched = NOTHING
 
 
-def watch(data: bytes, viewers: Sequence[Viewer[Any]], limits: Limits, *, key: str) -> Video:
+def watch(data: bytes, viewers: Sequence[Viewer[Any]], limits: MediaLimits, *, key: str) -> Video:
     """Show the viewers their frames; gives the video, for its size and format. Raises `MediaError`."""
     video = Video(data, limits)
     chosen = {frames: frames.choose(video.times, key=key) for frames in {viewer.frames for viewer in viewers}}

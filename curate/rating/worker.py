@@ -23,7 +23,8 @@ from curate.raters import Item, Preparation, Rater, Value, failure
 from curate.rating.tasks import IDLE, OUTBOX_BYTES, Config, Done, Job, Outcome, Prepared, Ready, Slot, Task
 from curate.rating.watching import Viewer, combined, stacked, watch
 from curate.records import Status
-from curate.shards.media import Limits, MediaError, decode_image, probe_image
+from curate.shards.limits import MediaLimits
+from curate.shards.media import MediaError, decode_image, probe_image
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +37,7 @@ class Worker:
     """The work itself, without the process around it: also what runs when no workers are wanted."""
 
     def __init__(self, config: Config) -> None:
-        self.limits: Limits = config.limits
+        self.limits: MediaLimits = config.limits
         self.preparations: tuple[Preparation, ...] = config.preparations
         self.raters: list[Rater] = [load_rater(file, config.settings) for file in config.raters]
         self.dimensions = [tuple(file.card.dimensions) for file in config.raters]

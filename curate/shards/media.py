@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from curate.records import Status
 from curate.shards.image_formats import DECODERS, sniff
 from curate.shards.jpeg import decode_plain_jpeg, read_jpeg_header
+from curate.shards.limits import DEFAULT_MEDIA_LIMITS, MediaLimits
 from curate.shards.orientation import orientation_of, upright
 from curate.shards.rgb import to_rgb
 
@@ -27,29 +28,6 @@ if TYPE_CHECKING:
 
 _MOST_JPEG_SCANS = 500
 """A progressive JPEG decodes its whole area once a scan; encoders make about 10, attacks thousands."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How large a medium may be before it is refused as `too_large`."""
-
-    bytes: int = 64 * 2**20
-    """Of the file."""
-    pixels: int = 64_000_000
-    """Width times height, by the header. Above 89 million Pillow warns, above 178 million it refuses, whatever is said here."""
-    side: int = 32_767
-    """Pixels of the longer side."""
-    frames: int = 1_000
-    """Pictures in one file. Only the first is decoded: an animation is judged as the still that opens it."""
-    video_bytes: int = 2 * 2**30
-    """Of a file with moving pictures."""
-    video_frames: int = 100_000
-    """Frames in one video, looked at or not."""
-    metadata: int = 2**20
-    """Bytes of any one block of metadata (EXIF, XMP, a colour profile, a text), uncompressed."""
-
-
-DEFAULT_LIMITS = Limits()
 
 
 class MediaError(Exception):
@@ -88,7 +66,7 @@ class DecodedImage:
         return int(self.pixels.shape[0])
 
 
-def decode_image(data: bytes, limits: Limits = DEFAULT_LIMITS) -> DecodedImage:
+def decode_image(data: bytes, limits: MediaLimits = DEFAULT_MEDIA_LIMITS) -> DecodedImage:
     """The first picture in `data`, upright, in RGB; raises `MediaError` and nothing else.
 
     The EXIF orientation is applied once, here, for every rater. Transparency is composited on white; colour profiles are
@@ -100,7 +78,7 @@ def decode_image(data: bytes, limits: Limits = DEFAULT_LIMITS) -> DecodedImage:
         return plain if plain is not None else _decode_with_pillow(data, name, limits)
 
 
-def probe_image(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[int, int, str]:
+def probe_image(data: bytes, limits: MediaLimits = DEFAULT_MEDIA_LIMITS) -> tuple[int, int, str]:
     """Width and height after rotation, and the format, from the header alone; what `decode_image` would give.
 
     Raises `MediaError` where the header already says no; that it does not raise promises nothing about the pixels.
@@ -111,7 +89,7 @@ def probe_image(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[int, int,
         return (height, width, name) if orientation_of(image, data) >= 5 else (width, height, name)
 
 
-def _format_of(data: bytes, limits: Limits) -> str:
+def _format_of(data: bytes, limits: MediaLimits) -> str:
     if not data:
         raise MediaError(Status.DECODE_ERROR, "the file is empty")
     if len(data) > limits.bytes:
@@ -127,7 +105,7 @@ def _format_of(data: bytes, limits: Limits) -> str:
 # JPEG -----------------------------------------------------------------------------------------------------------------
 
 
-def _decode_jpeg(data: bytes, limits: Limits) -> DecodedImage | None:
+def _decode_jpeg(data: bytes, limits: MediaLimits) -> DecodedImage | None:
     """A plain JPEG; None where Pillow is to decode it. What is refused here is refused whichever decoder would follow."""
     header = read_jpeg_header(data)
     if header is None:
@@ -149,7 +127,7 @@ def _decode_jpeg(data: bytes, limits: Limits) -> DecodedImage | None:
 # Everything, by Pillow ------------------------------------------------------------------------------------------------
 
 
-def _decode_with_pillow(data: bytes, name: str, limits: Limits) -> DecodedImage:
+def _decode_with_pillow(data: bytes, name: str, limits: MediaLimits) -> DecodedImage:
     with _open(data, name, limits) as image:
         frames = _frames(image, data, name, limits)
         image.load()
@@ -163,7 +141,7 @@ def _decode_with_pillow(data: bytes, name: str, limits: Limits) -> DecodedImage:
     return DecodedImage(pixels=upright(pixels, orientation), format=name, mode=mode, frames=frames)
 
 
-def _open(data: bytes, name: str, limits: Limits) -> Image.Image:
+def _open(data: bytes, name: str, limits: MediaLimits) -> Image.Image:
     """The image with its header read and its limits checked, and no pixel decoded."""
     image = Image.open(io.BytesIO(data), formats=[DECODERS[name]])
     _check_size(*image.size, limits)
@@ -191,7 +169,7 @@ def _failures_as_statuses() -> Iterator[None]:
         raise MediaError(Status.DECODE_ERROR, f"{type(problem).__name__}: {problem}") from problem
 
 
-def _check_size(width: int, height: int, limits: Limits) -> None:
+def _check_size(width: int, height: int, limits: MediaLimits) -> None:
     if width < 1 or height < 1:
         raise MediaError(Status.DECODE_ERROR, f"{width} x {height} pixels are no picture")
     if max(width, height) > limits.side:
@@ -203,7 +181,7 @@ def _check_size(width: int, height: int, limits: Limits) -> None:
 # Pictures in one file -------------------------------------------------------------------------------------------------
 
 
-def _frames(image: Image.Image, data: bytes, name: str, limits: Limits) -> int:
+def _frames(image: Image.Image, data: bytes, name: str, limits: MediaLimits) -> int:
     """How many pictures the file holds; counting stops at the limit, since a small file can name millions."""
     if name == "gif":
         frames = _gif_frames(data, most=limits.frames + 1)

@@ -16,7 +16,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from curate.records import Status
-from curate.shards.media import DEFAULT_LIMITS, Limits, MediaError
+from curate.shards.limits import DEFAULT_MEDIA_LIMITS, MediaLimits
+from curate.shards.media import MediaError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +48,7 @@ class Video:
     Raises `MediaError` where the bytes are no video that can be read, and for one over a limit.
     """
 
-    def __init__(self, data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, data: bytes, limits: MediaLimits = DEFAULT_MEDIA_LIMITS) -> None:
         self._data = data
         self._limits = limits
         self._container, self.format = _container_of(data, limits)
@@ -222,7 +223,7 @@ def _interval(stream: Any) -> float | None:
     return float(1 / stream.average_rate) if stream.average_rate else None
 
 
-def _container_of(data: bytes, limits: Limits) -> tuple[str, str]:
+def _container_of(data: bytes, limits: MediaLimits) -> tuple[str, str]:
     if not data:
         raise MediaError(Status.DECODE_ERROR, "the file is empty")
     if len(data) > limits.video_bytes:

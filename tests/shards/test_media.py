@@ -23,7 +23,8 @@ from PIL import Image, ImageOps
 from curate.records import Status
 from curate.shards.image_formats import DECODERS, sniff
 from curate.shards.jpeg import decode_plain_jpeg, read_jpeg_header
-from curate.shards.media import DecodedImage, Limits, MediaError, decode_image, probe_image
+from curate.shards.limits import MediaLimits
+from curate.shards.media import DecodedImage, MediaError, decode_image, probe_image
 from tests.media_corpus import ARITHMETIC_JPEG, encoded, exif, golden, hostile, scene
 
 PHOTOS = Path(sklearn.datasets.__file__).parent / "images"
@@ -46,9 +47,9 @@ def outcome(data: bytes) -> DecodedImage | Status:
         return problem.status
 
 
-def status_of(data: bytes, limits: Limits | None = None) -> Status:
+def status_of(data: bytes, limits: MediaLimits | None = None) -> Status:
     with pytest.raises(MediaError) as caught:
-        decode_image(data, limits or Limits())
+        decode_image(data, limits or MediaLimits())
     return caught.value.status
 
 
@@ -247,13 +248,13 @@ def test_a_cut_file_is_an_error_or_still_whole(format_name: str) -> None:
 
 def test_limits_hold_at_their_edge() -> None:
     data = encoded(scene(40, 30), "PNG")
-    exact = Limits(bytes=len(data), pixels=1200, side=40, frames=1)
+    exact = MediaLimits(bytes=len(data), pixels=1200, side=40, frames=1)
     assert decode_image(data, exact).width == 40
-    for less in (Limits(bytes=len(data) - 1), Limits(pixels=1199), Limits(side=39)):
+    for less in (MediaLimits(bytes=len(data) - 1), MediaLimits(pixels=1199), MediaLimits(side=39)):
         assert status_of(data, less) == Status.TOO_LARGE
     for name in ("animated gif", "animated png", "animated webp", "tiff of two pages", "mpo"):
-        assert decode_image(golden()[name].data, Limits(frames=2)).frames == 2
-        assert status_of(golden()[name].data, Limits(frames=1)) == Status.TOO_LARGE
+        assert decode_image(golden()[name].data, MediaLimits(frames=2)).frames == 2
+        assert status_of(golden()[name].data, MediaLimits(frames=1)) == Status.TOO_LARGE
 
 
 def test_a_later_page_that_cannot_be_read_takes_nothing_from_the_first() -> None:
@@ -338,7 +339,7 @@ def test_any_bytes_at_all_end_in_pixels_or_in_a_media_error(start: bytes, rest: 
 
 def test_an_error_says_what_and_crosses_processes() -> None:
     with pytest.raises(MediaError, match="too_large: 9000 x 7000") as caught:
-        decode_image(encoded(Image.new("1", (9_000, 7_000)), "TIFF", compression="group4"), Limits(pixels=50_000_000))
+        decode_image(encoded(Image.new("1", (9_000, 7_000)), "TIFF", compression="group4"), MediaLimits(pixels=50_000_000))
     copy = pickle.loads(pickle.dumps(caught.value))
     assert (copy.status, copy.detail, str(copy)) == (caught.value.status, caught.value.detail, str(caught.value))
 

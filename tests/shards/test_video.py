@@ -16,7 +16,8 @@ import pytest
 av = pytest.importorskip("av")
 
 from curate.records import Status  # noqa: E402
-from curate.shards.media import Limits, MediaError  # noqa: E402
+from curate.shards.limits import MediaLimits  # noqa: E402
+from curate.shards.media import MediaError  # noqa: E402
 from curate.shards.video import Video  # noqa: E402
 from tests.shards.videos import video  # noqa: E402
 
@@ -210,7 +211,7 @@ def test_frames_are_turned_and_mirrored_as_the_container_says(how: str, tmp_path
 
 def test_limits() -> None:
     data = video(GREYS)
-    for limits in (Limits(video_frames=15), Limits(video_bytes=100), Limits(pixels=1000), Limits(side=50)):
+    for limits in (MediaLimits(video_frames=15), MediaLimits(video_bytes=100), MediaLimits(pixels=1000), MediaLimits(side=50)):
         with pytest.raises(MediaError) as refused:
             Video(data, limits)
         assert refused.value.status is Status.TOO_LARGE

@@ -131,7 +131,7 @@ class _Ensemble(torch.nn.Module):
         return embeddings - embeddings.mean(dim=-1, keepdim=True)
 
 
-def _load(file: CardFile, kinds: list[str], offline: bool) -> _Ensemble:
+def _load(file: CardFile, kinds: Sequence[str], offline: bool) -> _Ensemble:
     updates = _updates(file, offline)
     if len(updates) != len(kinds):
         raise WeightsError(f"{file.where}: weights.lora is for {len(updates)} backbones, but the card names {len(kinds)}")
