@@ -50,6 +50,8 @@ def rate(
     layout: str | Path | None = None,
     device: str = "auto",
     workers: int | None = None,
+    readers: int = 1,
+    seconds_per_sample: float | None = None,
     batch_size: int | None = None,
     max_failures: str | None = None,
     retry: str | Sequence[str] = (),
@@ -65,6 +67,7 @@ def rate(
 
     `raters` are names of cards or paths of your own; `NAME=CARD` is a card under another name. A call that is refused leaves no
     empty store behind. `serving` is the server that vision-language judges ask, or its URL; without one they run on this machine.
+    `readers` shards are read at the same time, and decoding a sample is given up after `seconds_per_sample`, 30 where not said.
     """
     from curate.rating.run import rate_into
     from curate.store.made_for import store_made_for
@@ -72,6 +75,8 @@ def rate(
     options = _rate_options(
         layout=layout,
         workers=workers,
+        readers=readers,
+        seconds_per_sample=seconds_per_sample,
         max_failures=max_failures,
         retry=retry,
         device=device,
@@ -151,12 +156,14 @@ def _rate_options(
     batch_size: int | None,
     trust: bool,
     offline: bool,
+    readers: int = 1,
+    seconds_per_sample: float | None = None,
     retry: str | Sequence[str] = (),
     serving: Serving | str | None = None,
     on_progress: Watch | None = None,
 ) -> RateOptions:
     from curate.rater_settings import Settings
-    from curate.rating.options import FailureLimit, RateOptions, parse_statuses
+    from curate.rating.options import SECONDS_PER_SAMPLE, FailureLimit, RateOptions, parse_statuses
     from curate.serving import Serving
 
     if isinstance(serving, str):
@@ -165,6 +172,8 @@ def _rate_options(
     return RateOptions(
         layout=None if layout is None else os.fspath(layout),
         workers=workers,
+        readers=readers,
+        seconds_per_sample=SECONDS_PER_SAMPLE if seconds_per_sample is None else seconds_per_sample,
         max_failures=FailureLimit.parse(max_failures),
         retry=parse_statuses(_listed(retry)),
         settings=Settings(device=device, batch_size=batch_size, offline=offline, trust=trust, serving=serving),

@@ -136,6 +136,23 @@ Workers = Annotated[
         rich_help_panel=_RUN,
     ),
 ]
+Readers = Annotated[
+    int,
+    typer.Option(
+        "--readers", min=1, help="Shards read at the same time; more help where they come over a network.", rich_help_panel=_RUN
+    ),
+]
+SecondsPerSample = Annotated[
+    float | None,
+    typer.Option(
+        "--seconds-per-sample",
+        min=0.1,
+        metavar="SECONDS",
+        help="Decoding a sample, and judging it beside the decoder, is given up after that: 30 where not said.",
+        show_default=False,
+        rich_help_panel=_RUN,
+    ),
+]
 BatchSize = Annotated[
     int | None,
     typer.Option("--batch-size", min=1, help="Samples a batch; changes no value.", show_default=False, rich_help_panel=_RUN),

@@ -14,6 +14,8 @@ from curate.rater_settings import Settings
 from curate.records import TRANSIENT, Status
 from curate.shards.limits import MediaLimits
 
+SECONDS_PER_SAMPLE = 30.0
+
 FAILED = frozenset(Status) - {Status.OK, Status.PENDING}
 
 
@@ -69,7 +71,7 @@ class RateOptions:
     retry: frozenset[Status] = frozenset()
     """Statuses whose stored ratings are asked again."""
     limits: MediaLimits = field(default_factory=MediaLimits)
-    seconds_per_sample: float = 30.0
+    seconds_per_sample: float = SECONDS_PER_SAMPLE
     """Decoding a sample and judging it beside the decoder is given up after that."""
     memory_bytes: int | None = 4 << 30
     """The most a decode worker may take."""
@@ -80,6 +82,10 @@ class RateOptions:
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 0:
             raise CurateError(Option("workers"), f" is 0 or more, not {self.workers}")
+        if self.readers < 1:
+            raise CurateError(Option("readers"), f" is 1 or more, not {self.readers}")
+        if not self.seconds_per_sample > 0:
+            raise CurateError(Option("seconds_per_sample"), f" is more than 0, not {self.seconds_per_sample}")
 
     @property
     def processes(self) -> int:

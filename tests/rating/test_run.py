@@ -9,10 +9,13 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+import curate
 from curate.errors import CardError, CurateError, ShardError, TooManyFailures
 from curate.rater_settings import Settings
 from curate.rating.report import RateReport
@@ -48,6 +51,24 @@ def test_batch_size_and_workers_change_no_row(
         assert table.equals(expected[kind]), kind
 
 
+@pytest.mark.parametrize(("readers", "workers"), [(2, 0), (3, 2)])
+def test_reading_several_shards_at_once_changes_no_row(
+    shards: list[str], card: MakeCard, rate: Rate, rows: Rows, readers: int, workers: int
+) -> None:
+    raters = ["signal", card("hash", "HashRater", args={"fail": 0.1})]
+    rate(shards, raters, "plain")
+    assert adds_up(rate(shards, raters, "other", readers=readers, workers=workers))
+    expected = rows("plain")
+    for kind, table in rows("other").items():
+        assert table.equals(expected[kind]), kind
+
+
+@pytest.mark.parametrize("option", [{"readers": 0}, {"seconds_per_sample": 0.0}, {"workers": -1}])
+def test_a_number_that_cannot_be_is_a_sentence(option: dict[str, Any], shards: list[str], card: MakeCard, rate: Rate) -> None:
+    with pytest.raises(CurateError, match=f"^{next(iter(option))} is "):
+        rate(shards, [card("hash", "HashRater")], **option)
+
+
 def test_the_order_and_the_split_of_shards_change_no_row(
     shards: list[str], tmp_path: Path, card: MakeCard, rate: Rate, rows: Rows
 ) -> None:
@@ -63,9 +84,19 @@ def test_the_order_and_the_split_of_shards_change_no_row(
         halves.append(str(write_shard(tmp_path / f"half-{n}-b.tar", whole[12:])))
     rate(halves, raters, "halves")
     expected = rows("plain")
+    chosen = selected(tmp_path, "plain")
     for store in ("shuffled", "halves"):
         for kind in ("samples", "ratings"):
             assert rows(store)[kind].equals(expected[kind]), (store, kind)
+        assert selected(tmp_path, store) == chosen
+
+
+def selected(folder: Path, store: str) -> list[list[dict[str, Any]]]:
+    """A ranking and pairs out of a store, as rows."""
+    ranking, pairs = folder / f"{store}-ranking.parquet", folder / f"{store}-pairs"
+    curate.rank(folder / store, by="hash + signal", out=ranking)
+    curate.pair(folder / store, by="hash", strategy="all", split="test=30%", out=pairs)
+    return [pq.read_table(file).to_pylist() for file in (ranking, *sorted(pairs.glob("*.parquet")))]
 
 
 def test_a_second_run_asks_nothing_and_reports_the_same(shards: list[str], tmp_path: Path, card: MakeCard, rate: Rate) -> None:
