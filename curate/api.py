@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from curate.errors import CurateError, MissingExtra
+from curate.names import is_store
 from curate.progress import Progress
 from curate.records import Rating
 from curate.reports import CheckReport, ExportReport
@@ -314,10 +315,10 @@ def check(dataset: str | Path, *, format: str | None = None, most: int = 1000) -
     """Read a dataset the way its trainer does, and report what would hurt; of a store, what is not as it was written."""
     from curate.checking import check as find
 
-    is_store = format is None and (Path(dataset) / "store.json").is_file()
+    whole = format is None and is_store(dataset)
     counts: Counter[str] = Counter()
     findings: list[Finding] = []
-    for finding in _damage(dataset) if is_store else find(dataset, format=format):
+    for finding in _damage(dataset) if whole else find(dataset, format=format):
         counts[f"{finding.severity}: {finding.rule}"] += 1
         if len(findings) < most:
             findings.append(finding)

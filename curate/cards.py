@@ -101,7 +101,7 @@ class Takes(Strict):
 
     @property
     def decides(self) -> dict[str, Any]:
-        """What of it decides a number; `optional` only where there is any, so that older fingerprints stay what they were."""
+        """What of it decides a number; `optional` only where there is any, since none is the same as not saying it."""
         return self.model_dump(mode="json", exclude=None if self.optional else {"optional"})
 
     def missing(self, there: Collection[str]) -> str | None:

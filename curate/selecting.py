@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from curate.cards import shipped_names
 from curate.errors import CurateError, ExpressionError, Option, OutputError, UnknownRater
 from curate.files import fsync_folder, os_sentence, output_errors
+from curate.names import MANIFEST
 from curate.records import Funnel
 from curate.reports import ExportReport
 from curate.scratch import scratch_folder
@@ -131,7 +132,7 @@ class Selecting:
             written = write(remaining, source, out, format=format_name, options=options)
         forbidden = sorted({card.name for card in source.cards() if card.commercial is False})
         warnings = [f"the licence of {name} forbids commercial use, and its ratings chose these data" for name in forbidden]
-        warnings += json.loads((Path(out) / "curate.json").read_text(encoding="utf-8"))["notes"]
+        warnings += json.loads((Path(out) / MANIFEST).read_text(encoding="utf-8"))["notes"]
         warnings += self._gone_shards()
         return ExportReport(out=str(out), format=format_name, funnels=[*dropped, *written], warnings=warnings)
 

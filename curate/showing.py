@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import CurateError
+from curate.names import MANIFEST, is_store
 
 if TYPE_CHECKING:
     from curate.store.summary import Summary
-
-MANIFEST = "curate.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +118,7 @@ def show(path: str | Path) -> Shown:
 def names_shards(name: str) -> bool:
     """Whether what stands where a store is expected can only be shards: a file, a folder of them, a pattern or a URL."""
     place = Path(name)
-    if (place / "store.json").exists():
+    if is_store(place):
         return False
     return place.is_file() or "://" in name or glob.has_magic(name) or "{" in name or any(place.glob("*.tar*"))
 

@@ -8,7 +8,7 @@ bit, whatever the order of the comparisons.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     Numbers: TypeAlias = NDArray[np.int64]
     Floats: TypeAlias = NDArray[np.float64]
-
-Failures = Literal["leave-out", "half"]
 
 DECIMALS = 6
 """Of a strength: fewer than it is known to, so that samples with equal records have equal strengths."""
@@ -35,20 +33,17 @@ _MOST = 20_000
 """Iterations; with a prior, groups need some dozens."""
 
 
-def win_rates(first: Numbers, second: Numbers, probability: Floats, samples: int, *, failures: Failures = "leave-out") -> Floats:
+def win_rates(first: Numbers, second: Numbers, probability: Floats, samples: int) -> Floats:
     """Mean probability of being better, over the comparisons of each sample, as (samples,); NaN for one without any.
 
     Rounded to twelve decimals.
 
     `first` and `second` are (comparisons,) numbers below `samples`; `probability`, that the first is better, is 0.5 for a tie
-    and NaN for a comparison without an answer. Such a one is left out. With `failures="half"` it counts as a tie, as in
-    the released code of Pref-GRPO (arXiv 2508.20751, which then rounds to three decimals): a failure becomes a number, so use
-    that only to repeat its results.
+    and NaN for a comparison without an answer, which is left out: the released code of Pref-GRPO (arXiv 2508.20751) counts one as
+    a tie, and rounds to three decimals.
     """
     import numpy as np
 
-    if failures == "half":
-        probability = np.where(np.isnan(probability), 0.5, probability)
     wins, counts = _totals(first, second, probability, samples)
     rates: Floats = np.divide(wins, counts, out=np.full(samples, np.nan), where=counts > 0)
     return np.round(rates, RATE_DECIMALS)

@@ -15,13 +15,14 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "curate"
 
-BASE = {"errors", "records", "content", "strict"}
+BASE = {"errors", "records", "content", "names", "strict"}
 
 RATERS = {"raters", "batch_raters", "rater_settings", "rater_loading"}
 
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "strict": set(),
+    "names": set(),
     "records": set(),
     "progress": set(),
     "version": set(),

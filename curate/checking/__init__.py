@@ -22,6 +22,7 @@ from pathlib import Path
 from curate.checking.findings import Finding, Place, Severity
 from curate.errors import CurateError, Option, nearest
 from curate.exporting.formats import format_module, format_names
+from curate.names import is_store
 
 __all__ = ["Finding", "Severity", "check"]
 
@@ -37,7 +38,7 @@ def check(folder: str | Path, *, format: str | None = None) -> Iterator[Finding]
     place = Path(folder)
     if not place.is_dir():
         raise CurateError(f"{folder} is not a folder; pass the folder of a dataset")
-    if (place / "store.json").is_file():
+    if is_store(place):
         raise CurateError(f"{folder} is a store, which is in no format of datasets; leave ", Option("format"), " out to check it")
     formats = format_names()
     if format is not None and format not in formats:

@@ -8,8 +8,8 @@ from typing import Any
 
 from curate.checking.outline import Likeness, Outline
 from curate.errors import CurateError, Option
-from curate.exporting.folder import MANIFEST
 from curate.exporting.formats import format_module, format_names
+from curate.names import MANIFEST
 
 
 def manifest(folder: Path) -> dict[str, Any] | None:

@@ -20,11 +20,12 @@ from curate.checking.named import named_images
 from curate.checking.outline import Likeness, Outline
 from curate.checking.ranks import ranks_against_values
 from curate.checking.schema import row_findings, row_schema
+from curate.names import MANIFEST
 
 _UNEQUAL = "each is resized and cropped by itself"
 _BATCH = 16
 _OPENED = ("train", "test")
-_NOT_OTHERS = {"curate.json", *(f"{split}.json" for split in _OPENED)}
+_NOT_OTHERS = {MANIFEST, *(f"{split}.json" for split in _OPENED)}
 
 
 def looks_like(outline: Outline) -> Likeness | None:

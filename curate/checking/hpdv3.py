@@ -18,9 +18,10 @@ from curate.checking.named import named_images
 from curate.checking.outline import Likeness, Outline
 from curate.checking.schema import row_findings, row_schema
 from curate.checking.tables import split_of
+from curate.names import MANIFEST
 
 _UNEQUAL = "the processor resizes each to its own number of patches"
-_NOT_ROWS = {"curate.json"}
+_NOT_ROWS = {MANIFEST}
 
 
 def looks_like(outline: Outline) -> Likeness | None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from curate.checking.files import files_below, inside, is_file, relative
 from curate.checking.findings import Finding, Place
-from curate.exporting.folder import MANIFEST, MEDIA_LIST
+from curate.exporting.folder import MEDIA_LIST
+from curate.names import MANIFEST
 from curate.shards.kinds import IMAGES
 
 _LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>.+)")

@@ -22,6 +22,7 @@ from curate.cli.serving import without_keys
 from curate.cli.tables import width_for_words
 from curate.errors import CurateError, OutputError
 from curate.files import os_sentence
+from curate.names import STORE_MARK
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -159,7 +160,7 @@ def _logging(log: str | None, store: str | None) -> Iterator[None]:
             raise OutputError(f"the folder of --log {log} does not exist; make it first")
         handler = _LogFile(path, path.parent)
     elif store is not None:
-        handler = _LogFile(Path(store).absolute() / "log.txt", Path(store).absolute() / "store.json")
+        handler = _LogFile(Path(store).absolute() / "log.txt", Path(store).absolute() / STORE_MARK)
     else:
         yield
         return

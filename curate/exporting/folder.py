@@ -16,11 +16,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from curate.errors import OutputError
 from curate.files import atomic_folder, os_sentence, refuse_taken, remove_leftovers
+from curate.names import MANIFEST
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-MANIFEST = "curate.json"
 MEDIA_LIST = "media.sha256"
 _SCRATCH = ".scratch"
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")

@@ -10,10 +10,9 @@ from contextlib import closing
 from pathlib import Path
 
 from curate.errors import StoreError
+from curate.names import STORE_MARK
 from curate.store.store import Store
 from curate.store.tables import KINDS
-
-_MARK = "store.json"
 
 _MANIFEST = "manifest.sqlite"
 
@@ -26,7 +25,7 @@ def copy_store(source: Path, target: Path) -> None:
     Store.open(source).close()
     target.mkdir()
     try:
-        shutil.copy2(source / _MARK, target / _MARK)
+        shutil.copy2(source / STORE_MARK, target / STORE_MARK)
         with closing(sqlite3.connect(source / _MANIFEST)) as old, closing(sqlite3.connect(target / _MANIFEST)) as new:
             old.backup(new)
         for kind in KINDS:

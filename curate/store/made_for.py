@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from curate.errors import CurateError
+from curate.names import STORE_MARK
 from curate.store.replies import FILE as REPLIES
 from curate.store.replies import costs
 from curate.store.store import Store
 
-_OF_AN_EMPTY_STORE = {"store.json", "manifest.sqlite", "lock", "log.txt"}
+_OF_AN_EMPTY_STORE = {STORE_MARK, "manifest.sqlite", "lock", "log.txt"}
 """Files that a store has before anything is in it; the log is the command line's."""
 
 _OF_REPLIES = {REPLIES, f"{REPLIES}-wal", f"{REPLIES}-shm"}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from curate.errors import StoreError
 from curate.files import atomic_file, fsync_folder, output_errors
+from curate.names import STORE_MARK
 from curate.records import Comparison, Rating, Status, View
 from curate.store import commit as commits
 from curate.store.judgements import load_chances, load_known
@@ -34,11 +35,10 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Raised when a store of the new format cannot be read by older code; newer ones are refused."""
 
-_MARK = "store.json"
 _MANIFEST = "manifest.sqlite"
 _LOCK = "lock"
 _CACHE = "cache"
-_OWN = {_MARK, _MANIFEST, f"{_MANIFEST}-journal", _LOCK, _CACHE, *KINDS}
+_OWN = {STORE_MARK, _MANIFEST, f"{_MANIFEST}-journal", _LOCK, _CACHE, *KINDS}
 
 KnownKey = tuple[Kind, str, frozenset[Status]]
 
@@ -69,7 +69,7 @@ class Store:
     def create_or_open(cls, path: str | Path) -> Store:
         """The store at `path`, made there if the folder is missing or empty. Raises `StoreError` for anything else there."""
         path = Path(path)
-        if not (path / _MARK).exists():
+        if not (path / STORE_MARK).exists():
             _create(path)
         return cls.open(path)
 
@@ -349,7 +349,7 @@ def _create(path: Path) -> None:
         for folder in (*KINDS, _CACHE):
             (path / folder).mkdir(exist_ok=True)
     Manifest(path / _MANIFEST, create=True).close()
-    with atomic_file(path / _MARK) as aside:
+    with atomic_file(path / STORE_MARK) as aside:
         aside.write_text(json.dumps({"format": FORMAT}) + "\n", encoding="utf-8")
     fsync_folder(path.parent)
 
@@ -357,11 +357,13 @@ def _create(path: Path) -> None:
 def _check_mark(path: Path) -> None:
     """Raise `StoreError` unless `path` is a store of this format or an older one."""
     try:
-        mark = json.loads((path / _MARK).read_text(encoding="utf-8"))
+        mark = json.loads((path / STORE_MARK).read_text(encoding="utf-8"))
         version = int(mark["format"])
     except (FileNotFoundError, NotADirectoryError):
-        raise StoreError(f"{path} is not a store: it has no {_MARK}") from None
+        raise StoreError(f"{path} is not a store: it has no {STORE_MARK}") from None
     except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise StoreError(f"{path / _MARK} is damaged ({problem}); restore it from a copy, or rate into a new store") from problem
+        raise StoreError(
+            f"{path / STORE_MARK} is damaged ({problem}); restore it from a copy, or rate into a new store"
+        ) from problem
     if version > FORMAT:
         raise StoreError(f"{path} was made by a newer version of curate (format {version}, known is {FORMAT}); update curate")
