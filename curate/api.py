@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from curate.errors import CurateError, MissingExtra
 from curate.names import is_store
+from curate.outputs import file_made_at, refuse_nothing, refuse_to_overwrite
 from curate.progress import Progress
 from curate.records import Rating
 from curate.reports import CheckReport, ExportReport
-from curate.selecting import Selecting, file_made_at, refuse_nothing, refuse_to_overwrite
+from curate.selecting import Selecting
 
 if TYPE_CHECKING:
     from curate.cards import CardFile
@@ -214,8 +215,8 @@ def filter(  # noqa: A001  the verb's name
     """Keep the samples for which `where` holds, or the best by `by`, and write them with their original bytes."""
     from curate import select
 
-    desk = Selecting(store, out=out, format_name=format, makes="samples", memory=memory)
-    return desk.make(select.filter, {"where": where, "top": top, "by": by, "per": per}, out, format, "filter")
+    selecting = Selecting(store, out=out, format_name=format, makes="samples", memory=memory)
+    return selecting.make(select.filter, {"where": where, "top": top, "by": by, "per": per}, out, format, "filter")
 
 
 def rank(
@@ -238,16 +239,18 @@ def rank(
     """
     from curate import select
 
-    desk = Selecting(store, out=out, format_name=format, makes="rankings", memory=memory)
+    selecting = Selecting(store, out=out, format_name=format, makes="rankings", memory=memory)
     recipe: dict[str, Any] = {"by": by, "where": where, "tie": tie, "wins": tuple(_listed(wins)), "split": split, "seed": seed}
     if format is not None:
-        return desk.make(select.rank, recipe, out, format, "rank")
+        return selecting.make(select.rank, recipe, out, format, "rank")
     place = Path(out)
     refuse_to_overwrite(place)
     with file_made_at(place) as made:
-        ranked = desk.select(select.rank, recipe, made, told_as=place)
+        ranked = selecting.select(select.rank, recipe, made, told_as=place)
         refuse_nothing(ranked.path, ranked.funnels)
-    return ExportReport(out=str(out), format="ranking", funnels=[*desk.found(), *ranked.funnels], warnings=desk.behind(place))
+    return ExportReport(
+        out=str(out), format="ranking", funnels=[*selecting.found(), *ranked.funnels], warnings=selecting.behind(place)
+    )
 
 
 def pair(
@@ -277,7 +280,7 @@ def pair(
     """
     from curate import select
 
-    desk = Selecting(store, out=out, format_name=format, makes="pairs", memory=memory)
+    selecting = Selecting(store, out=out, format_name=format, makes="pairs", memory=memory)
     recipe: dict[str, Any] = {
         "by": by,
         "strategy": strategy,
@@ -293,7 +296,7 @@ def pair(
         "split": split,
         "seed": seed,
     }
-    return desk.make(select.pair, recipe, out, format, "pair")
+    return selecting.make(select.pair, recipe, out, format, "pair")
 
 
 def export(store: str | Path, selection: str | Path, *, format: str, out: str | Path) -> ExportReport:  # noqa: A002

@@ -64,10 +64,11 @@ ALLOWED: dict[str, set[str]] = {
     "showing": {"errors", "names", "store"},
     "bridge": {"records", "exporting", "shards", "store"},
     "reports": {"records", "checking"},
-    "selecting": BASE | {"cards", "files", "scratch"} | {"reports", "store", "bridge", "select", "exporting"},
+    "outputs": {"errors", "files", "records", "scratch", "exporting"},
+    "selecting": BASE | {"cards", "outputs", "scratch"} | {"reports", "store", "bridge", "select", "exporting"},
     "api": BASE
     | {"progress", "files", "scratch", "cards", "rater_settings", "scorers", "serving", "store", "rating", "select"}
-    | {"reports", "selecting", "checking", "showing", "rubrics"},
+    | {"reports", "outputs", "selecting", "checking", "showing", "rubrics"},
     "demo": {"errors", "records", "files", "progress", "api", "shards", "rating", "reports", "showing"},
     "cli": {
         "errors",
