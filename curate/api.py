@@ -248,9 +248,8 @@ def rank(
     with file_made_at(place) as made:
         ranked = selecting.select(select.rank, recipe, made, told_as=place)
         refuse_nothing(ranked.path, ranked.funnels)
-    return ExportReport(
-        out=str(out), format="ranking", funnels=[*selecting.found(), *ranked.funnels], warnings=selecting.behind(place)
-    )
+    funnels = [*selecting.found(), *ranked.funnels]
+    return ExportReport(out=str(out), format="ranking", funnels=funnels, warnings=selecting.behind(place))
 
 
 def pair(

@@ -70,6 +70,8 @@ def test_a_ranking_that_cannot_be_written_is_one_sentence(store: Path) -> None:
 @pytest.mark.parametrize("at", ["files.sync_file", "Path.replace"])
 def test_what_a_killed_ranking_left_is_removed_by_the_next(at: str, store: Path, tmp_path: Path) -> None:
     out = tmp_path / "ranking.parquet"
+    curate.rank(store, by="signal", out=out)  # makes the view, whose files are written the same way
+    out.unlink()
     code = f"""
 import os
 from pathlib import Path
