@@ -66,7 +66,7 @@ def export(
         _refuse_nothing(exported, options)
         cards = source.cards()
         with folder.create("README.md") as file:
-            file.write(readme(form, exported, options, cards).encode())
+            file.write(readme(form, exported, options, cards, digest=folder.digest).encode())
         funnels = [*options.funnels, *exported.funnels]
         folder.finish(
             {

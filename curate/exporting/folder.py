@@ -121,6 +121,14 @@ class Folder:
         self.media_files += 1
         self.media_bytes += len(data)
 
+    @property
+    def digest(self) -> str:
+        """Of the names and bytes of the files so far, but for single media: 16 hex characters."""
+        listed = hashlib.sha256()
+        for file in sorted(self.files, key=lambda file: file.name):
+            listed.update(f"{file.name} {file.sha256}\n".encode())
+        return listed.hexdigest()[:16]
+
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Write the manifest, the last file of an export: a folder that has it is whole."""
         shutil.rmtree(self.scratch)

@@ -20,10 +20,13 @@ def versions() -> dict[str, str]:
     return {"curate": __version__, "python": platform.python_version(), "pyarrow": pa.__version__}
 
 
-def readme(form: Format, exported: Exported, options: Options, cards: Sequence[CardInfo]) -> str:
-    """The README as Markdown, with front matter where `datasets` can read the folder. The same inputs give the same text."""
+def readme(form: Format, exported: Exported, options: Options, cards: Sequence[CardInfo], *, digest: str) -> str:
+    """The README as Markdown, with front matter where `datasets` can read the folder. The same inputs give the same text.
+
+    `digest` is of the files.
+    """
     parts = [
-        _front_matter(exported.data_files),
+        _front_matter(exported.data_files, digest),
         f"# A `{form.name}` export of curate\n\n{form.about}",
         _rows(exported.splits),
         _funnels([*options.funnels, *exported.funnels]),
@@ -36,12 +39,17 @@ def readme(form: Format, exported: Exported, options: Options, cards: Sequence[C
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _front_matter(data_files: Mapping[str, str]) -> str:
-    """Says which files are which split, so that nothing has to guess."""
+def _front_matter(data_files: Mapping[str, str], digest: str) -> str:
+    """Says which files are which split, so that nothing has to guess.
+
+    `datasets` keeps what it has loaded by the name of the folder and what stands here, and looks at no file: without the digest
+    it would give the rows of another dataset whose folder has the same name.
+    """
     if not data_files:
         return ""
     lines = [f"  - split: {split}\n    path: {pattern}" for split, pattern in data_files.items()]
-    return "---\nconfigs:\n- config_name: default\n  data_files:\n" + "\n".join(lines) + "\n---"
+    config = f"- config_name: default\n  description: files {digest}\n  data_files:\n"
+    return "---\nconfigs:\n" + config + "\n".join(lines) + "\n---"
 
 
 def _rows(splits: Mapping[str, int]) -> str:

@@ -51,6 +51,25 @@ def place_of(world: World, data: bytes) -> tuple[int, int]:
     return by_digest(world)[hashlib.sha256(data).hexdigest()]
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("diffusers-dpo", "pairs"), ("rankdpo", "rankings"), ("parquet", "samples"), ("ids", "samples")]
+)
+def test_a_folder_of_the_same_name_is_another_dataset(name: str, kind: str, world: World, tmp_path: Path, cache: Path) -> None:
+    """`datasets` knows what it has loaded by the folder's name and its README."""
+    pytest.importorskip("datasets")
+    rows = world.rows(kind)
+    keys = "sample" if kind == "samples" else "group"
+    first = rows[0][keys]
+    counts = []
+    for place, chosen in (("one", rows), ("other", [row for row in rows if row[keys] == first])):
+        export(world.selection(kind, chosen), world.source, tmp_path / place / "dataset", format=name)
+        written = json.loads((tmp_path / place / "dataset" / "curate.json").read_text())["splits"]
+        loaded = load(tmp_path / place / "dataset", cache, "train")
+        assert len(loaded) == written["train"]
+        counts.append(len(loaded))
+    assert counts[0] > counts[1]
+
+
 # diffusers-dpo --------------------------------------------------------------------------------------------------------
 
 
