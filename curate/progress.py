@@ -80,7 +80,8 @@ class Meter:
             self._slice().samples += samples
             if shards:
                 self._shards += shards
-                self._samples_per_shard = self._samples / self._shards
+                # Shards without samples, which are done first, say nothing of the others.
+                self._samples_per_shard = self._samples / self._shards if self._samples else None
             for status, count in (failures or {}).items():
                 self._failures[status] = self._failures.get(status, 0) + count
 

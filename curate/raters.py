@@ -146,6 +146,15 @@ class AsksServer(Protocol):
 
 
 @runtime_checkable
+class Waiting(Protocol):
+    """A rater that waits for what is not in its hands, such as the answers of a server."""
+
+    def give_up(self) -> None:
+        """From another thread: wait no longer. `judge` then ends or raises, soon."""
+        ...
+
+
+@runtime_checkable
 class Noticing(Protocol):
     """A rater that has something to say of a whole run."""
 

@@ -28,6 +28,7 @@ class Display:
         self._quiet = quiet
         self._every = every
         self._last = time.monotonic()
+        self._logged = False
         self._live = Live(console=console, transient=True, refresh_per_second=4) if console.is_terminal and not quiet else None
 
     def __enter__(self) -> Display:
@@ -42,6 +43,10 @@ class Display:
     def __call__(self, progress: Progress) -> None:
         if self._live is not None:
             self._live.update(bar(progress))
+        if not self._logged:
+            # The first at once: what the log has kept back until there is a store is written with it.
+            self._logged = True
+            LOG.info("%s", line(progress))
         now = time.monotonic()
         if now - self._last < self._every:
             return

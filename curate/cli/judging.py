@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from curate.cli import looking, options
 from curate.cli.display import Display, duration
 from curate.cli.serving import prices_of, serving_of
-from curate.cli.session import Session, session
+from curate.cli.session import Session, session, stoppable
 from curate.cli.tables import estimate_table, funnel_table, number_of, reasons_table, status_table, told_table
 from curate.errors import CurateError, StoreError
 from curate.showing import names_shards, show_health
@@ -82,7 +82,7 @@ def rate(
             _warn(report, here)
             here.finish(report.as_dict(), [estimate_table(report.told, prices)])
             return
-        with Display(here.err, quiet=quiet) as display:
+        with stoppable(), Display(here.err, quiet=quiet) as display:
             report = api.rate(
                 shards,
                 raters=rater,

@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import logging
 import shlex
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -103,6 +106,26 @@ def session(*, quiet: bool = False, as_json: bool = False, log: str | None = Non
         if sentence is None:
             raise
         raise _stop(f"error: {sentence}", 2) from problem
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Ctrl-C says at once that it was heard, since what is under way is waited for a little; a second one waits for nothing."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.stderr.write("stopping: what is being judged is waited for a little, and kept; Ctrl-C again to stop at once\n")
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, heard)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

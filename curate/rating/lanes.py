@@ -11,8 +11,11 @@ from dataclasses import dataclass
 
 from curate.errors import CurateError
 from curate.progress import Meter
-from curate.raters import Item, Judgement
+from curate.raters import Item, Judgement, Waiting
 from curate.rating.admission import Seat
+
+GRACE_SECONDS = 10.0
+"""For answers that are on their way when a run is stopped: they were paid for, and are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +62,15 @@ class Lane:
             return
 
     def close(self) -> None:
-        """End the lane now; what the rater still held is forgotten."""
+        """End the lane now; what the rater still held is forgotten. Of a rater that waits for others, only so long."""
         self._ended.set()
         with contextlib.suppress(queue.Empty):  # the rater may be faster at taking them
             while True:
                 self._items.get_nowait()
         self._items.put(None)
+        if isinstance(self.seat.rater, Waiting):
+            self._thread.join(GRACE_SECONDS)
+            self.seat.rater.give_up()
         self._thread.join()
 
     def _run(self) -> None:

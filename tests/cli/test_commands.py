@@ -352,6 +352,7 @@ def test_ctrl_c_is_one_line_and_the_same_command_goes_on(shards: Path, tmp_path:
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130, said
     assert said.splitlines()[-1] == "stopped; run the same command to go on"
+    assert "stopping: what is being judged is waited for a little, and kept; Ctrl-C again to stop at once" in said
     assert "Traceback" not in said
     again = subprocess.run(
         [*command, "--json"], cwd=tmp_path, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
