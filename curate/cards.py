@@ -290,6 +290,8 @@ def _card_at(name_or_path: str) -> CardFile:
         path = Path(name_or_path)
         try:
             text = path.read_text(encoding="utf-8")
+        except FileNotFoundError as problem:
+            raise CardError(f"there is no card {name_or_path}") from problem
         except (OSError, UnicodeDecodeError) as problem:
             raise CardError(f"cannot read the card {name_or_path}: {problem}") from problem
         card = _with_contents(parse_card(text, where=name_or_path), path.parent)

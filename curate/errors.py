@@ -130,4 +130,4 @@ def nearest(name: str, known: Iterable[str], *, most: int = 3, ordered: bool = F
         return f"Did you mean {' or '.join(repr(one) for one in close)}?"
     if not names:
         return ""
-    return f"Known: {', '.join(names[:shown])}{', …' if len(names) > shown else ''}."
+    return f"Known: {', '.join(names[:shown])}{' …' if len(names) > shown else '.'}"

@@ -212,7 +212,7 @@ def test_an_unknown_name_offers_the_nearest() -> None:
 
 
 def test_a_card_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(CardError, match=r"cannot read the card .*missing\.yaml"):
+    with pytest.raises(CardError, match=r"there is no card .*missing\.yaml"):
         load_card(str(tmp_path / "missing.yaml"))
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(CardError, match=r"cannot read the card .*binary\.yaml"):
@@ -264,7 +264,7 @@ def test_a_path_with_an_equals_sign_is_a_path_where_the_file_is_there(tmp_path: 
     Path("lr=3.yaml").write_text(made())
     assert load_card("lr=3.yaml").card.name == "tiny"
     assert load_card(f"mine={tmp_path}/lr=3.yaml").card.name == "mine"
-    with pytest.raises(CardError, match=r"cannot read the card 4\.yaml"):
+    with pytest.raises(CardError, match=r"there is no card 4\.yaml"):
         load_card("lr=4.yaml")
 
 

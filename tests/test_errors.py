@@ -32,7 +32,7 @@ def test_a_name_that_is_like_none_is_answered_with_all(name: str, known: list[st
 
 
 def test_names_that_are_ordered_stay_so() -> None:
-    assert nearest("foo", ["signal", "hpsv2", "bytes"], ordered=True, shown=2) == "Known: signal, hpsv2, …."
+    assert nearest("foo", ["signal", "hpsv2", "bytes"], ordered=True, shown=2) == "Known: signal, hpsv2 …"
     assert nearest("hpsv", ["signal", "hpsv2", "bytes"], ordered=True) == "Did you mean 'hpsv2'?"
 
 

@@ -165,5 +165,8 @@ def _say(report: RateReport, here: Session) -> None:
     done += [f"compared {number_of(report.comparisons, 'pair')}"] if report.compared else []
     shards = f"{number_of(report.shards, 'shard')}, {report.unchanged:,} unchanged"
     here.tell(f"{' and '.join(done)} in {duration(report.seconds)} ({shards})")
+    for name in report.useless:
+        reasons = ", ".join(f"{status} {count:,}" for status, count in sorted(report.statuses[name].items()))
+        here.warn(f"{name} has a value for none of {number_of(report.samples, 'sample')}: {reasons}")
     if report.pending:
         here.tell(f"{report.pending:,} are pending: the same command asks for them again")

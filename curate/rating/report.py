@@ -86,9 +86,13 @@ class RateReport:
     @property
     def ok(self) -> bool:
         """False where shards are unreadable or cut, nothing became a sample, or a rater failed on every sample."""
+        return not (self.unreadable or self.cut or self.useless or self.samples == 0)
+
+    @property
+    def useless(self) -> list[str]:
+        """The raters that failed on every sample."""
         harmless = {str(status) for status in (Status.OK, Status.NOT_APPLICABLE, Status.PENDING)}
-        useless = any(counts and not harmless & counts.keys() for counts in self.statuses.values())
-        return not (self.unreadable or self.cut or useless or self.samples == 0)
+        return [name for name, counts in self.statuses.items() if counts and not harmless & counts.keys()]
 
     @property
     def funnels(self) -> list[Funnel]:

@@ -205,7 +205,7 @@ class Compiler:
     def _call(self, node: syntax.Call) -> Fragment:
         name = node.function
         if name not in ALL_NAMES:
-            raise self._problem(node, f"there is no function '{name[:80]}'. {nearest(name, ALL_NAMES)}")
+            raise self._problem(node, f"there is no function '{name[:80]}'. {nearest(name, ALL_NAMES, shown=len(ALL_NAMES))}")
         if name in FUNCTIONS:
             function = FUNCTIONS[name]
             return function.build(self._arguments(node, function.takes, repeats=function.repeats))

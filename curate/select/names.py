@@ -110,7 +110,8 @@ def _no_such_name(part: NamePart, dotted: bool, view: View, dashed: str) -> str:
         return f"'{part.text}' may mean {' or '.join(repr(twin) for twin in twins)}; write the one you mean in double quotes"
     raters = {rater.replace("-", "_"): columns.dimensions for rater, columns in view.raters.items()}  # as they are written
     dimensions = [f"{rater}.{dimension}" for rater, found in raters.items() for dimension in found]
-    known = [*raters] if dotted else [*raters, *dimensions, *View.FIELDS]
+    # Fields are few and the same everywhere, so they come before the dimensions of many raters.
+    known = [*raters] if dotted else [*raters, *View.FIELDS, *dimensions]
     meant = [] if dotted else [name for name in dimensions if name.partition(".")[2] == part.text]
     hint = nearest(part.text, known, ordered=True, shown=_SHOWN)
     if meant:

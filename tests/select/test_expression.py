@@ -147,7 +147,7 @@ REFUSED = [
     ("detail > 1", "there is no rater or sample field 'detail'. Did you mean 'hps_v2.detail'?"),
     (
         "xyzzy > 1",
-        "Known: pickscore, hps_v2, nsfw, pickscore.overall, hps_v2.overall, hps_v2.detail, nsfw.safe, sample, group, ",
+        "Known: pickscore, hps_v2, nsfw, sample, group, shard, key, index, prompt, generator, ",
     ),
     ("xyzzy.overall > 1", "there is no rater 'xyzzy'. Known: pickscore, hps_v2, nsfw."),
     ("hps_v2.detial > 1", "the rater 'hps-v2' has no 'detial'; it has overall, detail"),
