@@ -72,6 +72,8 @@ class Ask:
     seed: int = 0
     attempt: int = 0
     """Which try this is after replies that could not be read; another try is another ask."""
+    may_be_cut: bool = False
+    """Whether a reply is one however it ends, cut off or not; of its words it decides nothing, so it is not in the key."""
 
     @property
     def pictures(self) -> tuple[Picture, ...]:

@@ -118,8 +118,11 @@ def reasons_table(reasons: Mapping[str, Mapping[str, int]]) -> Table:
     return table("Without a value in this run", ("rater", "reason", "answers"), rows)
 
 
-def estimate_table(told: Mapping[str, Mapping[str, float]], prices: tuple[float, float] | None) -> Table:
-    """What would be asked at least, about; with what it would cost where prices of a million tokens are known."""
+def estimate_table(told: Mapping[str, Mapping[str, float]], prices: tuple[float, float] | None) -> Table | str:
+    """What would be asked at least, about; with what it would cost where prices of a million tokens are known. A sentence where
+    that is nothing."""
+    if not told:
+        return "Nothing would be asked."
     names = _names_of(told)
     rows = [(rater, *(numbers.get(name) for name in names), *_cost(numbers, prices)) for rater, numbers in sorted(told.items())]
     return table("What would be asked at least, about", ("rater", *names, *(("price",) if prices else ())), rows)

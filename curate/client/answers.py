@@ -10,7 +10,7 @@ import json
 import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,17 @@ MOST_REMEMBERED = 65_536
 _FINISH: dict[str, Finish] = {
     **dict.fromkeys(("stop", "eos", "eos_token", "stop_sequence", "end_turn"), "stop"),
     **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),
-    "content_filter": "content_filter",
+    **dict.fromkeys(("content_filter", "content_filtered", "guardrail_intervened", "refusal", "safety"), "content_filter"),
+    **dict.fromkeys(("blocklist", "prohibited_content", "recitation", "spii"), "content_filter"),
 }
-"""Why an answer ends, in the words of servers and of the gateways before them, in lower case."""
+"""Why an answer ends, in the words of servers and of the gateways before them, in lower case. Those of a policy are OpenAI's,
+Amazon's and Anthropic's in the first line, in the second Google's."""
+
+UNFINISHED = "unfinished"
+"""The reason of an answer of which nobody knows whether it is whole."""
+
+_HEALTHY = frozenset({"http_429", UNFINISHED})
+"""Reasons that a server may have while nothing is wrong with it: it is asked too much, or it answers and does not say enough."""
 
 _TAG = re.compile(r"<[^<>]*>")
 
@@ -73,11 +81,13 @@ class Again:
     """Seconds after which the server says to come back."""
     congested: bool = False
     """Whether it says that it is asked too much."""
+    usage: Usage = field(default_factory=Usage)
+    """Tokens as the server counts them, where what came was made for this ask; the request is one."""
 
     @property
     def server_failed(self) -> bool:
-        """Whether it speaks against the server's health; being asked too much does not."""
-        return self.reason != "http_429"
+        """Whether it speaks against the server's health; being asked too much does not, nor an end without a reason."""
+        return self.reason not in _HEALTHY
 
 
 Outcome = Reply | Trouble | Again
@@ -97,16 +107,21 @@ class Reader:
         self, response: Response, ask: Ask, *, request_id: str, token_ids: Mapping[str, Sequence[int]] | None = None
     ) -> Outcome:
         """What a response comes to. Raises `ServerError` for what ends everything: a key refused, a quota used up."""
+        usage = Usage()
         try:
             if response.status != 200:
                 return self._failed(response, ask)
-            return self._reply(_document(response.body), ask, request_id, token_ids)
+            document = _document(response.body)
+            self._check_model(document.get("model"))
+            self._check_id(document.get("id"), request_id)
+            usage = _usage(document.get("usage"))
+            return self._reply(document, ask, usage, token_ids)
         except Malformed as problem:
-            return Again(reason=problem.reason, detail=_short(problem.detail, self._redact))
+            return Again(reason=problem.reason, detail=_short(problem.detail, self._redact), usage=usage)
         except ServerError:
             raise
         except Exception as problem:  # one answer that nobody thought of ends no run; where it was met is said
-            return Again(reason="malformed", detail=f"the answer cannot be read: {_met(problem)}")
+            return Again(reason="malformed", detail=f"the answer cannot be read: {_met(problem)}", usage=usage)
 
     def _failed(self, response: Response, ask: Ask) -> Trouble | Again:
         said = quoted(response.body, self._redact)
@@ -124,9 +139,7 @@ class Reader:
             return Trouble(status=Status.API_ERROR, detail=f"image_rejected: {detail}")
         return Trouble(status=Status.API_ERROR, detail=f"{reason}: {detail}")
 
-    def _reply(self, document: dict[str, Any], ask: Ask, request_id: str, token_ids: Mapping[str, Sequence[int]] | None) -> Reply:
-        self._check_model(document.get("model"))
-        self._check_id(document.get("id"), request_id)
+    def _reply(self, document: dict[str, Any], ask: Ask, usage: Usage, token_ids: Mapping[str, Sequence[int]] | None) -> Reply:
         choice = _only_choice(document)
         message = choice.get("message")
         if not isinstance(message, dict):
@@ -136,8 +149,8 @@ class Reader:
             raise Malformed("malformed", "the answer's content is no text")
         refusal = refusal if isinstance(refusal, str) and refusal else None
         finish = _finish(reason := choice.get("finish_reason"))
-        if finish == "other" and not ask.labels and refusal is None:
-            raise Malformed("unfinished", f"the finish_reason {reason!r} does not say whether the answer is whole")
+        if finish == "other" and not (ask.labels or ask.may_be_cut) and refusal is None:
+            raise Malformed(UNFINISHED, f"the finish_reason {reason!r} does not say whether the answer is whole")
         distribution: Distribution | None = None
         if ask.labels and refusal is None and finish != "content_filter":
             distribution = read_distribution(choice.get("logprobs"), ask.labels, token_ids)
@@ -146,7 +159,7 @@ class Reader:
             finish=finish,
             refusal=self._redact.answer(refusal) if refusal is not None else None,
             distribution=distribution,
-            usage=_usage(document.get("usage")),
+            usage=usage,
         )
 
     def _check_model(self, model: object) -> None:

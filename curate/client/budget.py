@@ -114,9 +114,11 @@ class Budget:
         """A request came to its end: with tokens as the server counts them, none where it refused, and all that were reserved
         where nobody knows."""
         used = reserved
-        if isinstance(outcome, Reply):
-            self.learn(ask, outcome.usage)
-            used = outcome.usage.prompt_tokens + outcome.usage.completion_tokens or reserved
+        usage = Usage() if outcome is None else outcome.usage
+        counted = usage.prompt_tokens + usage.completion_tokens
+        if isinstance(outcome, Reply) or counted:
+            self.learn(ask, usage)
+            used = counted or reserved
         elif isinstance(outcome, Trouble) or (isinstance(outcome, Again) and outcome.reason.startswith(FREE)):
             used = 0
         self.settle(reserved, used)

@@ -128,7 +128,7 @@ def first_test(concurrency: int) -> list[Ask]:
 
 
 def _question(picture: Picture) -> Ask:
-    return Ask(turns=(Turn(role="user", parts=(picture, _QUESTION)),), max_tokens=8)
+    return Ask(turns=(Turn(role="user", parts=(picture, _QUESTION)),), max_tokens=8, may_be_cut=True)
 
 
 def mixed_up(colour: str, said: str, alone: Mapping[str, str]) -> bool:

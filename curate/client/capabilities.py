@@ -31,6 +31,8 @@ class Capabilities:
     """How many pictures a request may hold, up to `MOST_PICTURES_TRIED`."""
     schema: bool = False
     """Whether replies follow a JSON Schema."""
+    says_end: bool = True
+    """Whether its answers say why they end; else nobody knows of a text whether it is whole."""
     seed: bool = True
     """Whether requests may hold a seed."""
     length_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"

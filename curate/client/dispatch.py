@@ -34,6 +34,8 @@ class Job:
     size: int = 0
     """Bytes of the body, about."""
     tries: int = 0
+    lost: Usage = field(default_factory=Usage)
+    """What tries took that led to no answer; of it only the tokens count."""
     began: float = field(default_factory=time.monotonic)
     """When it was taken; from its first try on, when that was made."""
 
@@ -151,6 +153,7 @@ class Dispatcher:
         self.fill()
 
     def _failed(self, job: Job, why: Again) -> None:
+        job.lost += why.usage
         if why.reason == "wrong_model":
             self._on_failing(False)
         if why.server_failed and self._breaker.failed(f"{why.reason}: {why.detail}"):
@@ -170,7 +173,7 @@ class Dispatcher:
 
     def _answer(self, job: Job, answer: Answer) -> None:
         seconds = time.monotonic() - job.began if job.tries else 0.0
-        usage: Usage = replace(answer.usage, requests=job.tries, seconds=seconds)
+        usage: Usage = replace(answer.usage + job.lost, requests=job.tries, seconds=seconds)
         job.deliver(replace(answer, usage=usage))
 
     def _ended(self, task: asyncio.Task[None]) -> None:

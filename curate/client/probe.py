@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from curate.asks import Ask, Label, Model, Reply, Turn, Usage
+from curate.asks import Ask, Label, Model, Reply, Turn
 from curate.client.answers import Again, Outcome, model_and_id
 from curate.client.budget import Budget
 from curate.client.capabilities import MOST_PICTURES_TRIED, Capabilities, Ids
@@ -44,8 +44,8 @@ _NOT_LABELLED = (
 )
 """Questions whose natural answer is neither of these labels."""
 
-PLAIN = Ask(turns=(Turn(role="user", parts=("Say hello.",)),), max_tokens=4)
-"""A question that every model answers."""
+PLAIN = Ask(turns=(Turn(role="user", parts=("Say hello.",)),), max_tokens=4, may_be_cut=True)
+"""A question that every model answers, well enough however the answer ends."""
 
 _SCHEMA = {
     "type": "object",
@@ -109,6 +109,7 @@ class _Probe:
         self._names: list[str] = []
         self._echoed = False
         self._models: set[str | None] = set()
+        self._says_end = False
 
     async def run(self) -> None:
         self.able = replace(self.able, label_ids=await speaks_token_ids(TokenIds(self._connection, self.able.served)))
@@ -117,7 +118,7 @@ class _Probe:
         await self._schema()
         # An answer under another name may be a fault where others come under the right one; else the name was an alias.
         known = {self.able.served} if self.able.served in self._models else self._models
-        self.able = replace(self.able, answers_as=frozenset(known), ids=self._ids())
+        self.able = replace(self.able, answers_as=frozenset(known), ids=self._ids(), says_end=self._says_end)
 
     async def _probabilities(self) -> None:
         """Whether they come back, of how many tokens, of given ones, and whether they are those before any constraint."""
@@ -162,7 +163,7 @@ class _Probe:
 
     async def _schema(self) -> None:
         """Whether replies follow one."""
-        ask = Ask(turns=PLAIN.turns, schema=_SCHEMA, max_tokens=32)
+        ask = Ask(turns=PLAIN.turns, schema=_SCHEMA, max_tokens=32, may_be_cut=True)
         outcome = await self._asked(ask)
         self.able = replace(self.able, schema=isinstance(outcome, Reply) and _follows(outcome.text))
 
@@ -177,9 +178,10 @@ class _Probe:
                 raise BudgetSpent(f"the limit on requests or tokens is too low to find out what {self._connection.url} can do")
             outcome = await exchange.once(ask)
             self._budget.end(ask, reserved, outcome)
-            self._budget.examined(outcome.usage if isinstance(outcome, Reply) else Usage())
+            self._budget.examined(outcome.usage)
             if isinstance(outcome, Reply):
                 self._note(exchange)
+                self._says_end |= outcome.finish != "other"
             if not isinstance(outcome, Again) or (tries >= FEW and given_up(outcome)):
                 return outcome
             if tries >= self._retrying.tries:
@@ -203,7 +205,7 @@ class _Probe:
 def _question(text: str, *, labels: tuple[Label, ...] = (), count: int = 0) -> Ask:
     """A question that one token answers, after so many pictures."""
     pictures = (swatch((255, 0, 0)),) * count
-    return Ask(turns=(Turn(role="user", parts=(*pictures, text)),), labels=labels)
+    return Ask(turns=(Turn(role="user", parts=(*pictures, text)),), labels=labels, may_be_cut=True)
 
 
 def _lacks_probabilities(again: Again) -> bool:

@@ -19,12 +19,22 @@ def check_abilities(able: Capabilities, card: Card, arguments: Common, *, reads_
             f"{url} returns no log-probabilities, which '{card.name}' needs; name a server that does, such as vLLM, or a rater "
             "that reads what a judge writes"
         )
+    if not able.says_end and needs_ends(arguments):
+        raise ServerError(
+            f"{url} does not say why its answers end (finish_reason), so a whole text could not be told from one that was cut "
+            f"off, which '{card.name}' needs; name a server that says it, or a rater that reads probabilities"
+        )
     shown = least_pictures(arguments, optional=card.takes.optional)
     if able.pictures < shown and able.pictures < MOST_PICTURES_TRIED:
         takes = f"at most {able.pictures} picture{'s' * (able.pictures > 1)} in a request" if able.pictures else "no pictures"
         raise ServerError(
             f"{url} takes {takes}, and '{card.name}' shows {shown}; start the server so that it takes more, or use another rater"
         )
+
+
+def needs_ends(arguments: Common) -> bool:
+    """Whether any of a rubric's requests is for a text that is of no use where it was cut off."""
+    return any(call.reads.labels is None and not call.may_be_cut for call in _calls(arguments))
 
 
 def least_pictures(arguments: Common, *, optional: tuple[str, ...]) -> int:

@@ -6,7 +6,9 @@ weights stood behind a name when it was first asked, and answers of others under
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from curate.asks import Model
@@ -20,6 +22,14 @@ if TYPE_CHECKING:
 
 MOST_LETTERS = 300
 """Of what a server says its weights are."""
+
+_SNAPSHOT = re.compile(r".*/models--([^/]+)/snapshots/([^/]+)/?")
+"""A folder of the hub's cache: organisation and name, commit."""
+
+_NO_NAME = re.compile(
+    r"(checkpoint|epoch|step|global_?step|iter)?[-_]?\d*|best|final|hf|last|latest|merged|model|output|weights", re.IGNORECASE
+)
+"""Last parts of paths that do not name a model: where trainings leave what they made."""
 
 
 def served_model(serving: Serving) -> str:
@@ -56,8 +66,38 @@ def weights_of(server: Server) -> str | None:
 def check_same_weights(replies: Replies, model: Model, weights: str) -> None:
     """Raises `ServerError` where replies under the name of this model came from other weights; unknown ones do not differ."""
     before = replies.weights_of(model)
-    if before not in (None, weights):
+    if before is not None and not may_be_same(before, weights):
         raise ServerError(
             f"the server's '{model.name}' is {weights} now, and what {replies.path} holds under this name came from {before}; "
-            "answers of two models are not mixed: serve it under a name of its own, or rate into another store"
+            "answers of two models are not mixed: serve it under a name of its own, rate into another store, or, where the "
+            "weights are the same, serve them from a folder of the same name"
         )
+
+
+def may_be_same(one: str, other: str) -> bool:
+    """Whether two servers may mean the same weights, each by a repository ('org/name') or by where they lie.
+
+    Folders are moved, so where one is a path it is names that count: the last part of each, and the parts before it up to one
+    that names a model. A folder of the hub's cache stands for its repository; two of different commits are different weights.
+    """
+    if one == other:
+        return True
+    first, second = _SNAPSHOT.fullmatch(one), _SNAPSHOT.fullmatch(other)
+    if first and second:
+        return first.groups() == second.groups()
+    one, other = (found[1].replace("--", "/", 1) if found else said for said, found in ((one, first), (other, second)))
+    if _is_path(one) or _is_path(other):
+        return _name(one) == _name(other)
+    return one == other
+
+
+def _is_path(weights: str) -> bool:
+    """Whether this is a folder, or an address, rather than a repository of the hub."""
+    return weights.startswith("/") or weights.rstrip("/").count("/") > 1
+
+
+def _name(weights: str) -> tuple[str, ...]:
+    """The end of a path, as much of it as it takes to name a model; all of it where no part does."""
+    parts = PurePosixPath(weights).parts
+    named = [place for place, part in enumerate(parts) if not _NO_NAME.fullmatch(part)]
+    return parts[named[-1] if named else 0 :]

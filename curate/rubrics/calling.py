@@ -35,7 +35,6 @@ class Question:
     ask: Ask
     """The first try."""
     reader: Reader
-    may_be_cut: bool
     seed_of: tuple[str | int, ...]
     """What the seed depends on, besides the try."""
     notes: tuple[str, ...]
@@ -94,12 +93,12 @@ class Asking:
             schema=self.reader.schema,
             max_tokens=self._call.tokens,
             temperature=0.0 if self.reader.labels else sampled,
+            may_be_cut=self._call.may_be_cut or bool(self.reader.labels),
         )
         return Question(
             call=self.name,
             ask=ask,
             reader=self.reader.about(case.meta),
-            may_be_cut=self._call.may_be_cut or bool(self.reader.labels),
             seed_of=(case.key, self.name, *seed),
             notes=rendered.notes,
         )
@@ -195,10 +194,10 @@ def _outcome(question: Question, answer: Answer) -> Heard | NoJudgementError:
 
 
 def _read(question: Question, reply: Reply) -> Outputs:
-    if reply.finish == "length" and not question.may_be_cut:
+    if reply.finish == "length" and not question.ask.may_be_cut:
         detail = f"length: the reply to '{question.call}' ends at {question.ask.max_tokens} tokens"
         raise NoJudgementError(Status.TRUNCATED, detail)
-    if reply.finish == "other" and not question.may_be_cut:
+    if reply.finish == "other" and not question.ask.may_be_cut:
         detail = f"unfinished: nobody says whether the reply to '{question.call}' is whole"
         raise NoJudgementError(Status.TRUNCATED, detail)
     try:

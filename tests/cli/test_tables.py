@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from curate.cli.session import Session
-from curate.cli.tables import funnel_table, reasons_table, spell, status_table, table, told_table
+from curate.cli.tables import estimate_table, funnel_table, reasons_table, spell, status_table, table, told_table
 from curate.records import Funnel
 from curate.showing import counted
 
@@ -76,6 +76,12 @@ def test_no_word_is_broken_where_there_is_no_window(capsys: pytest.CaptureFixtur
 def test_a_table_that_fits_a_page_stays_on_it(capsys: pytest.CaptureFixture[str]) -> None:
     Session(quiet=False, as_json=False).finish({}, [table("", ("fact", "value"), [("notes", "many words " * 60)])])
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 140
+
+
+def test_an_estimate_of_nothing_is_a_sentence() -> None:
+    assert estimate_table({}, (1.0, 2.0)) == "Nothing would be asked."
+    rows = printed(estimate_table({"judge": {"requests": 0}}, None)).splitlines()
+    assert ["judge", "0"] in [line.split() for line in rows], "one who has nothing to ask while others have"
 
 
 def test_who_tells_less_stands_in_the_same_columns() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from curate.asks import Answer, Ask, Label, Turn
@@ -12,6 +13,7 @@ from curate.client.retries import Retrying
 from curate.client.session import Patience
 from curate.client.swatches import swatch
 from curate.serving import Serving
+from curate.testing.server import Request, Scripted, hash_oracle
 
 QUICK = Patience(
     retrying=Retrying(first_seconds=0.01, longest_seconds=0.05, least=100_000),
@@ -39,6 +41,11 @@ def labelled(number: int) -> Ask:
 def written(number: int) -> Ask:
     """An ask for a text."""
     return Ask(turns=(Turn(role="user", parts=(f"Describe {number}.",)),), max_tokens=64, temperature=0.7, seed=number)
+
+
+def unsaid(request: Request) -> Scripted:
+    """The answer of a server that does not say, in any known word, why its answers end."""
+    return replace(hash_oracle(request), finish="perhaps")
 
 
 def answered(backend: ServerBackend, asks: Sequence[Ask]) -> list[Answer]:

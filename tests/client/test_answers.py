@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -70,6 +71,14 @@ def test_a_text() -> None:
         ("MAX_TOKENS", "length"),
         ("model_length", "length"),
         ("content_filter", "content_filter"),
+        ("content_filtered", "content_filter"),
+        ("guardrail_intervened", "content_filter"),
+        ("refusal", "content_filter"),
+        ("SAFETY", "content_filter"),
+        ("recitation", "content_filter"),
+        ("prohibited_content", "content_filter"),
+        ("blocklist", "content_filter"),
+        ("spii", "content_filter"),
     ],
 )
 def test_why_it_ended(said: object, finish: str) -> None:
@@ -92,6 +101,32 @@ def test_a_text_that_may_have_been_cut_off_is_no_answer(said: object) -> None:
     unsaid = document()
     del unsaid["choices"][0]["finish_reason"]
     assert isinstance(read(unsaid, written(1)), Again)
+
+
+def test_where_it_does_not_matter_how_a_text_ends_it_is_an_answer() -> None:
+    reply = read(document(content="B, I think", finish_reason=None), replace(written(1), may_be_cut=True))
+    assert isinstance(reply, Reply)
+    assert (reply.text, reply.finish) == ("B, I think", "other")
+
+
+@pytest.mark.parametrize(
+    ("body", "ask", "counted", "healthy"),
+    [
+        (document(finish_reason="abort"), written(1), 12 + 3, True),
+        (document(), labelled(1), 12 + 3, False),
+        ({**document(), "choices": []}, written(1), 12 + 3, False),
+        ({**document(), "id": "chatcmpl-r2"}, written(1), 0, False),
+        (b"", written(1), 0, False),
+    ],
+)
+def test_what_is_no_answer_was_paid_for_and_may_be_of_a_healthy_server(
+    body: object, ask: Ask, counted: int, healthy: bool
+) -> None:
+    """What belongs to another request is paid for by that one."""
+    outcome = read(body, ask)
+    assert isinstance(outcome, Again)
+    assert outcome.usage.prompt_tokens + outcome.usage.completion_tokens == counted
+    assert outcome.server_failed is not healthy
 
 
 def without(name: str) -> dict[str, Any]:

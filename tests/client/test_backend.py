@@ -25,6 +25,7 @@ from curate.testing.server import (
     Fault,
     Plan,
     Request,
+    Scripted,
     ScriptedServer,
     distribution,
     hash_oracle,
@@ -32,7 +33,7 @@ from curate.testing.server import (
     replies,
     spread,
 )
-from tests.client.asking import QUICK, answered, collected, labelled, written
+from tests.client.asking import QUICK, answered, collected, labelled, unsaid, written
 
 EXAMINING = 3
 """Chat requests with which a server is examined: probabilities, pictures, schema."""
@@ -181,6 +182,37 @@ def test_a_server_that_goes_away_and_comes_back_loses_nothing() -> None:
             assert_right(ask, answer)
         models = [one for one in server.requests if one.path == "/v1/models"]
         assert len(models) >= 2, "who is back was asked before anything else"
+
+
+def test_one_that_does_not_say_why_answers_end_comes_back_too() -> None:
+    asks = [labelled(number) for number in range(60)]
+    behaviour = Behaviour(latency=0.005, slots=8, leaves_after=30, leaves_for=0.3)
+    patience = Patience(
+        retrying=QUICK.retrying, breaking=Breaking(failures=5, first_seconds=0.05, longest_seconds=0.2, patience_seconds=3.0)
+    )
+    with ScriptedServer(unsaid, behaviour=behaviour) as server:
+        backend = ServerBackend(Serving(url=server.url, canary=False, concurrency=16), patience=patience)
+        assert all(isinstance(answer, Reply) for answer in answered(backend, asks))
+        backend.close()
+
+
+def test_texts_that_may_be_cut_off_speak_not_against_the_server_and_are_paid_for() -> None:
+    def breaks_off(request: Request) -> Scripted:
+        return (unsaid if "Describe" in request.texts[-1] else hash_oracle)(request)
+
+    asks = [written(number) for number in range(20)]
+    patience = replace(QUICK, breaking=Breaking(failures=3, first_seconds=0.01))
+    with ScriptedServer(breaks_off) as server:
+        backend = ServerBackend(Serving(url=server.url, canary=False), patience=patience)
+        answers = answered(backend, asks)
+        backend.close()
+        assert len([one for one in server.requests if one.path == "/v1/models"]) == 1, "nobody doubts that it is there"
+    for answer in answers:
+        assert isinstance(answer, Trouble)
+        assert answer.detail.startswith("unfinished: ")
+        assert answer.usage.requests == 6
+        assert answer.usage.prompt_tokens >= 6
+        assert answer.usage.prompt_tokens % 6 == answer.usage.completion_tokens % 6 == 0, "of all six tries"
 
 
 def test_asks_that_a_server_fails_at_end_neither_the_run_nor_the_others() -> None:

@@ -274,6 +274,7 @@ def test_pictures_larger_than_any_before_are_asked_about_alone() -> None:
         (Again(reason="http_503", detail=""), 0),
         (Again(reason="timeout", detail=""), 50),
         (Again(reason="no_logprobs", detail=""), 50),
+        (Again(reason="unfinished", detail="", usage=Usage(prompt_tokens=30, completion_tokens=4)), 34),
         (None, 50),
     ],
 )

@@ -22,7 +22,7 @@ from curate.records import Status
 from curate.serving import Serving
 from curate.testing.server import RETRIED, Behaviour, Fault, Plan, Refused, Request, Scripted, ScriptedServer, hash_oracle, spread
 from curate.testing.server.oracle import NOTHING
-from tests.client.asking import QUICK, answered, labelled, untested, written
+from tests.client.asking import QUICK, answered, labelled, unsaid, untested, written
 
 ALL = Capabilities(
     served="scripted-judge",
@@ -79,6 +79,17 @@ def test_one_answer_under_a_wrong_name_says_nothing_of_the_others(fault: Fault) 
         return Plan(faults=(fault,)) if key == keys[0] else Plan()
 
     assert found(Behaviour(), faults=first) == ALL
+
+
+def test_a_server_that_does_not_say_why_its_answers_end_is_examined_all_the_same() -> None:
+    asked: list[Request] = []
+
+    def tells_once(request: Request) -> Scripted:
+        asked.append(request)
+        return hash_oracle(request) if len(asked) == 1 else unsaid(request)
+
+    assert found(Behaviour(), answer=unsaid) == replace(ALL, says_end=False)
+    assert found(Behaviour(), answer=tells_once) == ALL, "an answer that was broken off says nothing of the others"
 
 
 def test_answers_are_the_same_by_rank_and_by_id() -> None:
@@ -193,6 +204,12 @@ def test_a_server_that_keeps_pictures_apart() -> None:
         backend = ServerBackend(Serving(url=server.url, canary=True), patience=QUICK)
         backend.close()
         assert server.busiest >= 16, "many at once"
+
+
+def test_pictures_are_kept_apart_however_answers_end() -> None:
+    with ScriptedServer(lambda request: replace(sees(request), finish="perhaps")) as server:
+        ServerBackend(Serving(url=server.url, canary=True), patience=QUICK).close()
+        assert len(server.chats) >= 8 + 64
 
 
 @pytest.mark.parametrize("mixes", [2, 5, 20])

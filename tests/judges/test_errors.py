@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from typer.testing import Result
 
 from curate import api
-from curate.testing.server import Behaviour, Scripted, ScriptedServer, hash_oracle
+from curate.testing.server import Behaviour, Request, Scripted, ScriptedServer, hash_oracle
 from tests.cli.conftest import Curate
 from tests.judges.numbered import EXAMINING, pairs_card, quick, text_card, write_groups, write_numbered
 
@@ -42,6 +43,15 @@ def test_a_server_that_is_away(curate: Curate, shards: str) -> None:
     with ScriptedServer() as server:
         url = server.url
     refused(curate, shards, "--rater", "vqa-yes", "--server", url, pattern=rf"no server answers at {url} \(.*\); start it, or .*")
+
+
+def test_a_dry_run_with_nothing_to_ask_says_so(curate: Curate, shards: str) -> None:
+    with ScriptedServer() as server:
+        run = ("rate", shards, "--workers", "0", "--store", "store", "--rater", "vqa-yes", "--server", server.url, "--no-canary")
+        curate(*run)
+        result = curate(*run, "--dry-run", "--price", "1,2")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "Nothing would be asked.\n"
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://here/v1", "http://", "http://here:port/v1", "not an address"])
@@ -111,6 +121,35 @@ def test_no_probabilities_where_the_rubric_needs_them(curate: Curate, shards: st
             "rate", shards, "--workers", "0", "--store", "store", "--rater", text_card(tmp_path), "--server", server.url
         )
         assert result.exit_code == 0, "a rubric that reads text needs none"
+
+
+def test_no_word_of_why_answers_end_where_the_rubric_reads_texts(curate: Curate, shards: str, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for folder in (whole, cut):
+        folder.mkdir()
+    messages = [{"user": [{"picture": "response"}, "Mark it."]}]
+    number = {"name": "marks", "messages": messages, "reads": {"number": {"range": [0, 10]}}, "may_be_cut": True}
+    with ScriptedServer(lambda request: replace(hash_oracle(request), finish="perhaps")) as server:
+        refused(
+            curate, shards, "--rater", text_card(whole), "--server", server.url,
+            pattern=rf"{server.url} does not say why its answers end \(finish_reason\), so .* which 'marks' needs; name .*",
+        )  # fmt: skip
+        for rater in ("vqa-yes", text_card(cut, calls=[number], values={"overall": "marks.value"})):
+            report = api.rate(shards, raters=rater, store=tmp_path / rater.replace("/", ""), serving=quick(server), workers=0)
+            (name,) = report.raters
+            assert report.statuses[name].keys() <= {"ok", "parse_error"}, "it needs no texts that are whole"
+            assert report.told[name]["requests"] >= GROUPS * 3
+
+
+def test_what_a_policy_ends_is_refused_at_once(shards: str, tmp_path: Path) -> None:
+    def blocks(request: Request) -> Scripted:
+        return replace(hash_oracle(request), finish="SAFETY" if request.max_tokens == 200 else None)
+
+    with ScriptedServer(blocks) as server:
+        report = api.rate(shards, raters=text_card(tmp_path), store=tmp_path / "store", serving=quick(server), workers=0)
+    assert report.statuses["marks"] == {"refused": GROUPS * 3}
+    assert report.told["marks"]["requests"] == GROUPS * 3
+    assert report.told["marks"]["prompt tokens"] > 0
 
 
 def test_fewer_pictures_than_the_rubric_shows(curate: Curate, shards: str, tmp_path: Path) -> None:

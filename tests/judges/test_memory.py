@@ -14,6 +14,7 @@ from curate import api
 from curate.asks import Ask, Distribution, Model, Reply, Turn
 from curate.errors import ServerError, StoreError
 from curate.judges.memory import Memory
+from curate.judges.served import may_be_same
 from curate.store import Store
 from curate.store.replies import FILE, Replies
 from curate.testing.server import Behaviour, ScriptedServer
@@ -151,7 +152,7 @@ def test_other_weights_under_the_same_name_are_not_mixed_in(tmp_path: Path) -> N
     with served("org/weights-B") as server:
         wrong = (
             f"the server's 'scripted-judge' is org/weights-B now, and what {store / FILE} holds under this name came from "
-            "org/weights-A; .*: serve it under a name of its own, or rate into another store"
+            "org/weights-A; .*: serve it under a name of its own, rate into another store, or, where the weights are the same, .*"
         )
         for rater in ("again=vqa-yes", card):
             with pytest.raises(ServerError, match=wrong):
@@ -162,6 +163,49 @@ def test_other_weights_under_the_same_name_are_not_mixed_in(tmp_path: Path) -> N
         api.rate(groups, raters=card, store=store, serving=quick(server), workers=0)
     (of_a, of_pairs) = api.show(store).document["costs"]
     assert of_a["cost"]["backends"] == of_pairs["cost"]["backends"] == "vllm 0.33.0 with org/weights-A"
+
+
+def test_weights_that_were_moved_are_the_same(tmp_path: Path) -> None:
+    """A second run asks for nothing again, and what the weights were called first stands."""
+    groups, store = write_groups(tmp_path / "shards", 2), tmp_path / "store"
+    for root in ("org/weights-A", "/models/weights-A", "/cache/models--org--weights-A/snapshots/0123abcd"):
+        with served(root) as server:
+            api.rate(groups, raters=["vqa-yes", "again=vqa-yes"], store=store, serving=quick(server), workers=0)
+            without_ratings(store)
+            if root != "org/weights-A":
+                assert len(server.chats) == EXAMINING
+    with Replies(store / FILE) as replies:
+        assert replies.weights_of(Model(name="scripted-judge")) == "org/weights-A"
+
+
+HUB = "/root/.cache/huggingface/hub/models--org--name/snapshots/"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("org/name", "org/name", True),
+        ("org/name", "other/name", False),
+        ("org/name", "name", False),
+        ("org/name", "/models/name", True),
+        ("org/name", "/models/name/", True),
+        ("org/name", "s3://bucket/models/name", True),
+        ("org/name", "/models/name-2", False),
+        ("/a/name", "/b/c/name", True),
+        ("org/name", f"{HUB}0123", True),
+        ("other/name", f"{HUB}0123", False),
+        ("/models/name", f"{HUB}0123/", True),
+        ("name", f"{HUB.replace('org--', '')}0123", True),
+        (f"{HUB}0123", f"/mnt{HUB}0123", True),
+        (f"{HUB}0123", f"{HUB}4567", False),
+        ("/runs/a/checkpoint-500", "/moved/a/checkpoint-500", True),
+        ("/runs/a/checkpoint-500", "/runs/b/checkpoint-500", False),
+        ("/runs/a/merged/7", "/runs/b/merged/7", False),
+        ("/model", "/b/model", False),
+    ],
+)
+def test_which_weights_may_be_the_same(one: str, other: str, same: bool) -> None:
+    assert may_be_same(one, other) is may_be_same(other, one) is same
 
 
 def test_a_server_that_is_only_examined_leaves_no_trace(shards: str, tmp_path: Path) -> None:
