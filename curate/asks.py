@@ -204,6 +204,10 @@ class Backend(Protocol):
         """The answers that are there already; waits for none. Raises as `get` does."""
         ...
 
+    def give_up(self) -> None:
+        """From another thread: what waits for answers of somebody else waits no longer, and `get` raises."""
+        ...
+
     def close(self) -> None:
         """Give back connections or the device; what is under way is given up."""
         ...

@@ -53,6 +53,10 @@ class ServerBackend:
         """The answers that are there; waits for none. Raises as `get` does."""
         return self._box.take(wait=False)
 
+    def give_up(self) -> None:
+        """Have `get` raise, from whatever thread; the server, and others who ask it, go on."""
+        self._box.give_up()
+
     def close(self) -> None:
         """Give up what is under way."""
         if self._owns:

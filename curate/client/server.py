@@ -19,7 +19,7 @@ from curate.client.dispatch import Job
 from curate.client.probe import Found
 from curate.client.secrets import Redactor, read_key
 from curate.client.session import Patience, Session
-from curate.errors import MissingExtra
+from curate.errors import MissingExtra, ServerError
 from curate.serving import Serving
 
 try:
@@ -50,6 +50,10 @@ class Mailbox:
         """Nothing more will come."""
         self._hand_over()
         self._letters.put(problem)
+
+    def give_up(self) -> None:
+        """From any thread: whoever waits for answers waits no longer, and is told that the run was stopped."""
+        self._letters.put(ServerError("the run was stopped while answers were on their way"))
 
     def take(self, *, wait: bool) -> Answers:
         """What has come, with `wait` at least one answer. Raises what ended everything, after what came before."""

@@ -103,6 +103,11 @@ class RubricRater:
             return {}
         return examining(self._serving) if self._served_by is None else worked(self._served_by.examining)
 
+    def give_up(self) -> None:
+        """Wait for no more answers; what is remembered of them stays."""
+        if self._backend is not None:
+            self._backend.give_up()
+
     def close(self) -> None:
         """Give up what is under way; connections and the device go back."""
         self._resources.close()

@@ -81,6 +81,7 @@ class LocalBackend:
         self._batch_size = settings.batch_size or BATCH
         self.slots = _CHOSEN_FROM * self._batch_size
         self._waiting: dict[int, Ask] = {}
+        self._given_up = False
         self._tokens = lru_cache(maxsize=256)(self._label_tokens)
         self.model = _identity(file, self._network)
 
@@ -93,6 +94,8 @@ class LocalBackend:
 
         Raises `CardError` where no spelling of a label is one token of the model, or two labels are the same token.
         """
+        if self._given_up:
+            raise CurateError("the run was stopped while judges were answering")
         answered: list[tuple[int, Answer]] = []
         ready: list[_Ready] = []
         for ticket, ask in self._next_batch():
@@ -108,6 +111,10 @@ class LocalBackend:
     def poll(self) -> Sequence[tuple[int, Answer]]:
         """None: answers are made when they are asked for by `get`."""
         return ()
+
+    def give_up(self) -> None:
+        """Answer no further batch, from whatever thread it is said."""
+        self._given_up = True
 
     def close(self) -> None:
         """Forget what waits; the model goes as soon as nobody else uses it."""
