@@ -4,11 +4,12 @@ findings                 what a check says, and where
 guess, outline           the format of a folder, by its manifest, else by what each format says that it looks like
 integrity                whether an export is still what was written, and nothing else
 files, tables, schema    files, rows of Parquet, and rows against the contract of their format
+json_files               which JSON files of a folder hold rows
 images, named            images as trainers decode them, by themselves and next to their rivals
 ledger, ranks, record    what shows across rows, within a list, and within a record of a shard
 
 The formats: shards, parquet, ids, diffusers_dpo, rankdpo, imagereward, hpdv2, hpdv3, win_lose_folders. Each has `check`, which
-finds what is wrong, and `looks_like`, by which it is guessed.
+finds what is wrong, `looks_like`, by which it is guessed, and `reads`, which tells data from what else lies in the folder.
 
 The rules about labels are written from what the trainers do and share no code with the writers: a check that had the writer's
 mistake would not find it.
@@ -17,6 +18,7 @@ mistake would not find it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from curate.checking.findings import Finding, Place, Severity
@@ -58,6 +60,17 @@ def _check(folder: Path, name: str, said: Mapping[str, object] | None, first: li
     from curate.checking.integrity import changed_files
 
     yield from first
-    if said is not None:
-        yield from changed_files(folder, said)
-    yield from format_module(__name__, name).check(folder)
+    of_format = format_module(__name__, name)
+    found = of_format.check(folder)
+    yield from _once(found if said is None else chain(changed_files(folder, said, of_format.reads), found))
+
+
+def _once(found: Iterator[Finding]) -> Iterator[Finding]:
+    """Findings, without those of folders that are links out of the dataset, which every file in there would repeat."""
+    links = set[Finding]()
+    for one in found:
+        if one.rule == "path-escape" and one.row is None:
+            if one in links:
+                continue
+            links.add(one)
+        yield one

@@ -17,7 +17,7 @@ from curate.checking.images import Look, Looker, competing_findings, image_findi
 from curate.checking.ledger import Ledger, hash64, prompt_findings, too_few_rows
 from curate.checking.outline import Likeness, Outline
 from curate.checking.schema import column_findings, number_findings, row_schema
-from curate.checking.tables import Table, picture_columns, walk
+from curate.checking.tables import Table, is_table, picture_columns, walk
 
 _NUMBERS = ("margin", "confidence", "chosen_value", "rejected_value")
 _COLUMNS = (
@@ -33,6 +33,11 @@ _UNEQUAL = "SDXL and MaPO stretch jpg_1 to the size of jpg_0, SD 1.5 crops each 
 def looks_like(outline: Outline) -> Likeness | None:
     """A table of pairs."""
     return outline.with_columns({"jpg_0", "jpg_1"})
+
+
+def reads(folder: Path, name: str) -> bool:
+    """Any table that `datasets` finds."""
+    return is_table(name)
 
 
 def check(folder: Path) -> Iterator[Finding]:

@@ -23,11 +23,31 @@ class Problem(Exception):
 
 def inside(folder: Path, name: str) -> Path | None:
     """The path of a file by its name relative to `folder`; None for a name that leads out of it, by dots, links or at all."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\0" in name or len(name) > _LONGEST_NAME:
+    if not _stays_below(name):
         return None
-    found = folder / path
-    return found if found.resolve().is_relative_to(folder.resolve()) else None
+    found = folder / PurePosixPath(name)
+    try:
+        return found if found.resolve().is_relative_to(folder.resolve()) else None
+    except RuntimeError:
+        return found  # a link that leads back to itself: nowhere else, and to no file
+
+
+def _stays_below(name: str) -> bool:
+    """Whether a name leads to a place below a folder, as far as the name alone tells."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and "\0" not in name and len(name) <= _LONGEST_NAME
+
+
+def escape(folder: Path, name: str, place: Place) -> Finding:
+    """The finding for a name that `inside` does not follow; the same one for all that lie in a folder which is a link out."""
+    path = PurePosixPath(name)
+    if _stays_below(name):
+        for above in reversed(path.parents[:-1]):
+            if (folder / above).is_symlink() and inside(folder, str(above)) is None:
+                message = "it is a link that leads out of the folder, and nothing in it is looked at"
+                return Place(file=str(above)).error("path-escape", message, "Put the folder itself in place of the link.")
+    message = f"{str(path)!r:.200} leads out of the folder"
+    return place.error("path-escape", message, "Copy the file into the folder, or leave it out.")
 
 
 def read_named(folder: Path, base: str, name: object, place: Place) -> bytes:
@@ -36,8 +56,7 @@ def read_named(folder: Path, base: str, name: object, place: Place) -> bytes:
         raise Problem(place.error("wrong-type", f"a path is text, not {name!r:.80}", "Write the path of the image."))
     path = inside(folder, f"{base}/{name}") if not name.startswith("/") else None
     if path is None:
-        message = f"{name!r:.200} leads out of the folder"
-        raise Problem(place.error("path-escape", message, "Copy the image into the folder and name it there."))
+        raise Problem(escape(folder, f"{base}/{name}" if not name.startswith("/") else name, place))
     if not is_file(path):
         raise Problem(place.error("missing-file", f"{base}/{name} does not exist", "Put the image back, or leave the row out."))
     if path.stat().st_size > _MOST_BYTES:
@@ -78,5 +97,8 @@ def files_below(folder: Path, suffix: str, *, with_links: bool = False) -> Itera
     """All files of a folder tree that end in `suffix`, sorted, without hidden ones; links out of it only to be named."""
     for path in sorted(folder.rglob(f"*{suffix}")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and path.is_file() and (with_links or path.resolve().is_relative_to(folder.resolve())):
+        if hidden or not path.is_file():
+            continue
+        # No link to a folder is followed, so only a file that is itself a link can lie elsewhere.
+        if with_links or not path.is_symlink() or path.resolve().is_relative_to(folder.resolve()):
             yield path

@@ -12,25 +12,29 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.checking.files import Problem, files_below, json_rows, relative
+from curate.checking.files import Problem, json_rows
 from curate.checking.findings import Finding, Place
 from curate.checking.images import Looker
+from curate.checking.json_files import files_of_rows
 from curate.checking.ledger import Ledger, no_rows, prompt_findings, too_few_rows
 from curate.checking.named import named_images
 from curate.checking.outline import Likeness, Outline
 from curate.checking.ranks import ranks_against_values
 from curate.checking.schema import row_findings, row_schema
-from curate.names import MANIFEST
 
 _UNEQUAL = "each is resized and cropped by itself"
 _BATCH = 16
 _OPENED = ("train", "test")
-_NOT_OTHERS = {MANIFEST, *(f"{split}.json" for split in _OPENED)}
 
 
 def looks_like(outline: Outline) -> Likeness | None:
     """Rows of pairs."""
     return outline.with_fields({"human_preference", "file_path"})
+
+
+def reads(folder: Path, name: str) -> bool:
+    """The two files; images only where those name them."""
+    return name in {f"{split}.json" for split in _OPENED}
 
 
 def check(folder: Path) -> Iterator[Finding]:
@@ -57,8 +61,8 @@ def check(folder: Path) -> Iterator[Finding]:
 
 def _others(folder: Path) -> list[str]:
     """The splits beside those that readers open."""
-    names = [relative(folder, path) for path in files_below(folder, ".json")]
-    return [name.removesuffix(".json") for name in names if "/" not in name and name not in _NOT_OTHERS]
+    names = [name.removesuffix(".json") for name in files_of_rows(folder, {"prompt"})]
+    return [name for name in names if name not in _OPENED]
 
 
 def _row(folder: Path, split: str, row: Any, place: Place, ledger: Ledger, looker: Looker) -> Iterator[Finding]:

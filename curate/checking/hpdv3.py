@@ -10,30 +10,34 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from curate.checking.files import Problem, files_below, json_rows, relative
+from curate.checking.files import Problem, json_rows
 from curate.checking.findings import Finding, Place
 from curate.checking.images import Looker
+from curate.checking.json_files import files_of_rows, has_rows
 from curate.checking.ledger import Ledger, no_rows, prompt_findings, too_few_rows
 from curate.checking.named import named_images
 from curate.checking.outline import Likeness, Outline
 from curate.checking.schema import row_findings, row_schema
 from curate.checking.tables import split_of
-from curate.names import MANIFEST
 
 _UNEQUAL = "the processor resizes each to its own number of patches"
-_NOT_ROWS = {MANIFEST}
+_PATHS = {"path1", "path2"}
 
 
 def looks_like(outline: Outline) -> Likeness | None:
     """Rows of pairs."""
-    return outline.with_fields({"path1", "path2"})
+    return outline.with_fields(_PATHS)
+
+
+def reads(folder: Path, name: str) -> bool:
+    """Any list of pairs: the trainer opens those that it is told to."""
+    return has_rows(folder, name, _PATHS)
 
 
 def check(folder: Path) -> Iterator[Finding]:
     """Findings of every JSON file at the top of the folder."""
     ledger, looker, found = Ledger(), Looker(), 0
-    names = [relative(folder, path) for path in files_below(folder, ".json")]
-    for name in [name for name in names if "/" not in name and name not in _NOT_ROWS]:
+    for name in files_of_rows(folder, _PATHS):
         try:
             rows = json_rows(folder, name)
         except Problem as problem:

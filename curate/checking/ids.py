@@ -9,7 +9,7 @@ from typing import Any
 from curate.checking.findings import Finding, Place
 from curate.checking.outline import Likeness, Outline
 from curate.checking.schema import column_findings, row_schema
-from curate.checking.tables import Table, walk
+from curate.checking.tables import Table, is_table, walk
 
 _TEXT = "ids.txt"
 
@@ -19,6 +19,11 @@ def looks_like(outline: Outline) -> Likeness | None:
     named = (name for name, columns in outline.columns.items() if "sample" in columns.names and not columns.pictures)
     name = next(named, None)
     return Likeness(names=1, reason=f"{name} has a column of samples and no images") if name else None
+
+
+def reads(folder: Path, name: str) -> bool:
+    """Any table that `datasets` finds."""
+    return is_table(name)
 
 
 def check(folder: Path) -> Iterator[Finding]:

@@ -28,6 +28,11 @@ def looks_like(outline: Outline) -> Likeness | None:
     return outline.with_fields({"generations", "ranking"})
 
 
+def reads(folder: Path, name: str) -> bool:
+    """The three files; images only where those name them."""
+    return name in {f"dataset/{split}.json" for split in _OPENED}
+
+
 def check(folder: Path) -> Iterator[Finding]:
     """Findings of the three files."""
     base = "dataset/" if (folder / "dataset").is_dir() else ""

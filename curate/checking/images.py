@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image as Picture
 
-_ORIENTATION = 0x0112
 _REMEMBERED = 256
 """Looks; their grey levels take 64 MiB at most. The images of a prompt stand close together, so few are enough."""
 _COMPARED_SIDE = 512
@@ -49,15 +48,18 @@ class Look:
     unlike: Literal["", "transparent", "sixteen-bit"] = ""
     """The rule for a picture that trainers see otherwise than raters did; empty where they see the same."""
     pixels: str = ""
-    """SHA-256 of the pixels that trainers see, hex: the same picture in other bytes has the same."""
+    """SHA-256 of the pixels that trainers see, hex: the same picture in other bytes has the same.
+    Empty where none are compared."""
     grey: NDArray[np.uint8] | None = None
-    """Grey levels (rows, columns), at most `_COMPARED_SIDE` each."""
+    """Grey levels (rows, columns), at most `_COMPARED_SIDE` each; None where none are compared."""
 
 
 class Looker:
     """Decodes images, each once while it is remembered."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, compared: bool = True) -> None:
+        """`compared` is false where images are only looked at by themselves, which needs no memory of their pixels."""
+        self._compared = compared
         self._seen: OrderedDict[str, Look] = OrderedDict()
 
     def look(self, data: bytes) -> Look:
@@ -66,13 +68,13 @@ class Looker:
         if digest in self._seen:
             self._seen.move_to_end(digest)
             return self._seen[digest]
-        found = self._seen[digest] = _look(data, digest)
+        found = self._seen[digest] = _look(data, digest, compared=self._compared)
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
         return found
 
 
-def _look(data: bytes, digest: str) -> Look:
+def _look(data: bytes, digest: str, *, compared: bool) -> Look:
     if not data:
         return Look(digest=digest, problem="it has no bytes", empty=True)
     try:
@@ -80,34 +82,33 @@ def _look(data: bytes, digest: str) -> Look:
     except MediaError as problem:
         return Look(digest=digest, problem=problem.detail)
     try:
-        return _as_trained(data, digest, decoded)
+        return _as_trained(data, digest, decoded, compared=compared)
     except Exception as problem:  # decoders raise anything at all, and trainers would stop at it
         return Look(digest=digest, problem=f"readers stop with {type(problem).__name__}: {problem}")
 
 
-def _as_trained(data: bytes, digest: str, decoded: DecodedImage) -> Look:
+def _as_trained(data: bytes, digest: str, decoded: DecodedImage, *, compared: bool) -> Look:
     """What trainers see, who all call `Image.open(…).convert("RGB")`, next to what `decode_image` gave the raters.
 
-    The plain conversion drops transparency, which raters saw on white, clips 16-bit grey to white, and turns nothing.
+    The plain conversion drops transparency, which raters saw on white, clips 16-bit grey to white, and turns nothing. It is made
+    only where it differs so: everything else is converted by the same call, and JPEG by a decoder that gives the same pixels.
     """
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as stored, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of palettes with transparency, which is reported below
-        turned = stored.getexif().get(_ORIENTATION, 1) not in (0, 1)
-        has_alpha = "A" in stored.getbands() or "transparency" in stored.info
-        plain = stored.convert("RGB")
-        pixels = np.asarray(plain)
-        seen_otherwise = (has_alpha or stored.mode.startswith("I")) and not np.array_equal(
-            upright(pixels, orientation_of(stored, data)), decoded.pixels
-        )
+        orientation = orientation_of(stored, data)
+        has_alpha = "A" in decoded.mode.upper() or "transparency" in stored.info or b"tRNS" in data  # which may come late
+        may_differ = has_alpha or decoded.mode.startswith("I")
+        pixels = np.asarray(stored.convert("RGB")) if may_differ or orientation != 1 else decoded.pixels
+    differs = may_differ and not np.array_equal(upright(pixels, orientation), decoded.pixels)
     return Look(
         digest=digest,
-        size=plain.size,
-        turned=turned,
-        unlike="" if not seen_otherwise else "transparent" if has_alpha else "sixteen-bit",
-        pixels=hashlib.sha256(pixels.tobytes()).hexdigest(),
-        grey=_grey(plain),
+        size=(pixels.shape[1], pixels.shape[0]),
+        turned=orientation != 1,
+        unlike="" if not differs else "transparent" if has_alpha else "sixteen-bit",
+        pixels=hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest() if compared else "",
+        grey=_grey(Image.fromarray(pixels)) if compared else None,
     )
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from curate.checking.files import files_below, inside, is_file, relative
+from curate.checking.files import escape, files_below, inside, is_file, relative
 from curate.checking.findings import Finding, Place
 from curate.exporting.folder import MEDIA_LIST
 from curate.names import MANIFEST
-from curate.shards.kinds import IMAGES
 
 _LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>.+)")
 _README = "README.md"
 
 
-def changed_files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Finding]:
+Reads = Callable[[Path, str], bool]
+"""Whether the readers of a format take a file, by the folder and its name in there, for data; said by the checks of each."""
+
+
+def changed_files(folder: Path, manifest: Mapping[str, Any], reads: Reads) -> Iterator[Finding]:
     """Files of the manifest, and media of its list, that are gone or not the same; and files that neither lists."""
     listed = {MANIFEST, _README}
     for entry in manifest["files"]:
@@ -36,38 +39,31 @@ def changed_files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Finding
                 else:
                     listed.add(match["name"])
                     yield from _file(folder, match["name"], match["digest"], MEDIA_LIST)
-    yield from _unlisted(folder, listed)
+    yield from _unlisted(folder, listed, reads)
 
 
-def _unlisted(folder: Path, listed: set[str]) -> Iterator[Finding]:
-    """Files that were put into the folder later: an error where they are of a kind that its readers read.
+def _unlisted(folder: Path, listed: set[str], reads: Reads) -> Iterator[Finding]:
+    """Files that were put into the folder later: an error where its readers take them for data.
 
     None where the list of media is gone, without which nothing is known of them.
     """
     if MEDIA_LIST in listed and not (folder / MEDIA_LIST).is_file():
         return
-    kinds = {_kind(name) for name in listed - {MANIFEST, MEDIA_LIST, _README}}
     for path in files_below(folder, "", with_links=True):
         name = relative(folder, path)
         if name in listed:
             continue
         place, message = Place(file=name), f"neither {MANIFEST} nor {MEDIA_LIST} lists it"
-        if _kind(name) in kinds:
+        if reads(folder, name):
             yield place.error("unlisted-file", f"{message}, and readers take it for data", "Remove it.")
         else:
             yield place.note("unlisted-file", message, "Nothing, where it is meant to be there.")
 
 
-def _kind(name: str) -> str:
-    """What a reader goes by to tell whether a file is for it."""
-    suffix = PurePosixPath(name).suffix.lower().removeprefix(".")
-    return "image" if suffix in IMAGES else suffix
-
-
 def _file(folder: Path, name: str, digest: str, listed_in: str) -> Iterator[Finding]:
     place, path = Place(file=name), inside(folder, name)
     if path is None:
-        yield Place(file=listed_in).error("path-escape", f"{name!r:.200} leads out of the folder", "Write the export again.")
+        yield escape(folder, name, Place(file=listed_in))
     elif not is_file(path):
         yield place.error(
             "missing-file", f"{listed_in} lists it, and it does not exist", "Put it back, or write the export again."
@@ -75,7 +71,9 @@ def _file(folder: Path, name: str, digest: str, listed_in: str) -> Iterator[Find
     else:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != digest:
+        if found != digest and name == _README:
+            yield place.note("changed-file", "its text is not the one that was written", "Nothing, where it was meant.")
+        elif found != digest:
             yield place.error(
                 "changed-file", "its bytes are not those that were written", "Put it back, or write the export again."
             )

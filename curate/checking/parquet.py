@@ -13,13 +13,18 @@ from curate.checking.ledger import prompt_findings, unprompted
 from curate.checking.outline import Likeness, Outline
 from curate.checking.record import rating_findings
 from curate.checking.schema import column_findings, number_findings, row_schema
-from curate.checking.tables import Table, picture_columns, walk
+from curate.checking.tables import Table, is_table, picture_columns, walk
 
 
 def looks_like(outline: Outline) -> Likeness | None:
     """Any table with pictures."""
     name = next((name for name, columns in outline.columns.items() if columns.pictures), None)
     return Likeness(names=1, reason=f"{name} has a column of images") if name else None
+
+
+def reads(folder: Path, name: str) -> bool:
+    """Any table that `datasets` finds."""
+    return is_table(name)
 
 
 def check(folder: Path) -> Iterator[Finding]:
@@ -35,7 +40,7 @@ class _Samples:
     def __init__(self, folder: Path) -> None:
         self.prompted = unprompted()
         self._folder = folder
-        self._looker = Looker()
+        self._looker = Looker(compared=False)
         self._seen: set[str] = set()
         self._pictures: list[str] = []
 

@@ -16,7 +16,7 @@ from curate.checking.ledger import Ledger, prompt_findings, too_few_rows
 from curate.checking.outline import Likeness, Outline
 from curate.checking.ranks import ranks_against_values
 from curate.checking.schema import column_findings, number_findings, row_schema
-from curate.checking.tables import Table, picture_columns, walk
+from curate.checking.tables import Table, is_table, picture_columns, walk
 
 _NEEDED = ("images", "phi", "values", "ranks")
 _AS_LONG = (*_NEEDED, "spreads", "samples", "generators", "widths", "heights")
@@ -39,6 +39,11 @@ class _Seen:
     """Whether φ was counted from the ranks, and not from what raters said: a ranking that was made without `--wins`."""
     ledger: Ledger = field(default_factory=Ledger)
     looker: Looker = field(default_factory=Looker)
+
+
+def reads(folder: Path, name: str) -> bool:
+    """Any table that `datasets` finds."""
+    return is_table(name)
 
 
 def check(folder: Path) -> Iterator[Finding]:

@@ -7,7 +7,6 @@ base name). That reader takes a damaged header for the end, so another one looks
 from __future__ import annotations
 
 import json
-import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -24,7 +23,6 @@ from curate.shards.tar import Fault, iter_members
 _IMAGES = {"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "ppm", "jp2"}
 _MOST_BYTES = 64 << 20
 _BLOCK = 512
-_RATINGS = re.compile(r"\.ratings(?:-\d+)?\.json$")
 
 
 def looks_like(outline: Outline) -> Likeness | None:
@@ -33,9 +31,14 @@ def looks_like(outline: Outline) -> Likeness | None:
     return Likeness(names=1, reason="it has .tar files") if found else None
 
 
+def reads(folder: Path, name: str) -> bool:
+    """Any archive."""
+    return name.endswith(".tar")
+
+
 def check(folder: Path) -> Iterator[Finding]:
     """Findings of every shard."""
-    looker, across, keys, records = Looker(), Across(), dict[str, str](), 0
+    looker, across, keys, records = Looker(compared=False), Across(), dict[str, str](), 0
     for path in files_below(folder, ".tar"):
         place, fault = Place(file=relative(folder, path)), None
         if not _has_end(path):
@@ -154,8 +157,7 @@ class _Shard:
             except (ValueError, RecursionError) as problem:
                 yield place.error("not-json", f"{name!r:.120} is not JSON ({problem})", "Write it again, or leave it out.")
                 return
-            if _RATINGS.search(name) and isinstance(value, dict) and "samples" in value:
-                yield from self._record.add_ratings(value, place)
+            self._record.add_json(name, value, place)
 
     def end_record(self) -> Iterator[Finding]:
         """What shows of a record when the next one begins, or none follows."""

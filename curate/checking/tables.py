@@ -54,7 +54,14 @@ class Table:
 
 def tables(folder: Path) -> list[Table]:
     """The Parquet files of a dataset, split by split."""
-    return [Table(folder, path) for path in files_below(folder, ".parquet")]
+    return [Table(folder, path) for path in files_below(folder, ".parquet") if is_table(relative(folder, path))]
+
+
+def is_table(name: str) -> bool:
+    """Whether `datasets.load_dataset` takes a file for a table, by its name below the folder: not in `.git`, nor in `__cache`."""
+    *folders, last = name.split("/")
+    hidden = last.startswith(".") or any(part.startswith((".", "__")) for part in folders)
+    return last.endswith(".parquet") and not hidden
 
 
 def split_of(name: str) -> str:

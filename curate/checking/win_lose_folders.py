@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from curate.checking.files import Problem, files_below, inside, is_file, read_named, relative
+from curate.checking.files import Problem, escape, files_below, inside, is_file, read_named, relative
 from curate.checking.findings import Finding, Place
 from curate.checking.images import Look, Looker, competing_findings, image_findings
 from curate.checking.ledger import Ledger, no_rows, prompt_findings
 from curate.checking.outline import Likeness, Outline
 from curate.checking.schema import row_findings, row_schema
+from curate.shards.kinds import IMAGES
 
 _UNEQUAL = "latents of unequal shape cannot be compared, and the trainer stops or crops"
 _LISTING = "pairs.jsonl"
@@ -24,6 +25,11 @@ def looks_like(outline: Outline) -> Likeness | None:
     there = [side for side in _SIDES if (outline.folder / side).is_dir()]
     folders = "folders" if len(there) > 1 else "folder"
     return Likeness(names=1 + len(there), reason=f"it has the {folders} {' and '.join(there)}") if there else None
+
+
+def reads(folder: Path, name: str) -> bool:
+    """Any image below one of the two folders."""
+    return _is_image(name) and any(side in name.split("/")[:-1] for side in _SIDES)
 
 
 def check(folder: Path) -> Iterator[Finding]:
@@ -57,13 +63,18 @@ def _stems(folder: Path, side: str) -> tuple[dict[str, str], list[Finding]]:
     found: dict[str, str] = {}
     problems: list[Finding] = []
     for path in files_below(folder / side, "") if (folder / side).is_dir() else ():
-        if path.suffix == ".txt":
-            continue
+        if not _is_image(path.name):
+            continue  # captions, and what trainers keep beside the images, such as SimpleTuner's lists of sizes
         name = relative(folder, path)
         if found.setdefault(path.stem, name) != name:
             message = f"it is called as {found[path.stem]} but for the extension, and only one of the two can be paired"
             problems.append(Place(file=name).error("duplicate-stem", message, "Leave one of them."))
     return found, problems
+
+
+def _is_image(name: str) -> bool:
+    """Whether trainers take a file for an image, who go by its extension."""
+    return PurePosixPath(name).suffix.removeprefix(".").lower() in IMAGES
 
 
 def _pair(
@@ -159,5 +170,7 @@ def _gone(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> Iterator[Fin
     """Files that the listing promises."""
     for name in sorted({str(row.get(side)) for row in listed.values() for side in _SIDES}):
         path = inside(folder, name)
-        if path is None or not is_file(path):
+        if path is None:
+            yield escape(folder, name, Place(file=_LISTING))
+        elif not is_file(path):
             yield Place(file=name).error("missing-file", f"{_LISTING} lists it, and it does not exist", "Put it back.")

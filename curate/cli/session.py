@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from curate.cli.serving import without_keys
-from curate.cli.tables import width_for_words
+from curate.cli.tables import fit, turned, width_for_words
 from curate.errors import CurateError, OutputError
 from curate.files import os_sentence
 from curate.names import STORE_MARK
@@ -80,7 +80,13 @@ class Session:
             self._print(one)
 
     def _print(self, part: RenderableType, *, style: str | None = None) -> None:
-        width = None if self._window else max(PLAIN_WIDTH, width_for_words(part))
+        from rich.table import Table
+
+        width = self._out.width if self._window else max(PLAIN_WIDTH, width_for_words(part))
+        if isinstance(part, Table):
+            if part.show_header and width_for_words(part) > width:
+                part = turned(part)
+            fit(part, width)
         self._out.print(part, style=style, markup=False, width=width)
 
 

@@ -9,7 +9,7 @@ from curate.showing import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from curate.records import Funnel
 
@@ -41,21 +41,62 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 
 
 def width_for_words(part: RenderableType) -> int:
-    """The columns that a table takes without breaking a word, and has each of its columns keep; 0 for what is no table.
+    """The columns that a table takes without breaking a word; 0 for what is no table.
 
     Longer words than `MOST_WORD`, such as paths, are broken all the same.
     """
     from rich.table import Table
 
-    if not isinstance(part, Table):
-        return 0
-    width = 0
-    for column in part.columns:
-        words = [word for cell in (column.header, *column.cells) for word in str(cell).split()]
-        longest = min(MOST_WORD, max(map(len, words), default=0))
-        column.min_width = longest if column.max_width is None else min(longest, column.max_width)
-        width += column.min_width + _BETWEEN
-    return width
+    return sum(_longest_word(column) + _BETWEEN for column in part.columns) if isinstance(part, Table) else 0
+
+
+def fit(part: Table, width: int) -> None:
+    """Set the columns of a table so that it is no wider, and no word broken where there is room for all.
+
+    What room is left beside the longest words goes to the columns that need least of it to stand in one line.
+    """
+    spare = width - width_for_words(part)
+    if spare < 0:
+        return
+    wanted = [(min(column.max_width or width, max(map(len, _lines(column)), default=0)), column) for column in part.columns]
+    wanted = [(longest - _longest_word(column), column) for longest, column in wanted]
+    for left, (more, column) in enumerate(sorted(wanted, key=lambda one: one[0])):
+        given = min(max(more, 0), spare // (len(wanted) - left))
+        column.width = _longest_word(column) + given
+        spare -= given
+
+
+def _longest_word(column: Column) -> int:
+    return min(MOST_WORD, max((len(word) for line in _lines(column) for word in line.split()), default=0))
+
+
+def _lines(column: Column) -> list[str]:
+    return [line for cell in (column.header, *column.cells) for line in str(cell).splitlines()]
+
+
+def turned(part: Table) -> Table:
+    """The same table with a line for each cell, for a window that is too narrow for it; empty cells are left out."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(
+        title=part.title,
+        title_justify="left",
+        box=box.SIMPLE,
+        title_style="bold",
+        pad_edge=False,
+        show_header=False,
+        padding=(0, 1),
+    )
+    made.add_column(no_wrap=True)
+    made.add_column(overflow="fold")
+    for row in zip(*(column.cells for column in part.columns), strict=True):
+        for column, cell in zip(part.columns, row, strict=True):
+            if str(cell) != "-":
+                made.add_row(Text(str(column.header)), cell)
+        made.add_section()
+    return made
 
 
 def spell(value: object) -> str:

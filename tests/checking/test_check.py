@@ -2,72 +2,43 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import importlib
-import io
 import json
 import math
 import pkgutil
 import shutil
-import tarfile
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageFilter
 
 import curate.checking
 import curate.exporting
 from curate.checking import Finding, Severity, check
-from curate.checking.findings import Place
-from curate.checking.images import Looker, competing_findings
 from curate.checking.ranks import better_and_worse
 from curate.errors import CurateError
-from curate.exporting import export, find_format, format_names
-from tests.exporting.world import World, image_media, make_world, photo, photographs, write_tar
+from curate.exporting import find_format, format_names
+from tests.checking.looking import (
+    Row,
+    edited,
+    findings,
+    half_transparent,
+    nearly,
+    re_encoded,
+    rules,
+    setting,
+    sixteen_bit,
+    turned,
+)
+from tests.exporting.world import World, photo
 
-Row = dict[str, Any]
-Members = list[tuple[tarfile.TarInfo, bytes]]
 DOCUMENTATION = Path(curate.checking.__file__).parent.parent.parent / "docs" / "formats.md"
-
-
-@pytest.fixture(scope="module")
-def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One export of each format."""
-    folder = tmp_path_factory.mktemp("exports")
-    world = make_world(folder / "world")
-    for name in format_names():
-        export(world.selection(find_format(name).takes), world.source, folder / name, format=name)
-    return folder
-
-
-@pytest.fixture
-def dataset(exports: Path, tmp_path: Path) -> Callable[[str], Path]:
-    """A copy of an export without its manifest: a folder that anything might have made."""
-
-    def copy(name: str) -> Path:
-        shutil.copytree(exports / name, tmp_path / name)
-        for file in ("curate.json", "media.sha256", "README.md"):
-            (tmp_path / name / file).unlink(missing_ok=True)
-        return tmp_path / name
-
-    return copy
-
-
-def findings(folder: Path, name: str | None = None) -> list[Finding]:
-    return [found for found in check(folder, format=name) if found.rule not in {"guessed-format", "unequal-extensions"}]
-
-
-def rules(folder: Path, name: str | None = None) -> set[str]:
-    return {found.rule for found in findings(folder, name)}
 
 
 def test_every_module_of_a_format_is_one_by_its_name() -> None:
@@ -77,7 +48,12 @@ def test_every_module_of_a_format_is_one_by_its_name() -> None:
     lines = DOCUMENTATION.read_text(encoding="utf-8").splitlines()
     assert {name for line in lines if line.startswith("## ") for name in line[3:].split(", ")} & names == names
     assert {line.split("`")[1] for line in lines if line.startswith("| `") and line.count("|") == 5} == names
-    for package, needs in ((curate.exporting, "FORMAT"), (curate.checking, "check"), (curate.checking, "looks_like")):
+    for package, needs in (
+        (curate.exporting, "FORMAT"),
+        (curate.checking, "check"),
+        (curate.checking, "looks_like"),
+        (curate.checking, "reads"),
+    ):
         modules = [importlib.import_module(f"{package.__name__}.{one.name}") for one in pkgutil.iter_modules(package.__path__)]
         about = {module.__name__.rpartition(".")[2].replace("_", "-") for module in modules if hasattr(module, needs)}
         assert about == names
@@ -97,57 +73,6 @@ def test_formats_are_guessed_aloud(name: str, dataset: Callable[[str], Path]) ->
 
 
 # Defects of Parquet ---------------------------------------------------------------------------------------------------
-
-
-def edited(folder: Path, edit: Callable[[list[Row]], Any], schema: pa.Schema | None = None, split: str = "train") -> Path:
-    """Change the rows of a split in place."""
-    (path,) = folder.glob(f"{split}-*.parquet")
-    table = pq.read_table(path)
-    rows = table.to_pylist()
-    edit(rows)
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema or table.schema), path)
-    return folder
-
-
-def png(pixels: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
-    return out.getvalue()
-
-
-def re_encoded(data: bytes) -> bytes:
-    """The same pixels in other bytes."""
-    return png(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
-
-
-def nearly(data: bytes) -> bytes:
-    """A picture that differs by a little everywhere, as after another encoder."""
-    return png(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) ^ 1)
-
-
-def turned(data: bytes) -> bytes:
-    """The same pixels with an EXIF tag that asks for a rotation."""
-    image, out = Image.open(io.BytesIO(data)).convert("RGB"), io.BytesIO()
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    image.save(out, "JPEG", exif=exif)
-    return out.getvalue()
-
-
-def half_transparent(data: bytes, *, hidden: int = 0) -> bytes:
-    """The picture with its upper half transparent, and other colours `hidden` behind it."""
-    pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    alpha = np.full(pixels.shape[:2], 255, np.uint8)
-    alpha[: len(alpha) // 2] = 0
-    return png(np.dstack([np.where(alpha[..., None], pixels, pixels ^ hidden), alpha]))
-
-
-def sixteen_bit(seed: int) -> bytes:
-    return png(np.random.default_rng(seed).integers(300, 65535, (48, 72)).astype(np.uint16))
-
-
-def setting(**fields: Any) -> Callable[[list[Row]], None]:
-    return lambda rows: rows[3].update(fields)
 
 
 DPO_DEFECTS: list[tuple[str, Severity, Callable[[list[Row]], None]]] = [
@@ -196,77 +121,6 @@ def test_defects_of_dpo_pairs(rule: str, severity: Severity, plant: Any, dataset
     found = findings(edited(dataset("diffusers-dpo"), plant))
     assert {(one.rule, one.severity, one.file, one.row) for one in found} == {(rule, severity, "train-00000-of-00001.parquet", 3)}
     assert all(one.message and one.fix and rule in str(one) for one in found)
-
-
-def noisy(pixels: np.ndarray) -> np.ndarray:
-    chance = np.random.default_rng(0)
-    return np.clip(pixels + chance.normal(0, 6, pixels.shape), 0, 255).astype(np.uint8)
-
-
-def blurred(pixels: np.ndarray) -> np.ndarray:
-    return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(1)))
-
-
-def compressed(pixels: np.ndarray) -> np.ndarray:
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG", quality=50)
-    return np.asarray(Image.open(out))
-
-
-def touched(pixels: np.ndarray) -> np.ndarray:
-    """Another picture in one small place."""
-    changed = pixels.copy()
-    changed[5:45, 5:45] //= 2
-    return changed
-
-
-@pytest.mark.parametrize("side", [300, 1000, 2100])
-@pytest.mark.parametrize("worsen", [noisy, blurred, compressed, touched])
-def test_damage_that_a_preference_may_rest_upon_is_seen(side: int, worsen: Callable[[np.ndarray], np.ndarray]) -> None:
-    picture = np.asarray(Image.fromarray(photographs()[0]).crop((0, 0, 300, 300)))
-    picture = np.tile(picture, (side // 300, side // 300, 1))
-    looker, place = Looker(), Place(file="f", row=0)
-
-    def said(one: np.ndarray, other: np.ndarray) -> set[str]:
-        looks = [looker.look(data) for data in (png(one), png(other))]
-        return {found.rule for found in competing_findings(looks, ["a", "b"], place, "")}
-
-    assert said(picture, worsen(picture)) == set()
-    assert said(picture, picture ^ 1) == {"near-identical-images"}
-
-
-def test_pictures_of_the_same_pixels_are_named_whatever_their_encodings() -> None:
-    pixels = photographs()[0][:64, :96]
-    looker, place = Looker(), Place(file="f", row=0)
-    encodings = {}
-    for name, options in (("PNG", {"compress_level": 1}), ("BMP", {}), ("WEBP", {"lossless": True}), ("TIFF", {})):
-        out = io.BytesIO()
-        Image.fromarray(pixels).save(out, name, **options)
-        encodings[name] = looker.look(out.getvalue())
-    found = list(competing_findings([*encodings.values()], [*encodings], place, ""))
-    assert [one.rule for one in found] == ["identical-images"] * 6, "every two of them"
-    assert found[0].message.startswith("PNG and BMP are the same pixels in other bytes")
-
-
-def test_images_are_compared_as_trainers_decode_them(dataset: Callable[[str], Path]) -> None:
-    """They drop transparency, which raters saw on white, and clip 16-bit grey: what raters told apart may be the same to them."""
-    one = photo(1)
-
-    def plant(rows: list[Row]) -> None:
-        rows[3].update(jpg_0=one, jpg_1=half_transparent(one))
-        rows[4].update(jpg_0=sixteen_bit(1), jpg_1=sixteen_bit(2))
-        rows[5].update(jpg_0=half_transparent(one), jpg_1=half_transparent(one, hidden=255))
-
-    found = {(found.row, found.rule) for found in findings(edited(dataset("diffusers-dpo"), plant))}
-    assert found == {
-        (3, "transparent"), (3, "identical-images"), (4, "sixteen-bit"), (4, "identical-images"), (5, "transparent"),
-    }  # fmt: skip
-
-
-def test_an_image_whose_transparency_hides_nothing_is_as_good_as_any(dataset: Callable[[str], Path]) -> None:
-    pixels = np.asarray(Image.open(io.BytesIO(photo(900))).convert("RGB"))
-    opaque = png(np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)]))
-    assert rules(edited(dataset("diffusers-dpo"), setting(jpg_0=opaque))) == set()
 
 
 def test_columns_that_only_some_readers_need(dataset: Callable[[str], Path]) -> None:
@@ -659,6 +513,42 @@ def test_links_out_of_the_folder_are_not_followed(dataset: Callable[[str], Path]
     check_planted(folder, "path-escape")
 
 
+def test_a_link_that_leads_back_to_itself_is_no_file(dataset: Callable[[str], Path]) -> None:
+    folder = dataset("hpdv3")
+    (folder / "images" / "link.jpg").symlink_to("link.jpg")
+    rewritten(folder, "train.json", lambda rows, _: rows[1].update(path1="images/link.jpg"))
+    check_planted(folder, "missing-file")
+
+
+@pytest.mark.parametrize(
+    ("name", "linked"),
+    [
+        ("hpdv3", "images"),
+        ("hpdv2", "train"),
+        ("imagereward", "images"),
+        ("win-lose-folders", "win"),
+        ("win-lose-folders", "test/lose"),
+        ("diffusers-dpo", "."),
+    ],
+)
+@pytest.mark.parametrize("with_manifest", [True, False])
+def test_a_folder_that_is_a_link_out_is_told_once(
+    name: str, linked: str, with_manifest: bool, exports: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "export"
+    if linked == ".":
+        folder.symlink_to(exports / name)  # the dataset itself may be reached by one
+        assert findings(folder) == []
+        return
+    shutil.copytree(exports / name, folder)
+    if not with_manifest:
+        (folder / "curate.json").unlink()
+    (folder / linked).rename(tmp_path / "elsewhere")
+    (folder / linked).symlink_to(tmp_path / "elsewhere")
+    (found,) = findings(folder, name)
+    assert (found.rule, found.severity, found.file, found.row) == ("path-escape", Severity.ERROR, linked, None)
+
+
 # Defects of folders and shards ----------------------------------------------------------------------------------------
 
 
@@ -700,6 +590,10 @@ def test_defects_of_paired_folders(planted: Planted) -> None:
         win = _one(folder, "win").with_suffix(".txt")
         (folder / "lose" / win.name).write_text(f"{win.read_text(encoding='utf-8')}\n", encoding="utf-8")
 
+    def lists_of_sizes(folder: Path) -> None:
+        for side in ("win", "lose", "test/win", "test/lose"):
+            (folder / side / "aspect_ratio_bucket_indices_mine.json").write_text("{}")
+
     assert planted(lambda folder: None) == set()
     assert planted(exchange) == {"label-flip"}
     assert planted(lambda folder: _one(folder, "lose").unlink()) == {"missing-file"}
@@ -715,6 +609,7 @@ def test_defects_of_paired_folders(planted: Planted) -> None:
     assert planted(lambda folder: _one(folder, "lose").with_suffix(".txt").write_text("else")) == {"contradicting-caption"}
     assert planted(repeat) == set(), "the same caption beside both"
     assert planted(lambda folder: shutil.rmtree(folder / "test" / "lose")) == {"missing-file"}
+    assert planted(lists_of_sizes) == set(), "trainers keep lists beside the images"
 
 
 def test_pairs_of_files_against_their_listing(planted: Planted) -> None:
@@ -744,242 +639,7 @@ def test_pairs_of_files_against_their_listing(planted: Planted) -> None:
     assert planted(turned_around) == {"unlisted-file", "contradicting-pair"}
 
 
-def retarred(folder: Path, change: Callable[[Members], Any]) -> Path:
-    """Write the shard of an export again with other members."""
-    (path,) = folder.glob("*.tar")
-    with tarfile.open(path) as archive:
-        members = []
-        for info in archive:
-            stream = archive.extractfile(info)
-            assert stream is not None
-            members.append((info, stream.read()))
-    change(members)
-    with tarfile.open(path, "w") as archive:
-        for info, data in members:
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return folder
-
-
-def _renamed(members: Members, name: str) -> None:
-    members[0][0].name = name
-
-
-def _linked(members: Members) -> None:
-    members[0][0].type, members[0][0].linkname = tarfile.SYMTYPE, "/etc/hostname"
-    members[0] = (members[0][0], b"")
-
-
-def _rated(members: Members, plant: Callable[[Row], Any]) -> None:
-    """Change what the first record's ratings say."""
-    number = next(number for number, (info, _) in enumerate(members) if info.name.endswith("ratings.json"))
-    value = json.loads(members[number][1])
-    plant(value["samples"][0])
-    members[number] = (members[number][0], json.dumps(value).encode())
-
-
-def _failure_as_number(members: Members) -> None:
-    _rated(members, lambda sample: sample["ratings"][1].update(value=0.0))
-
-
-def _infinite(members: Members) -> None:
-    _rated(members, lambda sample: sample["ratings"][0].update(value=math.inf))
-
-
-def _foreign_medium(members: Members) -> None:
-    _rated(members, lambda sample: sample.update(media=["nope.png"]))
-
-
-def _without(suffix: str, most: int | None = None) -> Callable[[Members], None]:
-    def change(members: Members) -> None:
-        for member in [member for member in members if member[0].name.endswith(suffix)][:most]:
-            members.remove(member)
-
-    return change
-
-
-def _emptied(members: Members) -> None:
-    members[:] = [(info, b"" if info.name.endswith(".txt") else data) for info, data in members]
-
-
-def _repeated_record(members: Members) -> None:
-    record = [(copy.copy(info), data) for info, data in members[:4]]
-    for info, _ in record:
-        info.name = f"zz{info.name}"
-    members.extend(record)
-
-
-@pytest.mark.parametrize(
-    ("rule", "change", "besides"),
-    [
-        ("key-reappears", lambda members: members.append(members.pop(0)), {"missing-file", "missing-ratings", "missing-caption"}),
-        ("duplicate-member", lambda members: members.insert(0, members[0]), set()),
-        ("undecodable", lambda members: members.__setitem__(0, (members[0][0], b"no picture")), {"changed-file"}),
-        ("empty-file", lambda members: members.__setitem__(0, (members[0][0], b"")), {"changed-file"}),
-        ("not-json", lambda members: members.__setitem__(2, (members[2][0], b"{")), {"changed-file"}),
-        ("path-escape", lambda members: _renamed(members, "../../x.jpg"), {"missing-file", "missing-ratings", "missing-caption"}),
-        ("no-key", lambda members: _renamed(members, "README"), {"missing-file"}),
-        ("not-a-file", _linked, {"missing-file"}),
-        ("failure-as-number", _failure_as_number, set()),
-        ("not-finite", _infinite, set()),
-        ("missing-file", _foreign_medium, set()),
-        ("missing-file", _without("jpg", 1), set()),
-        ("missing-file", lambda members: (_without("jpg")(members), _without("png")(members)), set()),
-        ("missing-file", _without(".txt"), set()),
-        ("missing-caption", _emptied, {"changed-file"}),
-        ("missing-caption", _without(".txt", 1), {"missing-file"}),
-        ("missing-ratings", _without("ratings.json", 1), set()),
-        ("changed-file", lambda members: members.__setitem__(0, (members[0][0], photo(900))), set()),
-        ("duplicate-sample", _repeated_record, set()),
-    ],
-)
-def test_defects_of_shards(rule: str, change: Any, besides: set[str], dataset: Callable[[str], Path]) -> None:
-    assert rules(retarred(dataset("shards"), change)) == {rule, *besides}
-
-
-def test_an_export_of_an_export_is_sound(dataset: Callable[[str], Path]) -> None:
-    """Its records have two members of ratings, of the same samples."""
-
-    def again(members: Members) -> None:
-        for number in reversed(range(len(members))):
-            info, data = members[number]
-            if info.name.endswith("ratings.json"):
-                said = json.loads(data)
-                said["members"]["ratings.json"] = hashlib.sha256(data).hexdigest()
-                more = copy.copy(info)
-                more.name = info.name.replace("ratings.json", "ratings-2.json")
-                members.insert(number + 1, (more, json.dumps(said).encode()))
-
-    assert rules(retarred(dataset("shards"), again)) == set()
-
-
-def test_cut_shards_are_found_also_between_members(dataset: Callable[[str], Path]) -> None:
-    folder = dataset("shards")
-    (path,) = folder.glob("*.tar")
-    with tarfile.open(path) as archive:
-        boundary = archive.getmembers()[5].offset
-    whole = path.read_bytes()
-    path.write_bytes(whole[:boundary])
-    assert rules(folder) == {"truncated-shard", "missing-ratings", "missing-caption"}
-    path.write_bytes(whole[: boundary + 700])
-    assert rules(folder) >= {"truncated-shard"}
-    path.write_bytes(b"no archive at all" * 100)
-    assert rules(folder) >= {"truncated-shard", "unreadable-shard", "no-rows"}
-
-
-@pytest.mark.parametrize("field", ["name", "size", "checksum"])
-def test_a_damaged_header_in_the_middle_is_found(field: str, dataset: Callable[[str], Path]) -> None:
-    """`tarfile`, and so webdataset, takes it for the end of the archive."""
-    folder = dataset("shards")
-    (path,) = folder.glob("*.tar")
-    with tarfile.open(path) as archive:
-        members = archive.getmembers()
-    place = members[len(members) // 2].offset + {"name": 0, "size": 124, "checksum": 148}[field]
-    with path.open("r+b") as file:
-        file.seek(place)
-        file.write(b"77777")
-    with tarfile.open(path, "r|") as archive:
-        assert len(list(archive)) < len(members)
-    (found,) = findings(folder)
-    assert (found.rule, found.severity, found.file) == ("unreadable-shard", Severity.ERROR, path.name)
-    assert "damaged" in found.message
-
-
-def test_what_follows_the_end_of_a_shard_is_found(dataset: Callable[[str], Path]) -> None:
-    folder = dataset("shards")
-    (path,) = folder.glob("*.tar")
-    path.write_bytes(path.read_bytes() * 2)
-    assert rules(folder) == {"unreadable-shard"}
-
-
-def test_an_image_that_no_kept_sample_was_made_of_is_a_warning(world: World, tmp_path: Path) -> None:
-    one = world.groups[0][0]
-    assert one.prompt is not None
-    data = photo(0)
-    fields = {"0.jpg": data, "1.jpg": b"", "source.png": b"no picture", "txt": one.prompt.encode()}
-    places = write_tar(tmp_path / "record.tar", {"a": fields})["a"]
-    world.source.change(
-        one.id, shard=str(tmp_path / "record.tar"), key="a", members=places, response=(image_media(places[0], data),)
-    )
-    export(world.selection("samples", [{"row": 0, "sample": one.id}]), world.source, tmp_path / "out", format="shards")
-    found = findings(tmp_path / "out")
-    assert {(one.rule, one.severity) for one in found} == {("empty-file", Severity.WARNING), ("undecodable", Severity.WARNING)}
-    assert all("no kept sample uses it" in one.message for one in found)
-
-    (tmp_path / "out" / "curate.json").unlink()
-
-    def forget(members: Members) -> None:
-        value = json.loads(members[-1][1])
-        del value["samples"][0]["media"]
-        members[-1] = (members[-1][0], json.dumps(value).encode())
-
-    assert {one.severity for one in findings(retarred(tmp_path / "out", forget))} == {Severity.ERROR}
-
-
-def test_a_key_in_two_shards_is_noted(dataset: Callable[[str], Path]) -> None:
-    folder = dataset("shards")
-    (path,) = folder.glob("*.tar")
-    shutil.copy(path, folder / "other.tar")
-    found = findings(folder)
-    assert {(one.rule, one.severity) for one in found} == {
-        ("repeated-key", Severity.NOTE),
-        ("duplicate-sample", Severity.WARNING),
-    }
-
-
 # Manifests and folders ------------------------------------------------------------------------------------------------
-
-
-def test_files_that_changed_or_went_are_found(exports: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "export"
-    shutil.copytree(exports / "hpdv3", folder)
-    image = next(path for path in sorted((folder / "images").rglob("*.jpg")))
-    image.write_bytes(photo(900))
-    (folder / "README.md").unlink()
-    found = {(one.rule, one.file) for one in findings(folder)}
-    assert found == {("changed-file", image.relative_to(folder).as_posix()), ("missing-file", "README.md")}
-
-
-def test_files_that_came_later_are_found(exports: Path, tmp_path: Path) -> None:
-    def planted(name: str, **files: bytes) -> set[tuple[str, Severity]]:
-        folder = tmp_path / f"{name}-{len(list(tmp_path.iterdir()))}"
-        shutil.copytree(exports / name, folder)
-        for file, data in files.items():
-            (folder / file.replace("__", "/").replace("_", ".")).write_bytes(data)
-        return {(one.rule, one.severity) for one in findings(folder)}
-
-    table = next((exports / "parquet").glob("*.parquet")).read_bytes()
-    unlisted, noted = ("unlisted-file", Severity.ERROR), ("unlisted-file", Severity.NOTE)
-    assert unlisted in planted("parquet", more_parquet=table)
-    assert unlisted in planted("shards", more_tar=next((exports / "shards").glob("*.tar")).read_bytes())
-    assert unlisted in planted("win-lose-folders", win__zz_webp=photo(1), lose__zz_webp=photo(2), win__zz_txt=b"x")
-    assert planted("shards", notes_md=b"mine") == {noted}
-
-
-def test_files_are_not_called_unlisted_where_the_list_is_gone(exports: Path, tmp_path: Path) -> None:
-    shutil.copytree(exports / "hpdv3", tmp_path / "export")
-    (tmp_path / "export" / "media.sha256").unlink()
-    assert {(one.rule, one.file) for one in findings(tmp_path / "export")} == {("missing-file", "media.sha256")}
-
-
-def test_links_out_of_the_folder_are_not_listed_either(exports: Path, tmp_path: Path) -> None:
-    shutil.copytree(exports / "diffusers-dpo", tmp_path / "export")
-    (tmp_path / "elsewhere.parquet").write_bytes(b"PAR1")
-    (tmp_path / "export" / "more.parquet").symlink_to(tmp_path / "elsewhere.parquet")
-    assert {(one.rule, one.file) for one in findings(tmp_path / "export")} == {("unlisted-file", "more.parquet")}
-
-
-def test_a_manifest_that_names_files_outside_is_not_followed(exports: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "export"
-    shutil.copytree(exports / "ids", folder)
-    manifest = json.loads((folder / "curate.json").read_text())
-    manifest["files"].append({"name": "../../etc/passwd", "sha256": "0" * 64})
-    (folder / "curate.json").write_text(json.dumps(manifest))
-    (found,) = findings(folder)
-    assert (found.rule, found.file) == ("path-escape", "curate.json")
-    (folder / "curate.json").write_text("[]")
-    with pytest.raises(CurateError, match="not a manifest"):
-        check(folder)
 
 
 def test_mistakes_are_one_sentence_before_the_first_finding(tmp_path: Path) -> None:

@@ -8,7 +8,18 @@ import pytest
 from rich.console import Console, RenderableType
 
 from curate.cli.session import Session
-from curate.cli.tables import estimate_table, funnel_table, reasons_table, spell, status_table, table, told_table
+from curate.cli.tables import (
+    estimate_table,
+    fit,
+    funnel_table,
+    reasons_table,
+    spell,
+    status_table,
+    table,
+    told_table,
+    turned,
+    width_for_words,
+)
 from curate.records import Funnel
 from curate.showing import counted
 
@@ -89,3 +100,19 @@ def test_who_tells_less_stands_in_the_same_columns() -> None:
     _, _, head, _, *rows = (line.split() for line in printed(told_table(told)).splitlines())
     assert head == ["rater", "asked", "requests"]
     assert rows[:2] == [["a", "server", "-", "75"], ["judge", "3", "4"]]
+
+
+@pytest.mark.parametrize("width", [40, 74, 80, 200])
+def test_in_a_narrow_window_no_number_is_broken(width: int) -> None:
+    """A table that needs more room is turned: a line for each of its cells."""
+    columns = ("rater", "card", *(f"of {name} so far" for name in ("requests", "tokens", "replies", "seconds")))
+    made = table("What was asked", columns, [("rewarddance", "543106b0965d5765", 314, 184_988, None, 0.09797)])
+    shown = turned(made) if width_for_words(made) > width else made
+    fit(shown, width)
+    out = io.StringIO()
+    Console(file=out, width=width).print(shown)
+    text = out.getvalue()
+    for whole in ("rewarddance", "543106b0965d5765", "314", "184,988", "0.09797", "What was asked"):
+        assert whole in text
+    assert ("replies" in text) == (width >= 74), "what is empty takes no line"
+    assert max(map(len, text.splitlines())) <= width
