@@ -138,7 +138,8 @@ class Choice(Strict):
     """Instead of options: the words of `curate.rubrics.replies.choices.SCALES`."""
     place: Place = Field(default="anywhere", alias="in")
     after: str | None = None
-    """Only what follows this text counts, up to the end of its line; where it stands several times, all have to say the same."""
+    """Only what follows this text counts, up to the end of its line, and has to begin with the answer; where it begins several
+    lines, all have to say the same (`curate.rubrics.replies.locating.counting`)."""
     rationale: bool = False
 
     @model_validator(mode="after")
@@ -157,7 +158,8 @@ class Number(Strict):
     range: tuple[float, float] | None = None
     place: Place = Field(default="anywhere", alias="in")
     after: str | None = None
-    """Only what follows this text counts, up to the end of its line; where it stands several times, all have to say the same."""
+    """Only what follows this text counts, up to the end of its line, and has to begin with the answer; where it begins several
+    lines, all have to say the same (`curate.rubrics.replies.locating.counting`)."""
     rationale: bool = False
 
     @model_validator(mode="after")

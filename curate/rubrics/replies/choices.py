@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from curate.rubrics.reads import Choice, Number, Option
-from curate.rubrics.replies.base import Outputs, Unreadable, shown
+from curate.rubrics.replies.base import Outputs, Reason, Unreadable, shown
 from curate.rubrics.replies.lenient import NUMBER
 from curate.rubrics.replies.locating import after_each, located
 from curate.rubrics.replies.objects import within
@@ -62,13 +62,49 @@ _OPEN = re.compile(
 
 _IS_WITHDRAWN = re.compile(_WITHDRAWN)
 
-_NAMED = r"(?:(?:the|my|its|this) )?(?:(?:final|overall|visual|image|picture|quality) ){0,3}(?:score|rating|quality|answer)"
+_PICTURE = r"(?:it|(?:this|the) (?:image|picture|photo|video))"
 
-_NOTHING_BUT = re.compile(rf"(?:{_NAMED} ?(?:is|of|[:=])? ?)?NUMBER(?: ?(?:stars?|points?))?")
+_NAMED = (
+    r"(?:(?:the|my|its|this) )?(?:(?:final|overall|visual|image|picture|quality) ){0,3}(?:score|rating|quality|answer)"
+    rf"(?: (?:of|for) {_PICTURE})?"
+)
+
+_RATED = rf"i (?:would )?(?:rate|score|give) {_PICTURE}(?: an?| as)?"
+
+_NOTHING_BUT = re.compile(rf"(?:{_NAMED} ?(?:is|of|[:=])? ?|{_RATED} )?NUMBER(?: ?(?:stars?|points?))?")
 """A place for one number: the number, what it is and its unit."""
 
 _SET_OFF = re.compile(r"[*`$_\"'“”‘’()\[\]]")
 """Signs around a number that say nothing."""
+
+_AROUND = r"(?:[\s⭐★*_`|$\"'“”‘’()\[\]{}]|\\boxed\b|\\text\b)*"
+"""Signs and marks of LaTeX around the answer behind a mark."""
+
+_AFTER = re.compile(
+    rf"(?:\s*(?:points?|stars?)\b)?{_AROUND}(?:<[/|]?\w[^<>]{{0,80}}>\s*)*"
+    r"(?:$|。|[.!;]+(?:$|[\s*_`\"'”’)]+(?!(?:actually|no|wait|or|rather)\b))"
+    r"|\s*(?:[,:(]|[-–—]+(?=\s)|(?<=\s)(?:because|since|as)\b)\s*(?P<aside>[^.!?]*[^.!?\s]))",
+    re.IGNORECASE,
+)
+"""What may follow the answer behind a mark: nothing, its unit, a sentence of its own, or an aside."""
+
+_CONDITION = re.compile(
+    r"(?:(?:but|only|even|except) )?(?:if|unless|assuming|provided|supposing|were|or|else|otherwise|actually|rather)\b"
+    r"|.*(?:\bno,|\bwait\b|\bonly if\b|\bif (?:we|you|one|i)\b|\b(?:only|alone)\W*$)",
+    re.IGNORECASE,
+)
+"""What makes an aside more than one."""
+
+_LED = (
+    rf"(?:(?:{_NAMED}|(?:the )?(?:(?:better|best) (?:one|image|picture|video)|winner|verdict|choice))(?: is)? ?:? ?"
+    r"|(?:it is|they are|they look|(?:both|the two|the) (?:images|pictures|videos) are) )?"
+)
+
+_BETTER = (
+    r"(?: wins| (?:is|has|looks) (?:(?:clearly|slightly|much|visually|the) )?(?:better|best|sharper|superior|preferable"
+    r"|(?:of )?(?:the )?(?:better|best|higher|superior) (?:visual |image |overall )?quality))"
+)
+"""What says of an answer that it is one."""
 
 _LOOKED_BACK = 80
 """Characters before an answer in which a denial is looked for."""
@@ -87,7 +123,11 @@ def options_of(spec: Choice) -> Sequence[Option]:
 
 
 def read_choice(text: str, spec: Choice) -> Outputs:
-    """`value` and `choice` (the name) of the one answer in a reply (without its thoughts); raises `Unreadable`."""
+    """`value` and `choice` (the name) of the one answer in a reply (without its thoughts).
+
+    Raises `Unreadable` for none, several and denied ones, in <answer> or a box for more than the answer ('Image A is better' says
+    no more), and behind a mark for a line that begins with anything else.
+    """
     return _the_same(text, spec, lambda said: _chosen(said, spec))
 
 
@@ -95,7 +135,7 @@ def read_number(text: str, spec: Number) -> Outputs:
     """`value`, the one number of a reply (without its thoughts).
 
     Raises `Unreadable` for none, several, fractions and shares, for one that is denied, a bound or about right, and in <answer>
-    or a box for anything beside it but what it is and its unit.
+    or a box for anything beside it but what it is and its unit. Behind a mark it may be said to be out of the range's largest.
     """
     return _the_same(text, spec, lambda said: _number(said, spec))
 
@@ -113,6 +153,8 @@ def _chosen(text: str, spec: Choice) -> Outputs:
     said = _folded(text)
     names = {_plain(word): option for option in options_of(spec) for word in (option.name, *option.spellings)}
     longest_first = "|".join(re.escape(word).replace(r"\ ", r"\s") for word in sorted(names, key=len, reverse=True))
+    if spec.place != "anywhere" and spec.after is None and (alone := _alone(said, longest_first)):
+        return {"value": names[alone].value, "choice": names[alone].name}
     found: dict[str, Option] = {}
     for match in re.finditer(rf"(?<!\w)(?:{longest_first})(?!\w)", said):
         if _DENIED.search(_before(said, match)) or _IS_WITHDRAWN.match(said, match.end()):
@@ -124,32 +166,71 @@ def _chosen(text: str, spec: Choice) -> Outputs:
     if len(found) > 1:
         raise Unreadable("ambiguous", f"{' and '.join(sorted(found))} are both in the reply")
     (option,) = found.values()
+    if spec.after is not None:
+        words = "|".join(re.escape(word).replace(r"\ ", r"[\s_\-‐‑–]+") for word in sorted(names, key=len, reverse=True))
+        _comes_first(text, words, "no_choice")
+    elif spec.place != "anywhere":
+        raise Unreadable("no_choice", f"there is more than {option.name!r} in {shown(text)}")
     return {"value": option.value, "choice": option.name}
 
 
+def _comes_first(line: str, answer: str, reason: Reason) -> None:
+    """Raises `Unreadable` unless a line behind a mark begins with the answer and goes on with nothing that changes it."""
+    line = " ".join(line.split())
+    begun = re.match(rf"{_AROUND}(?:{answer})(?!\w)", line, re.IGNORECASE)
+    after = _AFTER.match(line, begun.end()) if begun else None
+    if after is None or _CONDITION.match(after["aside"] or ""):
+        raise Unreadable(reason, f"{shown(line)} is not an answer and nothing else")
+
+
+def _without_top(line: str, spec: Number) -> str:
+    """A line that says its number to be out of the largest there is, without that: '8/10', '8 out of 10'."""
+    if spec.range is None:
+        return line
+    top = rf"({_AROUND}{NUMBER.pattern}[*_`]{{0,3}})\s?\(?(?:/|out of|of)\s?{spec.range[1]:g}(?:\.0+)?\)?(?![\w/%^]|[.,]\d)"
+    return re.sub(rf"\A{top}", r"\1", line, flags=re.IGNORECASE)
+
+
 def _number(text: str, spec: Number) -> Outputs:
+    if spec.after is not None:
+        text = _without_top(text, spec)
     found = {match[0] for match in _NUMERIC.finditer(text)}
     if not found:
         raise Unreadable("not_a_number", f"there is no number in {shown(text)}")
     if len(found) > 1:
         raise Unreadable("ambiguous", f"there are {len(found)} numbers in {shown(text)}")
     (number,) = found
-    if not NUMBER.fullmatch(number) or re.search(rf"[\w.,/-]{re.escape(number)}|{re.escape(number)}(?:\w|\s*%)", text):
+    # Behind a mark nothing but a number is awaited, and '.85' can be nothing else.
+    digits = f"0{number}" if spec.after is not None and number.startswith(".") else number
+    if not NUMBER.fullmatch(digits) or re.search(rf"[\w.,/-]{re.escape(number)}|{re.escape(number)}(?:\w|\s*%)", text):
         raise Unreadable("not_a_number", f"{number!r} is no plain number in {shown(text)}")
     said = _folded(_TAG.sub(" ", text), dashes="")
     for match in re.finditer(re.escape(number.casefold()), said):
         before = _before(said, match)
         if _DENIED.search(before) or _INEXACT.search(before) or _OPEN.match(said, match.end()):
             raise Unreadable("not_a_number", f"{number!r} is denied, or not exact, in {shown(text)}")
-    if spec.place != "anywhere" and not _stands_alone(said, number):
+    if spec.after is not None:
+        _comes_first(text, re.escape(number), "not_a_number")
+    elif spec.place != "anywhere" and not _stands_alone(said, number):
         raise Unreadable("not_a_number", f"there is more than {number!r} in {shown(text)}")
-    return {"value": within(float(number), spec.range, "the number")}
+    return {"value": within(float(digits), spec.range, "the number")}
+
+
+def _alone(said: str, words: str) -> str | None:
+    """The one of `words` that is all a place for an answer says, with what it is; None where that says more."""
+    other = rf"(?: (?:than|to) (?:that of )?(?!(?P=answer))(?:{words})| overall)?"
+    written = re.compile(rf"{_LED}(?P<answer>{words})(?:{_BETTER}{other})?")
+    # The name of an answer may hold signs itself.
+    for bare in (said, _SET_OFF.sub(" ", said)):
+        if found := written.fullmatch(" ".join(bare.split()).rstrip(".! ")):
+            return found["answer"]
+    return None
 
 
 def _stands_alone(said: str, number: str) -> bool:
     """Whether there is nothing beside a number but what it is and its unit."""
     bare = " ".join(_SET_OFF.sub(" ", said.replace(number.casefold(), "NUMBER")).split())
-    return _NOTHING_BUT.fullmatch(bare.rstrip(".!")) is not None
+    return _NOTHING_BUT.fullmatch(bare.rstrip(".! ")) is not None
 
 
 def _before(said: str, match: re.Match[str]) -> str:

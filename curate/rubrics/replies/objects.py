@@ -38,15 +38,18 @@ def read_object(text: str, spec: Json) -> Outputs:
         return _behind_keys(said, spec.fields, whole=not text.endswith(said))
     readings: list[Outputs] = []
     problems: list[Unreadable] = []
+    lacking: list[tuple[Mapping[str, Any], bool]] = []
     for one in objects:
         try:
             readings.append(_fields(one, spec.fields))
         except Unreadable as problem:
             problems.append(problem)
+            lacking.append((one, bool(readings)))
     if not readings:
         raise problems[-1]
     # What else looks like the answer counts too: which of them was meant is nobody's to guess.
-    others = [problem for problem in problems if problem.reason != "no_field"]
+    others = any(problem.reason != "no_field" for problem in problems)
+    others |= any(_differs(one, spec.fields, readings[-1], corrects=behind) for one, behind in lacking)
     if others or any(_names_a_key(span, spec.fields) for span in rest) or len({_numbers(one) for one in readings}) > 1:
         raise Unreadable("ambiguous", f"there are {len(objects) + len(rest)} objects, and they differ")
     return readings[-1]
@@ -113,6 +116,21 @@ def _parsed(spans: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
         else:
             rest.append(span)
     return objects, rest
+
+
+def _differs(one: Mapping[str, Any], fields: Mapping[str, JsonField], reading: Outputs, *, corrects: bool) -> bool:
+    """Whether an object that lacks a field is another answer than `reading`.
+
+    It is an answer if it lacks nothing but texts; where it `corrects` one that stands before it, any of the numbers is enough.
+    """
+    judged = {name: field for name, field in fields.items() if field.type != "text"}
+    there = {name: field for name, field in judged.items() if (field.at or (name,))[0] in one}
+    if not there or (len(there) < len(judged) and not corrects):
+        return False
+    try:
+        return not set(_numbers(_fields(one, there))) <= set(_numbers(reading))
+    except Unreadable:
+        return True
 
 
 def _names_a_key(span: str, fields: Mapping[str, JsonField]) -> bool:

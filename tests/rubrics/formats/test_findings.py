@@ -69,7 +69,13 @@ def test_faults() -> None:
     assert json.loads(str(read("magicmirror", MIRROR)["findings"])).keys() == read_faults(MIRROR).keys()
 
 
-@pytest.mark.parametrize("answer", ['{"Whether Normal": true}', "{'Whether Normal': True}", ' {"Whether Normal": true,} '])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *('{"Whether Normal": true}', "{'Whether Normal': True}", ' {"Whether Normal": true,} '),
+        *('{"Whether Normal": true, "Type of Deformity": {}}', '{"Whether Normal": true, "Type of Abnormality": null}'),
+    ],
+)
 def test_a_normal_picture(answer: str) -> None:
     assert read("magicmirror", boxed(answer)) == {"normal": 1.0, "faults": 0.0, "findings": "{}"}
 
@@ -96,7 +102,7 @@ HAND = '"L2: Abnormal Human Anatomy": ["L3: Hand Structure Deformity"]'
         ('{"Whether Normal": false}', "no_field"),
         ('{"Whether Normal": false, "Type of Deformity": {}}', "inconsistent"),
         ('{"Whether Normal": false, "Type of Deformity": true}', "wrong_type"),
-        ('{"Whether Normal": true, "Type of Deformity": {}}', "inconsistent"),
+        (f'{{"Whether Normal": true, "Type of Deformity": {{{HAND}}}}}', "inconsistent"),
         ('{"Whether Normal": true, "Whether Normal": false}', "ambiguous"),
         (f'{{"Whether Normal": false, "Type of Deformity": {{{HAND}}}, "Type of Abnormality": {{}}}}', "ambiguous"),
         (f'{{"Whether Normal": false, "Sure": 1, "Type of Deformity": {{{HAND}}}}}', "wrong_format"),
@@ -151,6 +157,12 @@ def test_regions_that_are_wrong(old: str, new: str, why: str) -> None:
 def test_regions_between_empty_lines_and_in_any_order() -> None:
     blocks = REGIONS.replace("**", "").split("---")[:3]
     assert read("srum-regions", "\n\n".join(reversed(blocks))) == read("srum-regions", REGIONS)
+
+
+def test_a_reason_that_speaks_of_a_score_is_not_one() -> None:
+    reasons = REGIONS.replace("Score: 0.95", "Score: 0.95\nReason: It deserves a high score: it fits the prompt.")
+    assert read("srum-regions", reasons) == read("srum-regions", REGIONS)
+    assert read("srum-layout", "Composition Analysis: This lowers the score: the dog floats.\nScore: 0.5") == {"score": 0.5}
 
 
 @pytest.mark.parametrize("score", ["−0.7", "-0.70", "**-0.7**"])

@@ -33,11 +33,28 @@ def test_ratings_that_are_none(answer: str, why: str) -> None:
 def test_ratings() -> None:
     assert read("visualquality-r1", "<answer> 4 </answer>") == {"rating": 4.0}
     assert read("visualquality-r1", "<answer>The score is 3.20.</answer>") == {"rating": 3.2}
+    for text, rating in (
+        ("The overall quality score of this image is 2.35", 2.35),
+        ("I would rate it 3.5", 3.5),
+        ("I rate this picture a 3", 3.0),
+    ):
+        assert read("visualquality-r1", f"<answer>{text}</answer>") == {"rating": rating}
     assert reason("q-insight-rating", '<answer>{"rating": 0.5}</answer>') == "out_of_range"
     assert reason("q-insight-rating", '{"rating": 3.5}') == "no_field"
 
 
-@pytest.mark.parametrize(("answer", "value"), [("Image A", 1.0), ("image b.", 0.0), ("**Similar**", 0.5)])
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        *(("Image A", 1.0), ("image b.", 0.0), ("**Similar**", 0.5), ("Image B is better", 0.0), ("Image A wins.", 1.0)),
+        *(
+            ("Image A is of higher quality than Image B", 1.0),
+            ("The better one is Image B", 0.0),
+            ("The answer is: Image A", 1.0),
+        ),
+        *(("Image B has better quality", 0.0), ("Both images are similar.", 0.5), ("Image A is sharper than Image B", 1.0)),
+    ],
+)
 def test_comparisons(answer: str, value: float) -> None:
     assert read("q-insight-comparison", f"<think>Image B? Similar?</think><answer>{answer}</answer>") == {"value": value}
 
@@ -46,6 +63,18 @@ def test_comparisons_that_are_none() -> None:
     assert reason("q-insight-comparison", "<answer>Image A or Image B</answer>") == "ambiguous"
     assert reason("q-insight-comparison", "<answer>not Image A</answer>") == "ambiguous"
     assert reason("q-insight-comparison", "<answer>A</answer>") == "no_choice"
+    assert reason("q-insight-comparison", "<answer>not similar</answer>") == "ambiguous"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *("Image A is worse", "The worse one is Image A", "Image A loses", "Image A is blurry and dark", "Image A is"),
+        *("Image B has worse quality.", "Image A has more noise", "Image A is better than Image A", "similar noise, but sharper"),
+    ],
+)
+def test_a_comparison_is_an_answer_alone(answer: str) -> None:
+    assert reason("q-insight-comparison", f"<answer>{answer}</answer>") == "no_choice"
 
 
 @pytest.mark.parametrize(
@@ -55,6 +84,9 @@ def test_comparisons_that_are_none() -> None:
         *("B. A red kite", "B. Vitamin C", "B) rich in vitamin C", "B. At 3 A.D. it was red", "B. B is red", "B. no"),
         *("A. two\nB. three\nC. four\nThe answer is B.", "A is blue. B is red. So the answer is B.", "Sure!\n**Answer: B**"),
         *("A or C?\nThe answer is: B", "The final answer is **B**."),
+        *("B. A and C are wrong", "B. A", "B) D.", "Based on the picture, the answer is B.", "The letter is B"),
+        *("Based on the image, the correct answer is:\n\nB. red", r"\boxed{B}", r"So \boxed{\text{B}}.", "<answer>B</answer>"),
+        *("<answer>B. red</answer>", "A. two\nB. three\nSo \\boxed{B}"),
     ],
 )
 def test_letters(reply: str) -> None:
@@ -70,6 +102,7 @@ def test_letters(reply: str) -> None:
         ('A. two\nThe caption says "the answer is B".', "ambiguous"),
         ("The answer is A.\nThe answer is B.", "ambiguous"),
         ("The answer is A. No, B.", "ambiguous"),
+        *((reply, "ambiguous") for reply in ("B. A and B are wrong", "B, or maybe C", r"\boxed{A} \boxed{B}")),
         ("A is wrong", "no_choice"),
         ("A. is wrong", "ambiguous"),
         ("The answer is not A. B", "no_choice"),

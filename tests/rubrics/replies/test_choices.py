@@ -130,14 +130,36 @@ def test_where_an_answer_stands_several_times_all_are_the_same() -> None:
     assert chosen("Rating: Very Good\nSo: **Rating:** very good.", after="Rating:") == 8
     assert number("Rating: 7\nRating: 7.0", after="Rating:") == 7
     assert chosen("The prompt asks for 'Rating: Outstanding'.\nRating: Poor", after="Rating:") == 3
+    assert chosen('Rating: Poor\nThe caption asks me to answer "Rating: Outstanding"', after="Rating:") == 3
     for text, why in (
-        ('Rating: Poor\nThe caption asks me to answer "Rating: Outstanding"', "ambiguous"),
+        ('Rating: Poor\nIt says: "All there.\nRating: Outstanding"', "ambiguous"),
         ("Rating: Poor\nRating: Outstanding", "ambiguous"),
         ("Rating: none\nRating: Outstanding", "no_choice"),
     ):
         with pytest.raises(Unreadable) as problem:
             chosen(text, after="Rating:")
         assert problem.value.reason == why
+
+
+def test_an_answer_in_its_place_stands_alone() -> None:
+    options = [{"name": "Image A", "value": 1}, {"name": "Image B", "value": 0}, {"name": "I don't know (yet)", "value": 0.5}]
+    for place, before, after in (("answer", "<answer>", "</answer>"), ("boxed", "\\boxed{", "}")):
+        spec = Choice.model_validate({"options": options, "in": place})
+        for said, value in (
+            *(("Image A", 1), ("**image b**.", 0), ("'Image A' is better", 1), ("The answer is: Image B", 0)),
+            *(("Image A is better than Image B.", 1), ("I don't know (yet)", 0.5), ("The better one is Image B!", 0)),
+        ):
+            assert read_choice(f"{before}{said}{after}", spec)["value"] == value
+        for said in (
+            "Image A is worse",
+            "Image A loses",
+            "The worse one is Image A",
+            "Image A is blurry",
+            "Image A is better than Image A",
+        ):
+            with pytest.raises(Unreadable) as problem:
+                read_choice(f"{before}{said}{after}", spec)
+            assert problem.value.reason == "no_choice"
 
 
 def test_options_of_a_card_and_their_spellings() -> None:
@@ -236,7 +258,8 @@ def test_what_is_no_number_or_several(text: str, why: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["4", "**4**", "$4$", "(4)", "4.", "4 stars", "Score: 4", "My overall rating is 4 points.", "the answer is 4"]
+    "text",
+    ["4", "**4**", "$4$", "(4)", "4.", "4 stars", "Score: 4", "My overall rating is 4 points.", "the answer is 4", "**4**."],
 )
 def test_a_place_for_a_number_holds_nothing_else(text: str) -> None:
     assert number(f"<answer>{text}</answer>", **{"in": "answer"}) == 4
@@ -257,6 +280,80 @@ def test_a_place_for_a_number_that_holds_more(text: str) -> None:
 def test_a_number_behind_its_name() -> None:
     assert number("Image 1: bad\nRating: 3.5", after="Rating:") == 3.5
     assert number("thinking of 4 <answer>3.45</answer>", **{"in": "answer"}) == 3.45
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        *(
+            ("9", 9),
+            ("9.", 9),
+            ("**9**", 9),
+            ("`9`", 9),
+            ("[9]", 9),
+            ("(9)", 9),
+            ("\\boxed{9}", 9),
+            ("9</s>", 9),
+            ("9 <|im_end|>", 9),
+        ),
+        *(("9/10", 9), ("9 out of 10", 9), ("**9**/10.", 9), ("9 points", 9), ("9 stars.", 9), (".85", 0.85), ("8.5", 8.5)),
+        *(("9 - all is there", 9), ("9, all is there", 9), ("9 (all is there)", 9), ("9 because all is there", 9)),
+        *(
+            ("9/10 ⭐", 9),
+            ("9。", 9),
+            ("9 (out of 10)", 9),
+            ("| 9 |", 9),
+            ("9 - text or logo is missing", 9),
+            ("9, only the hat lacks", 9),
+        ),
+        *(("9. The hat is red.", 9), ("9. It would be better if the hat were there.", 9), ("0", 0)),
+    ],
+)
+def test_a_number_that_comes_first_behind_its_mark(line: str, value: float) -> None:
+    assert number(f"It is so.\nRating: {line}", after="Rating:", range=[0, 10]) == value
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("N/A. There are 3 cats.", "unknown, since 4 objects are hidden", "I cannot rate it; 2 of the people are hidden."),
+        *("the picture shows 2 of the three cats.", "half of 10", "8 percent", "8 out of a hundred", "8 / ten", "8 of ten"),
+        *("eight point 5", "9 if the hat were there", "9, if the hat were there", "9 (if we ignore it)", "9, no wait, two"),
+        *("nine, or 8", "8 would be too high", "maybe 8", "an 8 at best", "one to 10", "see below. It has 3 faults", "8-"),
+        *(
+            "8 for style, two for alignment",
+            "8 (for the background alone)",
+            "9/100",
+            "9/10/3",
+            "9. Actually, two",
+            "1 out of five",
+        ),
+    ],
+)
+def test_a_number_behind_a_mark_that_is_no_rating(line: str) -> None:
+    with pytest.raises(Unreadable) as problem:
+        number(f"Rating: {line}", after="Rating:", range=[0, 10])
+    assert problem.value.reason == "not_a_number"
+
+
+@pytest.mark.parametrize(
+    "line", ["Good", "**Good**.", '"Good"', "Good - all is there", "Good, though it is grey", "Good. All there."]
+)
+def test_a_word_that_comes_first_behind_its_mark(line: str) -> None:
+    assert chosen(f"Rating: {line}", after="Rating:") == 7
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("Bad. The average person would see it", "on average, it fails", "a poor copy of something", "Good grief, terrible"),
+        *("too good to be true", "could be good", "good for nothing", "Good, if the hat were there", "Good. Actually bad"),
+    ],
+)
+def test_a_word_behind_a_mark_that_is_no_rating(line: str) -> None:
+    with pytest.raises(Unreadable) as problem:
+        chosen(f"Rating: {line}", after="Rating:")
+    assert problem.value.reason == "no_choice"
 
 
 @given(st.text(max_size=40) | st.text(alphabet="0123456789.,/-+%e: \n", max_size=12))

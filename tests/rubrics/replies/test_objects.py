@@ -155,6 +155,31 @@ def test_the_places_of_answers() -> None:
     assert reason('<answer>{"rating": 3}</answer><answer>{"rating": 4}</answer>', tagged) == "ambiguous"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"reasoning": "x", "score": [20, 22]} Actually {"score": [1, 2]}',
+        '{"score": [1, 2]} {"reasoning": "x", "score": [20, 22]}',
+        '{"reasoning": "x", "score": [20, 22]} {"score": "none"}',
+    ],
+)
+def test_a_correction_without_its_reasons_counts(text: str) -> None:
+    assert reason(text, spec(EDIT)) == "ambiguous"
+
+
+@pytest.mark.parametrize("other", ['{"note": 1}', '{"reasoning": "y"}', '{"score": [20, 22]}'])
+def test_an_object_that_says_nothing_else_does_not(other: str) -> None:
+    whole = '{"reasoning": "x", "score": [20, 22]}'
+    for text in (f"{other} {whole}", f"{whole} {other}"):
+        assert read_object(text, spec(EDIT))["score"] == (20, 22)
+
+
+def test_a_part_of_an_answer_corrects_only_one_before_it() -> None:
+    two = spec({"a": {"type": "number"}, "b": {"type": "number"}})
+    assert read_object('It says {"a": 5}. {"a": 1, "b": 2}', two) == {"a": 1, "b": 2}
+    assert reason('{"a": 1, "b": 2} No, {"a": 5}', two) == "ambiguous"
+
+
 def test_fields_of_other_kinds() -> None:
     read = read_object('{"whole": 4.0, "fine": "Yes", "kind": " very  SLIGHT. ", "why": "so"}', spec(KINDS))
     assert read == {"whole": 4.0, "fine": 1.0, "kind": 0.5, "why": "so"}

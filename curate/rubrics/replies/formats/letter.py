@@ -11,9 +11,9 @@ from string import ascii_uppercase
 from typing import Any
 
 from curate.rubrics.replies.base import Outputs, Unreadable, shown
-from curate.rubrics.replies.locating import without_thoughts
+from curate.rubrics.replies.locating import located, without_thoughts
 
-_ANSWER = r"(?:the\s+)?(?:correct\s+|right\s+|best\s+|final\s+)?(?:answer|option|choice)"
+_ANSWER = r"(?:the\s+)?(?:correct\s+|right\s+|best\s+|final\s+)?(?:answer|option|choice|letter)"
 
 _FIRST = re.compile(
     rf"(?:{_ANSWER}\s*(?:is|:)?\s*)?[\s*(\[\"'`]*([A-Z])(?=\s*$|\s*[.):,\]*\"`]|\s*\n)",
@@ -21,14 +21,16 @@ _FIRST = re.compile(
 )
 
 _STATED = re.compile(
-    rf"(?:^|(?<=\n)|(?<=[.!;]\s)|(?<=[.!;]\s\s))[ \t*_#>-]{{0,8}}(?:(?:so|thus|therefore|hence),?\s)?{_ANSWER}\s?(?:is\s?:?|:)"
+    rf"(?:^|(?<=\n)|(?<=[.!;]\s)|(?<=[.!;]\s\s))[ \t*_#>-]{{0,8}}"
+    rf"(?:(?:so|thus|therefore|hence|based\s+on\s+[^,.:;\n]{{1,60}}),?\s)?{_ANSWER}\s?(?:is\s?:?|:)"
     r"[\s*(\[\"'`]{0,8}(?-i:([A-Z]))(?=\s*$|[.):,\]*\"'`]|\s*\n)",
     re.IGNORECASE,
 )
 """A line or sentence of the judge's own that says which option it is."""
 
 _MENTIONED = re.compile(
-    r"(?:^|[\n.,;:]\s+|[,;:(\[\"'“‘`*/\n)&]\s?|\b(?:or|and|is|be|not|nor|answer|option|choice|choose|pick|than|say|says)\s+)"
+    r"(?:^|[\n.,;:]\s+|[,;:(\[\"'“‘`*/\n)&]\s?"
+    r"|\b(?:or|and|is|be|not|nor|answer|option|choice|choose|pick|than|say|says|maybe|perhaps|but|wait)\s+)"
     r"(?P<letter>[A-Z])(?=\s*$|\s*[),:;\]*\"'”’`/!?&\n]|\.(?!\w)|\s+(?:or|and|is|was)\b)"
 )
 """A letter that stands for an option, and not for a word ('A kite') or in a name ('vitamin C')."""
@@ -36,6 +38,16 @@ _MENTIONED = re.compile(
 _DENIED = re.compile(
     r"[\s.):,\]*\"'`]{0,8}(?:is|was|seems|would be)\s(?:\w+\s)?(?:wrong|incorrect|false|untrue|not)\b", re.IGNORECASE
 )
+
+
+_OTHERS_WRONG = re.compile(
+    r"\b[A-Z](?:(?:,|,? (?:and|or)) [A-Z]\b){0,25} (?:is|are)"
+    r" (?:both |all |clearly )?(?:wrong|incorrect|false|not (?:right|correct))\b"
+)
+"""A clause that names options to turn them down."""
+
+_LETTER_OF_A_LETTER = re.compile(r"[(\[*]{0,3}[A-Z][*]{0,2}[.:)\]][*]{0,2} [*]{0,2}[A-Z][.*]{0,3}")
+"""An option whose text is a letter itself: 'B. A'."""
 
 
 class Letter:
@@ -55,16 +67,31 @@ class Letter:
 
         Raises `Unreadable` where there is none, where it is none of the options, and where others are named beside it.
         """
-        said = without_thoughts(text).strip()
+        said = _unwrapped(without_thoughts(text).strip())
         found = _stated(said) or _begun(said)
         letter = found[1].upper()
         if letter not in self._letters:
             raise Unreadable("no_choice", f"there is no option {letter}")
         # What was said before a statement at the end may name all options; what follows an answer may not.
-        behind = {one["letter"] for one in _MENTIONED.finditer(said, found.end())} & set(self._letters)
+        behind = _named_behind(said, found.end(), letter) & set(self._letters)
         if behind - {letter} or _DENIED.match(said, found.end()):
             raise Unreadable("ambiguous", f"more than the option {letter} is named, or it is denied, in {shown(said)}")
         return {f"p_{one}": float(one == letter) for one in self._letters}
+
+
+def _unwrapped(said: str) -> str:
+    """What stands in the box or between the tags of a reply, or else all of it; raises `Unreadable` where there are several."""
+    if re.search(r"</?answer>", said, re.IGNORECASE):
+        return located(said, "answer")
+    return located(said, "boxed") if "\\boxed{" in said else said
+
+
+def _named_behind(said: str, end: int, letter: str) -> set[str]:
+    """The letters named behind an answer, but those that are turned down for it, and the text of 'B. A'."""
+    if _LETTER_OF_A_LETTER.fullmatch(said):
+        return set()
+    rest = _OTHERS_WRONG.sub(lambda clause: clause[0] if re.search(rf"\b{letter}\b", clause[0]) else "", said[end:])
+    return {one["letter"] for one in _MENTIONED.finditer(said[end - 1 : end] + rest, 1)}
 
 
 def _stated(said: str) -> re.Match[str] | None:

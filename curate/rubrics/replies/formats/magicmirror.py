@@ -80,7 +80,7 @@ def read_faults(text: str) -> Faults:
     if extra := sorted(set(one) - {_NORMAL, *_KINDS}):
         raise Unreadable("wrong_format", f"{shown(extra[0])} is no key of the answer")
     if normal:
-        if len(one) > 1:
+        if any(one[key] not in ({}, [], None) for key in _KINDS if key in one):
             raise Unreadable("inconsistent", "a normal picture has faults")
         return {}
     kinds = field(one, *_KINDS)

@@ -19,7 +19,7 @@ from curate.rubrics.reads import Choice, Option
 from curate.rubrics.replies.base import Reason, Unreadable, shown, sound
 from curate.rubrics.replies.choices import read_choice
 from curate.rubrics.replies.lenient import NUMBER, DuplicateKey, parse_lenient
-from curate.rubrics.replies.locating import without_thoughts
+from curate.rubrics.replies.locating import counting, without_thoughts
 from curate.rubrics.replies.objects import object_spans, within
 from curate.strict import Strict
 
@@ -68,20 +68,24 @@ _MARKS = r"[*_`\s]{0,12}"
 
 _SIGNED = rf"[-−+]?(?:{NUMBER.pattern.removeprefix('-?')})"
 
-_VALUE_END = r"[*_`]{0,3}[ \t]*(?:[.;,]?[ \t]*[*_`]{0,3}[ \t\r]*(?:\n|\Z)|[.;,]\s+(?![\s\d]))"
-"""What may follow a number: the end of its line, or of its sentence."""
+_VALUE_END = (
+    r"[*_`]{0,3}[ \t]*(?:[.;,]?[ \t]*[*_`]{0,3}[ \t\r]*(?:\n|\Z)"
+    r"|(?:[.;,]|(?<=[ \t])[-–—]+)\s+(?![\s\d]|(?i:actually|no|or|wait|rather|if|unless)\b))"
+)
+"""What may follow a number: the end of its line, or of its sentence, unless that takes it back."""
 
 
 def labelled(text: str, label: str, limits: Limits | None = None, *, out_of: int | None = None) -> float:
     """The number behind a label and a colon: 'Final Score: 8', also '**Final Score:** 8/10' where it is said to be out of 10.
 
     `label` is a regular expression in which a blank is any blanks; case makes no difference. Raises `Unreadable` where the label
-    is missing, has no plain number behind it, or has different ones.
+    is missing or nowhere the judge's own (`counting`), has no plain number behind it, or has different ones.
     """
     written = label.replace(" ", r"\s+")
     value = re.compile(rf"{_MARKS}({_SIGNED})(?:\s?/\s?{out_of})?{_VALUE_END}" if out_of else rf"{_MARKS}({_SIGNED}){_VALUE_END}")
     numbers: set[float] = set()
-    for found in re.finditer(rf"(?<!\w){written}{_MARKS}(?:\([^()\n]{{1,20}}\){_MARKS})?[:：]", text, re.IGNORECASE):
+    mark = re.compile(rf"(?<![^\W_]){written}{_MARKS}(?:\([^()\n]{{1,20}}\){_MARKS})?[:：]", re.IGNORECASE)
+    for found in counting(text, mark):
         number = value.match(text, found.end())
         if number is None:
             raise Unreadable("not_a_number", f"no plain number stands in {shown(text[found.start() : found.end() + 30])}")
@@ -186,17 +190,18 @@ _VERDICTS = Choice(
 )
 
 _WHOLE_VERDICT = re.compile(
-    r"(?:(?:image|video)\s+([12])\s+is\s+better(?:\s+than\s+(?:image|video)\s+(?!\1)[12])?|both\s+(?:images|videos)\s+are\s+equally\s+good)"
-    r"\s*(?:[.!;,:<)\"'”’\n]|\Z)",
+    r"(?:(?:image|video)\s+([12])\s+is\s+better(?:\s+than\s+(?:image|video)\s+(?!\1)[12])?"
+    r"|both\s+(?:images|videos)\s+are\s+equally\s+good)\s*(?:[.!;,:<)\"'”’\n]|\Z|(?:because|since|as|due)\b)",
     re.IGNORECASE,
 )
 
 
 _SIDE = re.compile(
-    r"(?<!\w)(?:image|video)\s+(?P<which>[12])\s+"
+    r"(?<!not )\b(?:prefer|choose|favou?r)\s+(?:image|video)\s+(?P<preferred>[12])\b"
+    r"|(?<!\w)(?:image|video)\s+(?P<which>[12])\s+"
     r"(?:(?:(?:clearly|easily|still|also)\s+)?(?:(?P<wins>wins|won)|loses|lost)"
     r"|(?:is|was|looks|seems|remains)\s+(?:(?!not\b)\w+\s+){0,2}?(?:(?P<up>better|best|superior|preferable|winner)|worse|worst|inferior))"
-    r"\s*(?:[.!;,:<)\"'”’\n]|\Z|(?:than|to|overall)\b)",
+    r"\s*(?:[.!;,:<)\"'”’\n]|\Z|(?:than|to|overall|in\s+(?:all|every|most|nearly|almost))\b)",
     re.IGNORECASE,
 )
 """A clause that says of one of the two, as a whole, where it stands, in whatever words."""
@@ -205,14 +210,21 @@ _SIDE = re.compile(
 def verdict(text: str) -> float:
     """1 for 'Image 1 is better than Image 2', 0 for the converse, 0.5 for 'Both images are equally good'; so too for videos.
 
-    Raises `Unreadable` where both are named, where a verdict is denied, where another clause says otherwise ('Image 2 wins'), and
-    where it is of one respect only ('Image 1 is better aligned').
+    Raises `Unreadable` where both are named, where a verdict is denied, where another clause says otherwise ('Image 2 wins'),
+    where it is of one respect only ('Image 1 is better aligned'), and where it is not the judge's own (`counting`).
     """
     text = re.sub(r"[*`]", "", text)
     chosen = read_choice(text, _VERDICTS)
-    if _WHOLE_VERDICT.search(text) is None:
-        raise Unreadable("no_choice", f"there is no verdict in {shown(text)}")
     value = _SIDES[str(chosen["choice"])]
-    if any(float((one["which"] == "1") == bool(one["wins"] or one["up"])) != value for one in _SIDE.finditer(text)):
+    if any(_favours_first(one) != value for one in _SIDE.finditer(text)):
         raise Unreadable("ambiguous", f"there are verdicts that contradict each other in {shown(text)}")
+    if not counting(text, _WHOLE_VERDICT):
+        raise Unreadable("no_choice", f"there is no verdict of the judge's own in {shown(text)}")
     return value
+
+
+def _favours_first(side: re.Match[str]) -> float:
+    """What a clause about one of the two is worth as a verdict: 1 or 0."""
+    if side["preferred"]:
+        return float(side["preferred"] == "1")
+    return float((side["which"] == "1") == bool(side["wins"] or side["up"]))

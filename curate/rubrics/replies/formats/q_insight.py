@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from curate.rubrics.reads import Choice, Json, Option
+from curate.rubrics.reads import Choice, Json
 from curate.rubrics.replies.base import Outputs, Unreadable, shown
 from curate.rubrics.replies.choices import read_choice
 from curate.rubrics.replies.formats.parts import Plain, field, one_object
@@ -60,16 +60,22 @@ def _word(one: Mapping[str, Any], key: str, words: tuple[str, ...]) -> str:
     return word
 
 
-_COMPARISON = Choice(
-    options=(Option(name="Image A", value=1.0), Option(name="Image B", value=0.0), Option(name="Similar", value=0.5))
+_COMPARISON = Choice.model_validate(
+    {
+        "in": "answer",
+        "options": [{"name": "Image A", "value": 1.0}, {"name": "Image B", "value": 0.0}, {"name": "Similar", "value": 0.5}],
+    }
 )
 
 
 class Comparison(Plain):
-    """`q-insight-comparison`: `value`, 1 for 'Image A', the one shown first, 0 for 'Image B', 0.5 for 'Similar'."""
+    """`q-insight-comparison`: `value`, 1 for 'Image A', the one shown first, 0 for 'Image B', 0.5 for 'Similar'.
+
+    'Image A is better' says the same; an answer that says more of a picture ('Image A is blurry') is unreadable.
+    """
 
     outputs = ("value",)
 
     def read(self, text: str) -> Outputs:
         """See `Format`."""
-        return {"value": read_choice(located(without_thoughts(text), "answer"), _COMPARISON)["value"]}
+        return {"value": read_choice(without_thoughts(text), _COMPARISON)["value"]}
