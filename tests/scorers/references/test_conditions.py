@@ -98,7 +98,7 @@ def test_every_card_with_a_reference_compares_with_a_source(name: str) -> None:
         ("ssin:source", "no card is named 'ssin'. Did you mean"),
         ("ssim:", "no card is named 'ssim:'"),
         ("ssim:Source", "no card is named 'ssim:Source'"),
-        ("./none.yaml:source", "cannot read the card ./none.yaml"),
+        ("./none.yaml:source", "there is no card ./none.yaml"),
     ],
 )
 def test_what_cannot_be_compared_so_is_one_sentence(spec: str, said: str) -> None:
