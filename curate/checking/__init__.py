@@ -38,6 +38,8 @@ def check(folder: str | Path, *, format: str | None = None) -> Iterator[Finding]
     from curate.checking.guess import guess_format, manifest
 
     place = Path(folder)
+    if not place.exists():
+        raise CurateError(f"there is no folder {folder}; pass the folder of a dataset")
     if not place.is_dir():
         raise CurateError(f"{folder} is not a folder; pass the folder of a dataset")
     if is_store(place):

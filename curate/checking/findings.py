@@ -30,10 +30,14 @@ class Finding:
     """From 0, within the file; None for the file as a whole."""
     message: str
     fix: str
+    name: str | None = None
+    """Of a row that has one, by which people find it: a member of a shard."""
 
     def __str__(self) -> str:
         place = self.file or "the folder"
-        if self.row is not None:
+        if self.name is not None:
+            place += f", {self.name}"
+        elif self.row is not None:
             place += f", row {self.row}"
         return f"{self.severity}: {place}: {self.message} [{self.rule}] {self.fix}"
 
@@ -44,6 +48,7 @@ class Place:
 
     file: str | None = None
     row: int | None = None
+    name: str | None = None
 
     def error(self, rule: str, message: str, fix: str) -> Finding:
         return self._finding(Severity.ERROR, rule, message, fix)
@@ -55,4 +60,4 @@ class Place:
         return self._finding(Severity.NOTE, rule, message, fix)
 
     def _finding(self, severity: Severity, rule: str, message: str, fix: str) -> Finding:
-        return Finding(severity=severity, rule=rule, file=self.file, row=self.row, message=message, fix=fix)
+        return Finding(severity=severity, rule=rule, file=self.file, row=self.row, name=self.name, message=message, fix=fix)

@@ -116,7 +116,7 @@ class _Shard:
     def findings(self, path: Path) -> Iterator[Finding]:
         with tarfile.open(path, "r|") as archive:
             for number, member in enumerate(archive):
-                place = Place(file=self._place.file, row=number)
+                place = Place(file=self._place.file, row=number, name=f"{member.name!r:.120}")
                 if member.isdir():
                     continue
                 if not member.isreg():

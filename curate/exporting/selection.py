@@ -191,6 +191,8 @@ def _columns(path: str) -> tuple[frozenset[str], int]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if Path(path).is_dir():
+        raise CurateError(f"{path} is a folder; a selection is one Parquet file, as `curate rank --out FILE` writes it")
     if not Path(path).exists():
         raise CurateError(f"there is no file {path}; pass a selection, which filter, rank or pair wrote")
     try:

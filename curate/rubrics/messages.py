@@ -97,6 +97,8 @@ class Messages:
         """Roles whose pictures are shown, as the messages call them."""
         for name in sorted(self.texts):
             if name not in names.texts and not name.startswith(META):
+                if name == "prompt":
+                    raise CardError(f"{where}: {{prompt}} stands there, and the card takes none; takes: {{prompt: required}}")
                 raise CardError(
                     f"{where}: nothing is known that could stand at {{{name}}}. {nearest(name, names.texts)}".rstrip()
                 )

@@ -643,7 +643,7 @@ def test_pairs_of_files_against_their_listing(planted: Planted) -> None:
 
 
 def test_mistakes_are_one_sentence_before_the_first_finding(tmp_path: Path) -> None:
-    with pytest.raises(CurateError, match="is not a folder"):
+    with pytest.raises(CurateError, match="there is no folder"):
         check(tmp_path / "nothing")
     with pytest.raises(CurateError, match="Did you mean 'hpdv2'"):
         check(tmp_path, format="hpdv22")

@@ -317,6 +317,12 @@ def test_slips_in_cards_are_sentences_about_a_field(args: dict[str, Any], said: 
     assert said in str(problem.value)
 
 
+def test_a_prompt_that_the_card_does_not_take_is_said_so() -> None:
+    args = {**ONE, "calls": [{**NUMBER, "messages": [{"user": "{prompt}"}]}]}
+    with pytest.raises(CardError, match=r"\{prompt\} stands there, and the card takes none; takes: \{prompt: required\}"):
+        load_method(card(args, takes={"response": "image"}))
+
+
 def test_pairs_are_not_judged_one_by_one() -> None:
     with pytest.raises(CardError, match="pairs are for 'pairwise'"):
         load_method(card(ONE, judges="pairs"))
