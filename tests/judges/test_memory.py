@@ -178,7 +178,7 @@ def test_weights_that_were_moved_are_the_same(tmp_path: Path) -> None:
         assert replies.weights_of(Model(name="scripted-judge")) == "org/weights-A"
 
 
-HUB = "/root/.cache/huggingface/hub/models--org--name/snapshots/"
+HUB = "/home/someone/.cache/huggingface/hub/models--org--name/snapshots/"
 
 
 @pytest.mark.parametrize(
