@@ -70,7 +70,8 @@ class Lane:
         self._items.put(None)
         if isinstance(self.seat.rater, Waiting):
             self._thread.join(GRACE_SECONDS)
-            self.seat.rater.give_up()
+            if self._thread.is_alive():
+                self.seat.rater.give_up()
         self._thread.join()
 
     def _run(self) -> None:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from curate.rubrics.reads import Choice, Number, Option
 from curate.rubrics.replies.base import Outputs, Reason, Unreadable, shown
 from curate.rubrics.replies.lenient import NUMBER
-from curate.rubrics.replies.locating import after_each, located
+from curate.rubrics.replies.locating import located
+from curate.rubrics.replies.marks import after_each
 from curate.rubrics.replies.objects import within
 
 SCALES: dict[str, tuple[str, ...]] = {

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from curate.rubrics.reads import Choice, Json, Number
 from curate.rubrics.replies.base import Unreadable, shown
 from curate.rubrics.replies.choices import read_choice, read_number
-from curate.rubrics.replies.locating import MOST_MARKS, after_each, located, tagged, without_thoughts
+from curate.rubrics.replies.locating import located, tagged, without_thoughts
+from curate.rubrics.replies.marks import MOST_MARKS, after_each
 from curate.rubrics.replies.objects import read_object
 from curate.rubrics.replies.refusals import is_refusal
 from curate.suspicion import talks_to_the_judge

@@ -19,7 +19,8 @@ from curate.rubrics.reads import Choice, Option
 from curate.rubrics.replies.base import Reason, Unreadable, shown, sound
 from curate.rubrics.replies.choices import read_choice
 from curate.rubrics.replies.lenient import NUMBER, DuplicateKey, parse_lenient
-from curate.rubrics.replies.locating import counting, without_thoughts
+from curate.rubrics.replies.locating import without_thoughts
+from curate.rubrics.replies.marks import counting
 from curate.rubrics.replies.objects import object_spans, within
 from curate.strict import Strict
 
