@@ -77,7 +77,8 @@ def _keep_one_place(folder: Path, found: Sequence[_Found], wanted: int) -> None:
     """
     counts = np.zeros(wanted, dtype=np.int64)
     for one in found:
-        counts += np.bincount(one.positions[one.positions >= 0], minlength=wanted)
+        # Not `bincount`, which would go through all that is wanted again for each file.
+        np.add.at(counts, one.positions[one.positions >= 0], 1)
     if counts.max(initial=0) <= 1:
         return
     repeated = [(one.positions >= 0) & (counts[one.positions] > 1) for one in found]
