@@ -1,4 +1,4 @@
-"""Work done ahead on another thread, so that reading, pairing and writing overlap."""
+"""Work on other threads: done ahead by one, so that reading, pairing and writing overlap, or drawn by several."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Generator, Iterable
 from queue import Empty, Full, Queue
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -67,3 +67,25 @@ def _drain(queue: Queue[Any]) -> None:
     with contextlib.suppress(Empty):
         while True:
             queue.get_nowait()
+
+
+class Drawn(Generic[T]):
+    """An iterator that several threads draw from; each item goes to one of them."""
+
+    def __init__(self, items: Iterable[T]) -> None:
+        self._items = iter(items)
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def __iter__(self) -> Drawn[T]:
+        return self
+
+    def __next__(self) -> T:
+        with self._lock:
+            if self._ended:
+                raise StopIteration
+            return next(self._items)
+
+    def end(self) -> None:
+        """There is no next one, for nobody."""
+        self._ended = True

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from dataclasses import dataclass
+from queue import Queue
 from typing import ClassVar
 
+from curate.ahead import Drawn
 from curate.buckets import alike_batches
 from curate.halving import in_halves
 from curate.raters import Item, Judgement, Place, Preparation, failed
@@ -33,12 +36,14 @@ class BatchRater(ABC):
         return None
 
     def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
-        for batch in self._batches(items):
-            yield from self._within_memory(batch, self.judge_batch)
+        batches = alike_batches(items, kind=self.bucket_of, size=lambda: self.batch_size)
+        for judged in self.judge_batches(batches):
+            yield from judged
 
-    def _batches(self, items: Iterable[Item]) -> Iterator[list[Item]]:
-        """Batches of items of one kind."""
-        return alike_batches(items, kind=self.bucket_of, size=lambda: self.batch_size)
+    def judge_batches(self, batches: Iterable[list[Item]]) -> Iterator[list[Judgement]]:
+        """The judgements of each batch of items of one kind, in order; engines that can do several things at a time do."""
+        for batch in batches:
+            yield self._within_memory(batch, self.judge_batch)
 
     def close(self) -> None:
         return None
@@ -51,25 +56,31 @@ class BatchRater(ABC):
         """Whether an exception means that a smaller batch may succeed; engines add their device's own."""
         return isinstance(problem, self.out_of_memory)
 
-    def _within_memory(
-        self, batch: Sequence[Item], judge: Callable[[Sequence[Item]], Sequence[Judgement]]
-    ) -> Iterator[Judgement]:
+    def _within_memory(self, batch: Sequence[Item], judge: Callable[[Sequence[Item]], Sequence[Judgement]]) -> list[Judgement]:
         """What `judge` makes of a batch, or of its halves where it does not fit, and of each item where one makes it fail."""
-        return in_halves(
+        judgements = in_halves(
             batch,
             judge,
             failed=lambda item, status, detail: failed(item, self.dimensions, status, detail),
             is_out_of_memory=self.is_out_of_memory,
             shrink=self._shrink,
         )
+        return list(judgements)
 
     def _shrink(self, size: int) -> None:
         self.free_memory()
         self.batch_size = min(self.batch_size, size)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ended:
+    """A replica is done; with the exception that ended it, if one did."""
+
+    problem: BaseException | None = None
+
+
 class Replicas:
-    """One rater loaded several times, each time on a device of its own: batches go to whichever is free, in threads.
+    """One rater loaded several times, each time on a device of its own: a thread for each draws batches as it gets through them.
 
     Judgements come in any order. What ends one replica ends all.
     """
@@ -85,19 +96,28 @@ class Replicas:
         self._replicas = list(replicas)
 
     def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
-        free = list(self._replicas)
-        batches = alike_batches(items, kind=free[0].bucket_of, size=lambda: min(one.batch_size for one in self._replicas))
-        running: dict[Future[list[Judgement]], BatchRater] = {}
-        with ThreadPoolExecutor(len(free), thread_name_prefix="replica") as threads:
-            while True:
-                while free and (batch := next(batches, None)):
-                    replica = free.pop()
-                    running[threads.submit(_judged, replica, batch)] = replica
-                if not running:
-                    return
-                for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    free.append(running.pop(done))
-                    yield from done.result()
+        kind = self._replicas[0].bucket_of
+        batches = Drawn(alike_batches(items, kind=kind, size=lambda: min(one.batch_size for one in self._replicas)))
+        said: Queue[list[Judgement] | _Ended] = Queue(maxsize=len(self._replicas))
+        threads = [threading.Thread(target=_work, args=(one, batches, said), daemon=True) for one in self._replicas]
+        for thread in threads:
+            thread.start()
+        running = len(threads)
+        try:
+            while running:
+                judged = said.get()
+                if not isinstance(judged, _Ended):
+                    yield from judged
+                    continue
+                running -= 1
+                if judged.problem is not None:
+                    raise judged.problem
+        finally:
+            batches.end()
+            while running:  # they may be waiting for room
+                running -= isinstance(said.get(), _Ended)
+            for thread in threads:
+                thread.join()
 
     def close(self) -> None:
         with ExitStack() as stack:  # closes all of them, also where one cannot be
@@ -105,5 +125,11 @@ class Replicas:
                 stack.callback(replica.close)
 
 
-def _judged(replica: BatchRater, batch: list[Item]) -> list[Judgement]:
-    return list(replica.judge(batch))
+def _work(replica: BatchRater, batches: Drawn[list[Item]], said: Queue[list[Judgement] | _Ended]) -> None:
+    problem = None
+    try:
+        for judged in replica.judge_batches(batches):
+            said.put(judged)
+    except BaseException as raised:
+        problem = raised
+    said.put(_Ended(problem=problem))

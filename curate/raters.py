@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from curate.frames import Frames
 from curate.records import Sample, Status
@@ -23,6 +23,9 @@ from curate.records import Sample, Status
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    Made = NDArray[Any]
+    """What a preparation makes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +37,8 @@ class Preparation:
 
     name: str
     """Says what it makes, completely: equal names mean equal results."""
-    make: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-    """From RGB pixels (height, width, 3) to an array of any shape; a picklable function or object."""
+    make: Callable[[NDArray[np.uint8]], Made]
+    """From RGB pixels (height, width, 3) to an array of any shape in 8 bits or float32; a picklable function or object."""
     role: str = "response"
     """Which medium: 'response', or the role of a condition."""
     frames: Frames | None = None
@@ -50,7 +53,7 @@ class Item:
     """Names the item in its judgement; unique within a run."""
     samples: tuple[Sample, ...]
     """One, or two of a group for raters that judge pairs."""
-    prepared: Sequence[Mapping[tuple[str, str], NDArray[np.uint8]]] = ()
+    prepared: Sequence[Mapping[tuple[str, str], Made]] = ()
     """For each sample: results of the rater's preparations, by (role, name). Of a video, for raters of videos, those of its
     frames: (frames, height, width, 3)."""
     pixels: Sequence[Mapping[str, NDArray[np.uint8]]] = ()

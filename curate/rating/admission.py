@@ -16,8 +16,7 @@ from curate.rating.tasks import Outcome, Task
 from curate.records import Media, MediaKind, Member, Sample, Status
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from curate.raters import Made
 
 _SEEN = frozenset({"image", "video"})
 """Kinds of media that are decoded to pixels."""
@@ -43,7 +42,7 @@ class Seat:
         """Whether it judges pictures, so that a video is put to it frame by frame."""
         return self.card.takes.response != "video"
 
-    def arrays(self, outcome: Outcome) -> dict[tuple[str, str], NDArray[np.uint8]]:
+    def arrays(self, outcome: Outcome) -> dict[tuple[str, str], Made]:
         """What its preparations made of a sample, by (role, name); nothing of an optional role that the sample lacks."""
         return {
             (one.role, one.name): outcome.arrays[position]

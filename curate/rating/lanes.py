@@ -81,6 +81,8 @@ class Lane:
                 if not isinstance(judgement, Judgement):
                     raise CurateError(f"the rater '{self.seat.card.name}' gave {type(judgement).__name__} for a judgement")
                 self._deliver(Said(seat=self.seat, judgement=judgement))
+                if self._ended.is_set() and not isinstance(self.seat.rater, Waiting):
+                    break  # the batches that it holds would take their time
         except BaseException as raised:
             problem = raised
         self._ended.set()

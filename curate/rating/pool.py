@@ -235,12 +235,13 @@ class _Server:
         outbox = slot.outbox()
         for outcome in outcomes:
             for prepared in outcome.prepared:
-                size = int(np.prod(prepared.shape, dtype=np.int64))
+                dtype = np.dtype(prepared.dtype)
+                size = dtype.itemsize * int(np.prod(prepared.shape, dtype=np.int64))
                 if prepared.inline is not None:
                     flat = np.frombuffer(prepared.inline, dtype=np.uint8)
                 else:
                     flat = outbox[prepared.start : prepared.start + size].copy()
-                outcome.arrays[prepared.preparation] = flat.reshape(prepared.shape)
+                outcome.arrays[prepared.preparation] = flat.view(dtype).reshape(prepared.shape)
         del outbox
 
 

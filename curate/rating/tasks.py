@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from curate.raters import Made
+
 HEADER_BYTES = 64
 """The start of a slot: the position of the task under way, a little-endian int64, so that a dead worker's last task is known."""
 
@@ -84,6 +86,7 @@ class Prepared:
 
     preparation: int
     shape: tuple[int, ...]
+    dtype: str
     start: int = 0
     inline: bytes | None = None
 
@@ -112,7 +115,7 @@ class Outcome:
     failures: dict[str, tuple[Status, str]] = field(default_factory=dict)
     """By role: why it could not be decoded."""
     prepared: list[Prepared] = field(default_factory=list)
-    arrays: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+    arrays: dict[int, Made] = field(default_factory=dict)
     """Filled in by the engine's side: the prepared results, copied out of the slot, by position of the preparation."""
     watched: dict[tuple[str, Frames], Watched] = field(default_factory=dict)
     """Of videos, by role and what was asked for: the frames that were looked at."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from curate.raters import Made
+
     Pixels = NDArray[np.uint8]
 
 T = TypeVar("T")
@@ -55,7 +57,7 @@ def watch(data: bytes, viewers: Sequence[Viewer[Any]], limits: MediaLimits, *, k
     return video
 
 
-def stacked(seen: Sequence[Pixels]) -> Pixels:
+def stacked(seen: Sequence[Made]) -> Made:
     """What was made of the frames as one array, frames first."""
     import numpy as np
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from curate.raters import Made
+
     Pixels = NDArray[np.uint8]
 
 
@@ -44,13 +46,13 @@ class Worker:
         self.cards = [file.card for file in config.raters]
         self.roles = [file.card.takes.roles for file in config.raters]
 
-    def do(self, task: Task, media: dict[str, bytes]) -> tuple[Outcome, dict[int, Pixels]]:
+    def do(self, task: Task, media: dict[str, bytes]) -> tuple[Outcome, dict[int, Made]]:
         """The outcome of a task, and the arrays it prepared by position of their preparation."""
         outcome = Outcome(number=task.number)
         if task.probe is not None and task.probe not in task.videos:
             self._probe(outcome, media[task.probe])
         pixels = self._decode(task, media, outcome)
-        prepared: dict[int, Pixels] = {}
+        prepared: dict[int, Made] = {}
         for position in task.prepare:
             preparation = self.preparations[position]
             if preparation.role in pixels:
@@ -65,7 +67,7 @@ class Worker:
         task: Task,
         media: dict[str, bytes],
         pixels: dict[str, Pixels],
-        prepared: dict[int, Pixels],
+        prepared: dict[int, Made],
         outcome: Outcome,
     ) -> dict[int, Mapping[str, Value]]:
         """Prepare the frames of videos; the judgements of the task's raters whose response is one."""
@@ -119,7 +121,7 @@ class Worker:
         return pixels
 
     def _prepare(
-        self, preparation: Preparation, position: int, pixels: Pixels, prepared: dict[int, Pixels], outcome: Outcome
+        self, preparation: Preparation, position: int, pixels: Pixels, prepared: dict[int, Made], outcome: Outcome
     ) -> None:
         try:
             prepared[position] = preparation.make(pixels)
@@ -146,6 +148,8 @@ class Worker:
 
 def run_job(worker: Worker, job: Job, slot: Slot) -> Done:
     """Do the tasks of a job, saying in the slot's header which one is under way."""
+    import numpy as np
+
     started = time.perf_counter()
     outbox = slot.outbox()
     used = 0
@@ -156,11 +160,14 @@ def run_job(worker: Worker, job: Job, slot: Slot) -> Done:
         outcome, arrays = worker.do(task, media)
         for preparation, array in arrays.items():
             if used + array.nbytes <= OUTBOX_BYTES:
-                outbox[used : used + array.nbytes] = array.reshape(-1)
-                outcome.prepared.append(Prepared(preparation=preparation, shape=array.shape, start=used))
+                outbox[used : used + array.nbytes] = array.reshape(-1).view(np.uint8)
+                outcome.prepared.append(Prepared(preparation=preparation, shape=array.shape, dtype=array.dtype.str, start=used))
                 used += array.nbytes
             else:
-                outcome.prepared.append(Prepared(preparation=preparation, shape=array.shape, inline=array.tobytes()))
+                inline = array.tobytes()
+                outcome.prepared.append(
+                    Prepared(preparation=preparation, shape=array.shape, dtype=array.dtype.str, inline=inline)
+                )
         outcomes.append(outcome)
     slot.under_way = IDLE
     return Done(slot=job.slot, outcomes=outcomes, seconds=time.perf_counter() - started)

@@ -10,6 +10,7 @@ adapters            networks and metrics of others: ONNX models, pyiqa
 network, staging    what all raters with a network share, and the work that is done while the device computes
 sharing             networks that are loaded once in a process, and what was computed of equal inputs
 devices, precision  on which device a network runs and how exactly, and float32 that is float32
+transfers           between main memory and the device without waiting
 libraries           transformers, OpenCLIP and their like, imported without their known troubles
 
 arguments           the `args` of a card as the typed settings of its engine

@@ -28,8 +28,12 @@ def pick_device(name: str) -> torch.device:
     raise CurateError(f"there is no device '{name}' here: use {' or '.join(['auto', 'cpu', *cuda])}")
 
 
+_MARKS = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""By which a RuntimeError says that it is about memory: the CPU's, and what CUDA's libraries take beside torch."""
+
+
 def is_out_of_memory(problem: BaseException) -> bool:
-    """Whether torch ran out of memory on any device; on the CPU it says so by a plain RuntimeError."""
+    """Whether torch ran out of memory on any device."""
     if isinstance(problem, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(problem, RuntimeError) and "DefaultCPUAllocator" in str(problem)
+    return isinstance(problem, RuntimeError) and any(mark in str(problem) for mark in _MARKS)

@@ -14,12 +14,13 @@ Both doors give larger-is-better numbers, whatever the direction of the network'
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from curate.ahead import ahead
@@ -34,7 +35,8 @@ from curate.scorers.pictures import Picture, check_beside
 from curate.scorers.pixels import fit_tensor
 from curate.scorers.precision import full_precision
 from curate.scorers.scoring import scores_of, tell
-from curate.scorers.staging import Group, Staged, Staging
+from curate.scorers.staging import Group, Stacked, Staged, Staging
+from curate.scorers.transfers import Fetched
 
 _BEYOND = 0.1
 """How far outside [0, 1] the step of an optimiser leaves a pixel; further, all of them are on another scale."""
@@ -77,6 +79,16 @@ class Scores:
     """By position in the batch: why there is no value; the numbers in those rows mean nothing."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Computed:
+    """A batch whose scores are on their way from the device."""
+
+    unfit: Sequence[Judgement]
+    """Of items that could not go to the network."""
+    scored: Sequence[tuple[Sequence[Item], Scores, Fetched]]
+    """The others, by size; with what is fetched of the scores: values, and spreads where there are some."""
+
+
 class NetworkRater(BatchRater):
     """Base of engines with a network; see the module."""
 
@@ -97,6 +109,7 @@ class NetworkRater(BatchRater):
         self.batch_size = settings.batch_size or self.batch_size
         self.preparations = tuple(preparations)
         self.device = pick_device(settings.device)
+        self._in_flight = 1 if self.device.type == "cuda" else 0
         self._staging = Staging(file.card, self.preparations, pinned=self.device.type == "cuda")
 
     @abstractmethod
@@ -127,27 +140,41 @@ class NetworkRater(BatchRater):
         The resize is made of tensor operations, so numbers differ a little from `score`'s, whose pictures are rounded to 8
         bits. `dimension` is the card's main one where it is not said. Raises `CurateError` as `score` does.
         """
+        given = {"response": pixels, **conditions}
+
+        def forward(fitted: Mapping[str, Pixels]) -> Scores:
+            return self.forward(Inputs(pixels=fitted, prompts=texts))
+
+        self.check_pixels(given)
+        texts = self._texts_beside(given, prompts)
+        return self.through(given, forward, dimension)
+
+    def check_pixels(self, given: Mapping[str, Pixels]) -> None:
+        """Raise `CurateError` where gradients of the scores cannot reach what is given by role, or it is not RGB in [0, 1]."""
         if not self.differentiable:
             raise CurateError(f"the scores of {self.card.name} have no gradients: use score")
+        for role, one in given.items():
+            _check_pixels(role, one, video=role == "response" and self.card.takes.response == "video")
+
+    def through(
+        self, given: Mapping[str, Pixels], forward: Callable[[Mapping[str, Pixels]], Scores], dimension: str | None
+    ) -> Float[Tensor, " batch"]:
+        """One dimension of what `forward` makes of checked pixels by role, fitted to the network, larger is better."""
         chosen = dimension or self.card.main
         if chosen not in self.dimensions:
             raise CurateError(f"{self.card.name} has no dimension '{chosen}', but {', '.join(self.dimensions)}")
-        given = {"response": pixels, **conditions}
-        texts = self._texts_beside(given, prompts)
         with full_precision():
             fitted = {
                 one.role: fit_tensor(one.make, given[one.role].to(self.device, torch.float32))
                 for one in self.preparations
                 if one.role in given
             }
-            scores = self.forward(Inputs(pixels=fitted, prompts=texts))
-        tell(self.card, list(scores.notes.values()), len(pixels))
+            scores = forward(fitted)
+        tell(self.card, list(scores.notes.values()), len(given["response"]))
         return self.column(scores, chosen)
 
     def _texts_beside(self, given: Mapping[str, Pixels], prompts: Sequence[str] | None) -> list[str]:
-        """A prompt for each of the pictures given; `CurateError` where these are no pixels, or not what the card takes."""
-        for role, one in given.items():
-            _check_pixels(role, one, video=role == "response" and self.card.takes.response == "video")
+        """A prompt for each of the pictures given; `CurateError` where they are not what the card takes."""
         pictures = len(given["response"])
         check_beside(self.card, pictures, prompts, {role: one for role, one in given.items() if role != "response"})
         texts = [""] * pictures if prompts is None else [prompt or "" for prompt in prompts]
@@ -167,29 +194,40 @@ class NetworkRater(BatchRater):
     def is_out_of_memory(self, problem: BaseException) -> bool:
         return is_out_of_memory(problem)
 
-    def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
-        """As every rater of batches does; the pixels of the next batch are put together while this one is computed."""
-        for batch, staged in ahead((batch, self._staging.attempt(batch)) for batch in self._batches(items)):
-
-            def judge(part: Sequence[Item], whole: list[Item] = batch, staged: Staged | None = staged) -> list[Judgement]:
-                return self._judged(part, staged if part is whole else None)
-
-            yield from self._within_memory(batch, judge)
+    def judge_batches(self, batches: Iterable[list[Item]]) -> Iterator[list[Judgement]]:
+        """As every rater of batches does; while a batch is computed, the pixels of the next one are put together, and what a
+        GPU, which computes by itself, has made of the one before is read."""
+        under_way: deque[tuple[list[Item], _Computed | None]] = deque()
+        for batch, staged in ahead((batch, self._staging.attempt(batch)) for batch in batches):
+            under_way.append((batch, self._attempt(staged)))
+            if len(under_way) > self._in_flight:
+                yield self._ended(*under_way.popleft())
+        while under_way:
+            yield self._ended(*under_way.popleft())
 
     def judge_batch(self, batch: Sequence[Item]) -> list[Judgement]:
-        return self._judged(batch, None)
+        return self._judgements(self._computed(self._staging.staged(batch)), batch)
+
+    def _attempt(self, staged: Staged | None) -> _Computed | None:
+        """A batch as far as the device waits for nobody; None where that fails: `_ended` finds out why."""
+        try:
+            return self._computed(staged) if staged else None
+        except Exception:
+            return None
+
+    def _ended(self, batch: list[Item], computed: _Computed | None) -> list[Judgement]:
+        """The judgements of a batch that was attempted, or of its parts."""
+
+        def judge(part: Sequence[Item]) -> list[Judgement]:
+            # A GPU may say only here that it failed.
+            return self._judgements(computed, batch) if computed and part is batch else self.judge_batch(part)
+
+        return self._within_memory(batch, judge)
 
     def bucket_of(self, item: Item) -> Hashable:
         """The shapes of what was prepared, since a batch is one tensor of each role, and how long the prompt is, by doubling."""
         length = len(item.samples[0].prompt or "").bit_length() if self.pads_prompts else 0
         return (length, self._staging.shapes(item))
-
-    def _judged(self, batch: Sequence[Item], staged: Staged | None) -> list[Judgement]:
-        staged = staged or self._staging.staged(batch)
-        judged = {item.number: failed(item, self.dimensions, *why) for item, why in staged.unfit}
-        for group in staged.groups:
-            judged.update(self._judge_alike(group))
-        return [judged[item.number] for item in batch]
 
     def free_memory(self) -> None:
         """What is remembered of pictures and texts is given up before a smaller batch is tried."""
@@ -200,25 +238,32 @@ class NetworkRater(BatchRater):
 
     # `no_grad`, not `inference_mode`: what is remembered of a text here may meet pixels that want gradients.
     @torch.no_grad()
-    def _judge_alike(self, group: Group) -> dict[int, Judgement]:
-        items = group.items
+    def _computed(self, staged: Staged) -> _Computed:
+        unfit = [failed(item, self.dimensions, *why) for item, why in staged.unfit]
         with full_precision():
-            scores = self.forward(
-                Inputs(
-                    pixels={role: self._on_device(pixels) for role, pixels in group.pixels.items()},
-                    prompts=[item.samples[0].prompt or "" for item in items],
-                    samples=[item.samples[0] for item in items],
-                    keys=group.keys,
-                )
-            )
-        values = scores.values.float().tolist()
-        spreads = scores.spreads.float().tolist() if scores.spreads is not None else None
-        return {
-            item.number: Judgement(
-                item=item.number, values=self._values(scores, number, values[number], spreads[number] if spreads else None)
-            )
-            for number, item in enumerate(items)
-        }
+            return _Computed(unfit=unfit, scored=[self._scored(group) for group in staged.groups])
+
+    def _scored(self, group: Group) -> tuple[Sequence[Item], Scores, Fetched]:
+        scores = self.forward(self._inputs(group))
+        return group.items, scores, Fetched([one for one in (scores.values, scores.spreads) if one is not None])
+
+    def _inputs(self, group: Group) -> Inputs:
+        return Inputs(
+            pixels={role: self._on_device(pixels) for role, pixels in group.pixels.items()},
+            prompts=[item.samples[0].prompt or "" for item in group.items],
+            samples=[item.samples[0] for item in group.items],
+            keys=group.keys,
+        )
+
+    def _judgements(self, computed: _Computed, batch: Sequence[Item]) -> list[Judgement]:
+        """Waits for the device."""
+        judged = {judgement.item: judgement for judgement in computed.unfit}
+        for items, scores, fetched in computed.scored:
+            values, *spreads = (one.tolist() for one in fetched.wait())
+            for row, item in enumerate(items):
+                found = self._values(scores, row, values[row], spreads[0][row] if spreads else None)
+                judged[item.number] = Judgement(item=item.number, values=found)
+        return [judged[item.number] for item in batch]
 
     def _values(self, scores: Scores, number: int, values: Sequence[float], spreads: Sequence[float] | None) -> dict[str, Value]:
         if number in scores.failures:
@@ -230,9 +275,10 @@ class NetworkRater(BatchRater):
             found[dimension] = Value(value=value.value, spread=value.spread, status=value.status, detail=note)
         return found
 
-    def _on_device(self, pixels: UInt8[Tensor, "batch height width 3"]) -> Pixels:
-        """8-bit pixels as a batch on the device; they cross in 8 bits, a quarter of the bytes."""
-        return pixels.to(self.device, non_blocking=True).movedim(-1, -3).float() / 255
+    def _on_device(self, pixels: Stacked) -> Pixels:
+        """Prepared pixels as a batch on the device; those in 8 bits cross as such, a quarter of the bytes."""
+        there = pixels.to(self.device, non_blocking=True).movedim(-1, -3)
+        return there.float() / 255 if there.dtype == torch.uint8 else there
 
 
 def _check_pixels(role: str, pixels: Tensor, *, video: bool) -> None:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 import torch
 
 _lock = threading.Lock()
 _under_way = 0
-_before = (True, "highest")
+
+
+def _nothing() -> None:
+    return None
+
+
+_put_back: Callable[[], None] = _nothing
 
 
 @contextmanager
@@ -36,11 +43,10 @@ def full_precision() -> Iterator[None]:
     A network in half precision stays in it. The settings are the process's, so they are put back when no batch is under way in
     any thread.
     """
-    global _under_way, _before
+    global _under_way, _put_back
     with _lock:
         if not _under_way:
-            _before = (torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision())
-            _hold(False, "highest")
+            _put_back = _hold()
         _under_way += 1
     try:
         with undisturbed():
@@ -49,10 +55,50 @@ def full_precision() -> Iterator[None]:
         with _lock:
             _under_way -= 1
             if not _under_way:
-                _hold(*_before)
+                _put_back()
 
 
-def _hold(convolutions: bool, products: str) -> None:
-    """What convolutions and matrix products may do to float32."""
+def _hold() -> Callable[[], None]:
+    """Has float32 computed as such; gives what puts the settings back.
+
+    torch has two sets of settings, and refuses to read the older one where the two do not agree.
+    """
+    older = _older()
+    operations = _operations()
+    before = [one.fp32_precision for one in operations]
+    if older:
+        _set_older(False, "highest")
+    for one in operations:
+        one.fp32_precision = "ieee"
+
+    def put_back() -> None:
+        if older:
+            _set_older(*older)
+        for one, precision in zip(operations, before, strict=True):
+            one.fp32_precision = "none"  # what is set for all of them, where that is what was
+            if one.fp32_precision != precision:
+                one.fp32_precision = precision
+
+    return put_back
+
+
+def _older() -> tuple[bool, str] | None:
+    """What convolutions and matrix products may do to float32; None where somebody uses the newer settings."""
+    with suppress(RuntimeError):
+        return torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    return None
+
+
+def _set_older(convolutions: bool, products: str) -> None:
     torch.backends.cudnn.allow_tf32 = convolutions
     torch.set_float32_matmul_precision(products)
+
+
+def _operations() -> list[Any]:
+    """What has a setting of its own; nothing before torch 2.9."""
+    kinds = [
+        (torch.backends.cuda, "matmul"),
+        *((library, kind) for library in (torch.backends.cudnn, torch.backends.mkldnn) for kind in ("matmul", "conv", "rnn")),
+    ]
+    found = (getattr(library, kind, None) for library, kind in kinds)
+    return [one for one in found if hasattr(one, "fp32_precision")]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from curate.cards import Card
@@ -16,13 +16,16 @@ from curate.records import Status
 
 Shapes = tuple[tuple[int, ...], ...]
 
+Stacked = UInt8[Tensor, "batch height width 3"] | Float[Tensor, "batch height width 3"]
+"""RGB in 8 bits, or in [0, 1] and a little beyond where it was prepared so."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """Items whose pixels are of one size."""
 
     items: Sequence[Item]
-    pixels: Mapping[str, UInt8[Tensor, "batch height width 3"]]
+    pixels: Mapping[str, Stacked]
     """By role, of optional ones those that are there; pinned where they go to a GPU."""
     keys: Mapping[str, Sequence[str]]
     """By role, one for each item: equal keys mean equal pixels."""

@@ -39,7 +39,7 @@ def below(weights: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tens
 
 
 def formula_image(square: np.ndarray, weights: dict[str, torch.Tensor], *, quick: bool) -> torch.Tensor:
-    pixels = torch.from_numpy(square).float() / 255
+    pixels = torch.from_numpy(square).float() / (255 if square.dtype == np.uint8 else 1)
     pixels = ((pixels - torch.tensor(MEAN)) / torch.tensor(STD)).permute(2, 0, 1)
     patches = torch.nn.functional.unfold(pixels[None], 8, stride=8)[0].T @ weights["visual.conv1.weight"].reshape(WIDTH, -1).T
     x = torch.cat([weights["visual.class_embedding"][None], patches]) + weights["visual.positional_embedding"]

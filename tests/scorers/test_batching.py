@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import curate
-from curate.scorers.network import Inputs, NetworkRater, Scores
-from tests.scorers.tiny.cards import tiny_card
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+import curate  # noqa: E402
+from curate.records import Status  # noqa: E402
+from curate.scorers.network import Inputs, NetworkRater, Scores  # noqa: E402
+from curate.scorers.pictures import items_of  # noqa: E402
+from tests.scorers.tiny.cards import tiny_card  # noqa: E402
 
 SIZES = ((64, 64), (64, 96), (96, 64), (96, 96))
 PROMPTS = ("a cat", "a long story " * 12)
@@ -32,6 +38,45 @@ def counted(rater: NetworkRater, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def mixed(count: int, sizes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
     noise = np.random.default_rng(0)
     return [noise.integers(0, 256, (*sizes[number % len(sizes)], 3), dtype=np.uint8) for number in range(count)]
+
+
+@pytest.mark.parametrize("in_flight", [0, 1, 3])
+def test_what_is_read_later_is_the_same(in_flight: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU; with a batch that does not fit, one that holds a sample without a prompt, and one that fails."""
+    rater = curate.scorer(tiny_card("pickscore", tmp_path).where, batch_size=8)
+    assert isinstance(rater, NetworkRater)
+    monkeypatch.setattr(rater, "_in_flight", in_flight)
+    forward, passes = rater.forward, []
+
+    def failing(inputs: Inputs) -> Scores:
+        passes.append(len(inputs.prompts))
+        if "unlucky" in inputs.prompts:
+            raise ValueError("unlucky")
+        if len(inputs.prompts) > 4 and len(passes) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(inputs)
+
+    monkeypatch.setattr(rater, "forward", failing)
+    prompts = [f"picture {number}" for number in range(50)]
+    prompts[5], prompts[44] = "", "unlucky"
+    items = list(items_of(rater.card, rater.preparations, mixed(50, [(64, 64)]), ["a cat"] * 50, {}))
+    items = [
+        replace(item, samples=(replace(item.samples[0], prompt=prompt or None),))
+        for item, prompt in zip(items, prompts, strict=True)
+    ]
+    judged = list(rater.judge(items))
+    assert [one.item for one in judged] == list(range(50))
+    found = [next(iter(one.values.values())) for one in judged]
+    assert {number: one.status for number, one in enumerate(found) if one.status != Status.OK} == {
+        5: Status.MISSING_PROMPT,
+        44: Status.ERROR,
+    }
+    assert rater.batch_size == 4
+    monkeypatch.setattr(rater, "forward", forward)
+    rater.close()
+    for number in (0, 17, 43, 49):
+        alone = rater.score([mixed(50, [(64, 64)])[number]], [prompts[number]])
+        assert found[number].value == pytest.approx(float(alone), abs=1e-4)
 
 
 @pytest.mark.parametrize(("card", "kinds"), [("lpips-alex", 4), ("yes-probability", 8), ("pickscore", 1)])

@@ -151,7 +151,10 @@ def test_pillow_is_what_a_card_gets_that_does_not_say() -> None:
     ("preprocess", "complaint"),
     [
         ({"size": 224, "interpolaton": "bicubic"}, "no field 'interpolaton'. Did you mean 'interpolation'"),
-        ({"size": 224, "backend": "torch"}, "pillow or fast, not 'torch'"),
+        ({"size": 224, "backend": "torch"}, "pillow or fast or tensor, not 'torch'"),
+        ({"size": 224, "antialias": False}, "the backend pillow always antialiases"),
+        ({"size": 224, "backend": "tensor", "antialias": "no"}, "true or false, not 'no'"),
+        ({"size": 224, "backend": "tensor", "interpolation": "lanczos"}, "bilinear or bicubic, not lanczos"),
         ({"size": 224, "backend": "fast", "interpolation": "lanczos"}, "bilinear or bicubic, not lanczos"),
         ({"size": "224"}, "does not hold together"),
         ({"size": 224, "fill": 0}, "does not hold together"),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +52,49 @@ def test_a_batch_that_fails_puts_them_back_too(before: tuple[bool, str]) -> None
     with pytest.raises(RuntimeError, match="out of memory"), full_precision():
         raise RuntimeError("out of memory")
     assert settings() == before
+
+
+IN_ANOTHER_PROCESS = """
+import json, sys, torch
+from curate.scorers.precision import full_precision
+
+backends = torch.backends
+OPERATIONS = [
+    backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn,
+    backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn,
+]
+precisions = lambda: [one.fp32_precision for one in OPERATIONS]
+
+exec(sys.argv[1])
+before = precisions()
+for _ in range(2):
+    with full_precision():
+        inside = precisions()
+after = precisions()
+backends.fp32_precision = "bf16"
+print(json.dumps([before, inside, after, precisions()]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="torch has one kind of settings before 2.9")
+@pytest.mark.parametrize(
+    ("sets", "follows"),
+    [
+        ("backends.fp32_precision = 'tf32'", [3, 4, 5]),  # as the Trainer of transformers does
+        ("backends.cuda.matmul.fp32_precision = 'tf32'", [3, 4, 5]),
+        ("backends.mkldnn.matmul.fp32_precision = 'bf16'", [3, 4, 5]),
+        ("backends.mkldnn.conv.fp32_precision = 'ieee'", [3, 5]),
+        ("backends.fp32_precision = 'tf32'; backends.cudnn.conv.fp32_precision = 'ieee'", [3, 4, 5]),
+    ],
+)
+def test_newer_settings_are_put_back_too(sets: str, follows: list[int]) -> None:
+    """torch refuses to read its older settings where somebody uses the newer ones. Operations that followed the setting for all
+    of them, which those of a GPU cannot to bfloat16, follow it still."""
+    said = subprocess.run([sys.executable, "-c", IN_ANOTHER_PROCESS, sets], capture_output=True, text=True, check=True).stdout
+    before, inside, after, later = json.loads(said)
+    assert set(inside) == {"ieee"}
+    assert after == before
+    assert [one for one, precision in enumerate(later) if precision == "bf16"] == follows
 
 
 # A caller's modes.

@@ -32,6 +32,7 @@ from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.references.base import AsItIs
 from curate.scorers.towers.clip import TowerArguments, load_towers
+from curate.scorers.transfers import rows_of
 
 TOLD = 1000
 """Characters of what does not hold that are told beside the value."""
@@ -117,7 +118,8 @@ class Geneval(NetworkRater):
             else:
                 asked[number] = request
         if asked:
-            for number, found in zip(asked, self._segmenter.find(pixels[list(asked)], at_least=self._least), strict=True):
+            segments = self._segmenter.find(rows_of(pixels, list(asked)), at_least=self._least)
+            for number, found in zip(asked, segments, strict=True):
                 verdict = self._judge(asked[number], found, pixels[number])
                 said = {"correct": float(verdict.correct), "clauses": verdict.held / verdict.asked}
                 values[number] = torch.tensor([said[dimension] for dimension in self.dimensions])

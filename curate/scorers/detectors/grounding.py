@@ -25,7 +25,7 @@ from pydantic import Field, field_validator
 from torch import Tensor
 
 from curate.cards import CardFile
-from curate.errors import CardError, WeightsError
+from curate.errors import CardError, CurateError, WeightsError
 from curate.rater_settings import Settings
 from curate.raters import Preparation
 from curate.records import Status
@@ -33,10 +33,11 @@ from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.detectors.wanted import Refusal, read_objects, wanted_objects
 from curate.scorers.libraries import import_transformers
 from curate.scorers.network import Inputs, NetworkRater, Pixels, Scores
-from curate.scorers.pixels import Normalise, declared_preparation, fit_tensor
+from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.pretrained import MODEL_FILES, load_pretrained
 from curate.scorers.references.encoders import IMAGENET_MEAN, IMAGENET_STD
 from curate.scorers.sharing import loaded_once, weights_key
+from curate.scorers.transfers import rows_of
 from curate.shards.resize import resize
 from curate.weights import weights_folder
 
@@ -202,9 +203,12 @@ class GroundingRater(NetworkRater):
         self, pixels: Pixels, objects: Sequence[Mapping[str, int]], *, dimension: str | None = None
     ) -> Float[Tensor, " batch"]:
         """`score_tensor` with the wanted objects of each picture; gradients reach `pixels`. Raises `CurateError` likewise."""
-        fitted = fit_tensor(self.preparations[0].make, pixels.to(self.device))
-        scores = self._score([read_objects(one) for one in objects], fitted)
-        return self.column(scores, dimension or self.card.main)
+        given = {"response": pixels}
+        self.check_pixels(given)
+        if len(objects) != len(pixels):
+            raise CurateError(f"{len(pixels)} pictures and {len(objects)} wishes: one for each is needed")
+        wanted = [read_objects(one) for one in objects]
+        return self.through(given, lambda fitted: self._score(wanted, fitted["response"]), dimension)
 
     def _score(self, wanted: Sequence[dict[str, int] | Refusal], pixels: Pixels) -> Scores:
         failures: dict[int, tuple[Status, str]] = {}
@@ -217,7 +221,7 @@ class GroundingRater(NetworkRater):
                 asked[number] = question
         rows = [torch.zeros(len(self.dimensions), device=pixels.device)] * len(wanted)
         if asked:
-            found = self._detector.find(self._normalise(pixels[list(asked)]), list(asked.values()))
+            found = self._detector.find(self._normalise(rows_of(pixels, list(asked))), list(asked.values()))
             for number, confidences in zip(asked, found, strict=True):
                 scores = self.judge_objects(confidences, asked[number].counts)
                 rows[number] = torch.stack([scores[dimension] for dimension in self.dimensions])

@@ -19,6 +19,7 @@ from curate.errors import WeightsError
 from curate.scorers.libraries import import_transformers
 from curate.scorers.reading import control_tokens, notes_on, said_of
 from curate.scorers.sharing import Memo
+from curate.scorers.transfers import sent
 from curate.weights import weights_folder
 
 _VOCABULARY = ("tokenizer*.json",)
@@ -51,8 +52,8 @@ class Words:
         """The word pieces of the prompts; one that is too long loses its last words and keeps its end mark."""
         found = self._known.many(prompts, lambda new: self._split([prompts[position] for position in new]))
         return WordPieces(
-            ids=torch.stack([ids for ids, _, _ in found]).to(device),
-            mask=torch.stack([mask for _, mask, _ in found]).to(device),
+            ids=sent(torch.stack([ids for ids, _, _ in found]), device),
+            mask=sent(torch.stack([mask for _, mask, _ in found]), device),
             said=[said for _, _, said in found],
         )
 

@@ -34,6 +34,7 @@ from curate.scorers.picture_arguments import PictureArguments
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.pretrained import MODEL_FILES, load_pretrained
 from curate.scorers.sharing import Memo, loaded_once, weights_key
+from curate.scorers.transfers import rows_of
 from curate.scorers.vectors import unit
 from curate.weights import weights_folder
 
@@ -78,7 +79,7 @@ class QueryNetwork:
         """What the tower makes of normalised pixels; `keys` name the pixels, None remembers nothing."""
         if keys is None:
             return self._look(pixels)
-        return torch.stack(self._pictures.many(keys, lambda new: list(self._look(pixels[list(new)])))).float()
+        return torch.stack(self._pictures.many(keys, lambda new: list(self._look(rows_of(pixels, new))))).float()
 
     def match(self, picture: Float[Tensor, "batch tokens width"], pieces: WordPieces) -> Float[Tensor, "batch 2"]:
         """Logits of the two answers, that prompt and picture do not belong together and that they do."""

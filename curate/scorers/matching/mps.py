@@ -41,6 +41,7 @@ from curate.scorers.precision import full_precision
 from curate.scorers.reading import notes_on, said_of
 from curate.scorers.sharing import Memo, loaded_once, weights_key
 from curate.scorers.states import fit, load_state
+from curate.scorers.transfers import sent
 from curate.scorers.vectors import unit
 from curate.weights import weights_folder
 
@@ -150,7 +151,7 @@ class Mps(NetworkRater):
         # The tokenizer's own limit is 10^30 where its folder does not say one.
         room = int(self._network.clip.config.text_config.max_position_embeddings)
         fitted = self._tokenizer(list(texts), padding="max_length", truncation=True, max_length=room, return_tensors="pt")
-        ids = fitted["input_ids"].to(self.device)
+        ids = sent(fitted["input_ids"], self.device)
         whole = self._tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
         control = {
             self._tokenizer.bos_token_id: self._tokenizer.bos_token,

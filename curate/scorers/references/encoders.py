@@ -16,6 +16,7 @@ from curate.scorers.libraries import import_transformers
 from curate.scorers.pretrained import MODEL_FILES, load_pretrained
 from curate.scorers.sharing import Memo, loaded_once, weights_key
 from curate.scorers.towers.two_towers import REMEMBERED_PICTURES
+from curate.scorers.transfers import rows_of
 from curate.scorers.vectors import unit
 from curate.weights import weights_folder
 
@@ -53,7 +54,7 @@ class Encoder:
         """As `EmbedsPictures` says."""
         if keys is None:
             return unit(self._embed(pixels))
-        return torch.stack(self._known.many(keys, lambda new: list(unit(self._embed(pixels[list(new)])))))
+        return torch.stack(self._known.many(keys, lambda new: list(unit(self._embed(rows_of(pixels, new))))))
 
     def forget(self) -> None:
         self._known.clear()

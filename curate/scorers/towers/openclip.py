@@ -20,6 +20,7 @@ from curate.errors import CardError, nearest
 from curate.scorers.libraries import import_open_clip
 from curate.scorers.reading import said_of
 from curate.scorers.states import fit, load_state
+from curate.scorers.transfers import sent
 
 
 class OpenClipTowers:
@@ -42,7 +43,7 @@ class OpenClipTowers:
 
     def embed_texts(self, texts: Sequence[str]) -> tuple[torch.Tensor, list[str]]:
         tokens = self._tokenizer(list(texts), context_length=self.context)
-        features: torch.Tensor = self._model.encode_text(tokens.to(self._model.logit_scale.device))
+        features: torch.Tensor = self._model.encode_text(sent(tokens, self._model.logit_scale.device))
         split = (self._tokenizer.encode(text) for text in texts)
         return features, [said_of(ids, context=self.context, marks=2, control=self._control) for ids in split]
 

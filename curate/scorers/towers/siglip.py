@@ -25,6 +25,7 @@ from curate.errors import WeightsError
 from curate.scorers.libraries import import_transformers
 from curate.scorers.pretrained import MODEL_FILES, load_pretrained
 from curate.scorers.reading import control_tokens, said_of
+from curate.scorers.transfers import sent
 from curate.weights import weights_folder
 
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
@@ -61,7 +62,7 @@ class SiglipTowers:
         for row, ids in zip(rows, tokens, strict=True):
             kept = [*ids[: self.context - 1], self._tokenizer.eos_token_id]
             row[: len(kept)] = torch.tensor(kept)
-        features: torch.Tensor = self._model.get_text_features(input_ids=rows.to(self._model.logit_scale.device)).pooler_output
+        features: torch.Tensor = self._model.get_text_features(input_ids=sent(rows, self._model.logit_scale.device)).pooler_output
         return features, [said_of(ids, context=self.context, marks=1, control=self._control) for ids in tokens]
 
 

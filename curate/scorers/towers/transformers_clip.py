@@ -20,6 +20,7 @@ from curate.errors import WeightsError
 from curate.scorers.libraries import import_transformers
 from curate.scorers.pretrained import MODEL_FILES, load_pretrained
 from curate.scorers.reading import said_of
+from curate.scorers.transfers import sent
 from curate.weights import weights_folder
 
 _TOKENIZER = ("tokenizer*.json",)
@@ -49,7 +50,8 @@ class TransformersTowers:
         # Attention is causal and pooling ends at the end token, so padding to the longest changes nothing.
         tokens = self._tokenizer(list(texts), padding=True, truncation=True, max_length=self.context, return_tensors="pt")
         whole = self._tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-        features = self._model.get_text_features(**tokens.to(self._model.logit_scale.device))
+        device = self._model.logit_scale.device
+        features = self._model.get_text_features(**{name: sent(one, device) for name, one in tokens.items()})
         return _projected(features), [said_of(ids, context=self.context, marks=2, control=self._control) for ids in whole]
 
 

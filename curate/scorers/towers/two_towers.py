@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from curate.scorers.sharing import Memo
+from curate.scorers.transfers import rows_of
 from curate.scorers.vectors import unit
 
 REMEMBERED_PICTURES = 2048
@@ -64,7 +65,8 @@ class Towers:
         nothing."""
         if keys is None:
             return unit(self._library.embed_images(pixels))
-        found = self._pictures.many(keys, lambda new: _rows(unit(self._library.embed_images(pixels[list(new)]))))
+        # Rows of one batch are forgotten together, so each may hold the whole of it.
+        found = self._pictures.many(keys, lambda new: unit(self._library.embed_images(rows_of(pixels, new))).unbind())
         return torch.stack(found)
 
     def texts(self, texts: Sequence[str]) -> tuple[Float[Tensor, "batch dim"], list[str]]:
@@ -81,9 +83,5 @@ class Towers:
     @torch.no_grad()
     def _embed(self, texts: Sequence[str]) -> list[tuple[Tensor, str]]:
         embeddings, said = self._library.embed_texts(texts)
-        return list(zip(_rows(unit(embeddings)), said, strict=True))
-
-
-def _rows(embeddings: Tensor) -> list[Tensor]:
-    """Each row in memory of its own, so that one that is remembered does not hold its batch."""
-    return [row.clone() for row in embeddings]
+        # Each in memory of its own: a text that is asked for again and again would hold its batch.
+        return list(zip([row.clone() for row in unit(embeddings)], said, strict=True))

@@ -223,6 +223,29 @@ def test_gradients_reach_pixels_with_objects_of_their_own(counting: GroundingRat
         counting.score_objects(pixels, [{"cat": 0}, {"dog": 1}])
 
 
+@pytest.mark.parametrize(
+    ("pixels", "objects", "said"),
+    [
+        (torch.rand(1, 3, 64, 64) * 255, [{"cat": 1}], r"pixels are RGB in \[0, 1\]"),
+        (torch.rand(2, 3, 64, 64), [{"cat": 1}], "2 pictures and 1 wishes"),
+        (torch.rand(3, 64, 64), [{"cat": 1}], "pixels are"),
+    ],
+)
+def test_pixels_with_objects_of_their_own_are_checked(
+    pixels: torch.Tensor, objects: list[dict[str, int]], said: str, counting: GroundingRater
+) -> None:
+    with pytest.raises(CurateError, match=said):
+        counting.score_objects(pixels, objects)
+
+
+def test_scores_of_objects_are_computed_in_float32(counting: GroundingRater) -> None:
+    pixels = torch.rand(1, 3, 64, 64)
+    alone = counting.score_objects(pixels, [{"cat": 3}]).detach()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(counting.score_objects(pixels, [{"cat": 3}]).detach(), alone)
+    assert torch.equal(counting.score_objects(pixels.double(), [{"cat": 3}]).detach(), alone)
+
+
 def test_more_wanted_than_there_are_boxes_count_as_missing() -> None:
     assert float(shortfall(torch.tensor([[0.2]]), 3, 0.5)) == pytest.approx(0.3 + 2 * 0.5)
     assert float(excess(torch.tensor([[0.9]]), 3, 0.5)) == 0.0

@@ -22,6 +22,7 @@ from curate.cards import CardFile, load_card  # noqa: E402
 from curate.errors import CardError, CurateError  # noqa: E402
 from curate.rater_loading import load_rater  # noqa: E402
 from curate.records import Rating, Status  # noqa: E402
+from curate.scorers.pixels import fit_tensor  # noqa: E402
 from curate.scorers.references.directional import Captions, Directional  # noqa: E402
 from curate.store.store import Store  # noqa: E402
 from curate.testing import write_shard  # noqa: E402
@@ -68,6 +69,15 @@ def wanted(rater: Directional, folder: Path, pictures: list[np.ndarray]) -> floa
     source, edited, before, after = (one / one.norm() for one in embeddings)
     change, meant = edited - source, after - before
     return float(change @ meant / (change.norm() * meant.norm()))
+
+
+def test_pictures_are_squashed_without_antialiasing_as_in_the_original(rater: Directional, pictures: list[np.ndarray]) -> None:
+    for picture in (*pictures, data.coffee(), data.astronaut()[:300, :40]):
+        tensor = torch.from_numpy(picture).movedim(-1, 0)[None].float() / 255
+        wanted = torch.nn.functional.interpolate(tensor, size=rater.preparations[0].make.geometry.size, mode="bicubic")  # type: ignore[attr-defined]
+        made = torch.from_numpy(rater.preparations[0].make(picture)).movedim(-1, 0)[None]
+        assert torch.equal(made, wanted)
+        assert torch.equal(fit_tensor(rater.preparations[0].make, tensor), wanted)
 
 
 def test_it_is_the_cosine_of_two_changes(rater: Directional, pictures: list[np.ndarray], wanted: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -27,8 +28,10 @@ from curate.raters import Item  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.libraries import import_open_clip, import_transformers  # noqa: E402
 from curate.scorers.pickles import converted_path  # noqa: E402
+from curate.scorers.pixels import fit_tensor  # noqa: E402
 from curate.scorers.towers import clip  # noqa: E402
 from curate.scorers.towers.openclip import _architecture  # noqa: E402
+from curate.store import Store  # noqa: E402
 from curate.testing import write_shard  # noqa: E402
 from tests.scorers.clip_formula import as_openclip, expected, formula_image, formula_text, token_ids  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402
@@ -209,14 +212,50 @@ def test_long_prompts_reach_the_long_tower_by_the_formula_of_its_two_tables(
     assert 77 < len(token_ids(LONG, 248)) < 248
 
 
-def test_hpsv2_pads_what_is_not_square_as_openclip_does(tmp_path: Path, pictures: list[np.ndarray]) -> None:
+@pytest.mark.parametrize("card", ["hpsv2", "hpsv2-1"])
+def test_hpsv2_resizes_tensors_and_pads_them(card: str, tmp_path: Path, pictures: list[np.ndarray]) -> None:
+    """At both doors; written out with torchvision, which the original calls."""
+    import_open_clip()  # torchvision of another build than torch's is mended there
+    from torchvision.transforms import functional
+
+    rater: Any = load_rater(tiny_card(card, tmp_path))
+    noise = np.random.default_rng(0).integers(0, 256, (101, 64, 3), dtype=np.uint8)  # whose resize overshoots
+    beyond = 0
+    for picture in [*pictures, pictures[0][:233, :77], pictures[1][:32, :21], noise]:
+        tall, wide = (round(side * SIDE / max(picture.shape[:2])) for side in picture.shape[:2])
+        resized = functional.resize(
+            functional.to_tensor(picture), [tall, wide], functional.InterpolationMode.BICUBIC, antialias=True
+        )
+        left, top = (SIDE - wide) // 2, (SIDE - tall) // 2
+        square = functional.pad(resized, [left, top, SIDE - wide - left, SIDE - tall - top], fill=0)
+        beyond += int(((square < 0) | (square > 1)).sum())
+        wanted = functional.normalize(square, rater._normalise._mean, rater._normalise._std)
+        preparation = rater.preparations[0].make
+        made = rater._normalise(rater._on_device(torch.from_numpy(np.stack([preparation(picture)]))))[0]
+        assert torch.equal(made, wanted)
+        through = rater._normalise(fit_tensor(preparation, functional.to_tensor(picture)[None]))[0]
+        assert torch.equal(through, wanted)
+    assert beyond > 0
+
+
+def test_float_pixels_come_through_decode_workers_as_they_are(tmp_path: Path, pictures: list[np.ndarray]) -> None:
     from PIL import Image
 
-    transform = import_open_clip().image_transform(SIDE, is_train=False, resize_mode="longest", fill_color=0)
-    rater: Any = load_rater(tiny_card("hpsv2", tmp_path))
-    for picture in [*pictures, pictures[0][:233, :77], pictures[1][:32, :21]]:
-        made = rater._normalise(rater._on_device(torch.from_numpy(np.stack([rater.preparations[0].make(picture)]))))[0]
-        torch.testing.assert_close(made, transform(Image.fromarray(picture)), atol=1e-6, rtol=0)
+    records = []
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture).save(file := io.BytesIO(), "PNG")
+        records.append((f"{number}", {"png": file.getvalue(), "txt": b"a cat"}))
+    shard = str(write_shard(tmp_path / "made.tar", records))
+    card = tiny_card("hpsv2", tmp_path)
+    found = []
+    for workers in (0, 2):
+        curate.rate([shard], raters=[card.where], store=tmp_path / f"{workers}", workers=workers)
+        with Store.open(tmp_path / f"{workers}") as store:
+            found.append(sorted((one.sample, one.value) for one in store.ratings()))
+    assert len(found[0]) == len(pictures)
+    assert found[0] == found[1]
+    alone = load_rater(card).score(pictures, ["a cat"] * len(pictures))[:, 0].tolist()
+    assert sorted(value for _, value in found[0]) == pytest.approx(sorted(alone), abs=1e-6)
 
 
 def test_a_checkpoint_is_read_in_its_converted_form(
