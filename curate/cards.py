@@ -51,6 +51,14 @@ class Dimension(Strict):
     range: tuple[float | None, float | None] = (None, None)
     """Lowest and highest value after flipping; null where unbounded."""
 
+    @field_validator("range")
+    @classmethod
+    def _lowest_first(cls, value: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
+        lowest, highest = value
+        if lowest is not None and highest is not None and lowest >= highest:
+            raise ValueError(f"the lowest value comes first and the highest second, not {lowest:g} and {highest:g}")
+        return value
+
 
 class Weights(Strict):
     """Where a network's weights come from; give `hub` with `revision`, or `path`, or `package` with `file`."""

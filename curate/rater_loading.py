@@ -10,7 +10,7 @@ from typing import cast
 
 from curate.batch_raters import BatchRater, Replicas
 from curate.cards import CardFile
-from curate.errors import CardError, MissingExtra, Option
+from curate.errors import CardError, MissingExtra, Option, nearest
 from curate.rater_settings import Settings
 from curate.raters import Rater
 
@@ -93,7 +93,12 @@ def _engine(file: CardFile, settings: Settings) -> Callable[[CardFile, Settings]
     # What curate's modules import from elsewhere is code from elsewhere, and no card reaches it through them.
     borrowed = _is_ours(module_name) and not _is_ours(str(getattr(factory, "__module__", "")))
     if not callable(factory) or borrowed:
-        raise CardError(f"{file.where}: {module_name} has no engine '{factory_name}'")
+        # What its module holds besides, such as their base classes, is no choice.
+        own = (name for name, one in vars(module).items() if getattr(one, "__module__", "") == module_name)
+        engines = [name for name in own if hasattr(getattr(module, name), "judge") and not name.startswith("_")]
+        raise CardError(
+            f"{file.where}: {module_name} has no engine '{factory_name}'. {nearest(factory_name, engines)}".rstrip(" .")
+        )
     return cast("Callable[[CardFile, Settings], object]", factory)
 
 

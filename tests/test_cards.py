@@ -170,6 +170,7 @@ def test_weights_count_by_what_they_are_and_not_by_where_they_lie() -> None:
         (made(main="sharpness"), "^mine.yaml: main is 'sharpness', which is not among the dimensions overall"),
         (made(dimensions={}), "at least one dimension"),
         (made(dimensions={"status": {}}, main="status"), "'status' cannot name a dimension"),
+        (made(dimensions={"overall": {"range": [1, -1]}}), "the lowest value comes first and the highest second, not 1 and -1"),
         (made(dimensions={"overall": {"range": [0, 1, 2]}}), r"field 'dimensions\.overall\.range"),
         (made(judges="people"), "field 'judges'"),
         (made(weights={"model": {"hub": "a/b"}}), "weights from the hub need a revision"),

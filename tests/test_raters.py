@@ -173,6 +173,7 @@ def test_names_that_only_look_like_ours_are_outside(target: str, tmp_path: Path)
         ("curate.scorers.nothing:Engine", "curate.scorers.nothing cannot be imported"),
         ("curate.scorers.measures.signal:Nothing", "has no engine 'Nothing'"),
         ("curate.scorers.measures.signal:WEIGHTS", "has no engine 'WEIGHTS'"),
+        ("curate.scorers.measures.signal:Signals", "Did you mean 'Signal'"),
         ("curate.scorers.measures.signal:np", "has no engine 'np'"),
         ("curate.testing:tarfile", "has no engine 'tarfile'"),
         ("curate.content:Path", "no engine of curate"),

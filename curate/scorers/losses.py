@@ -28,6 +28,12 @@ def _precise(numbers: Tensor) -> Tensor:
     return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
 
 
+def _check_alike(*scores: Tensor) -> None:
+    """Raise `ValueError` where scores of the same samples differ in number: torch would spread the smaller tensor."""
+    if len(shapes := {tuple(one.shape) for one in scores}) > 1:
+        raise ValueError(f"there is one score for each sample, not {' and '.join(map(str, sorted(shapes)))}")
+
+
 # Through the pixels
 
 
@@ -56,10 +62,13 @@ times that."""
 def reno(scores: Mapping[str, PerSample], terms: Mapping[str, Term] = RENO) -> PerSample:
     """ReNO's bundle of rewards, by name of the card; rewards that are not given take no part.
 
-    Raises `KeyError` for a reward that has no term, `ValueError` where none is given.
+    Raises `ValueError` for a reward that has no term, and where none is given.
     """
     if not scores:
         raise ValueError("give at least one reward")
+    if strange := [name for name in scores if name not in terms]:
+        raise ValueError(f"there is no term for '{strange[0]}', but for {', '.join(terms)}")
+    _check_alike(*scores.values())
     losses = [terms[name].weight * (terms[name].offset - terms[name].scale * score) for name, score in scores.items()]
     return torch.stack(losses).sum(dim=0)
 
@@ -89,9 +98,11 @@ def distance_to(scores: PerSample, target: float) -> PerSample:
 def contrastive_margin(matching: PerSample, mismatched: PerSample, target: float = 16.0) -> PerSample:
     """MLCM's margin: max(target - s(x, own prompt), 0) + max(s(x, unrelated prompt), 0), with MPS as s.
 
-    It raises the score of the own prompt up to the target, and lets no prompt at all be scored well. Xie et al., MLCM:
-    Multistep Consistency Distillation of Latent Diffusion Model, 2024.
+    It raises the score of the own prompt up to the target, and lets no prompt at all be scored well. Raises `ValueError` where
+    there is not one score of each kind for each sample. Xie et al., MLCM: Multistep Consistency Distillation of Latent Diffusion
+    Model, 2024.
     """
+    _check_alike(matching, mismatched)
     return relu(target - matching) + relu(mismatched)
 
 
@@ -104,6 +115,7 @@ def answers_as_asked(*log_odds: PerSample) -> PerSample:
     """
     if not log_odds:
         raise ValueError("give the log-odds of at least one question")
+    _check_alike(*log_odds)
     return -torch.stack([logsigmoid(one) for one in log_odds]).sum(dim=0)
 
 
@@ -111,7 +123,11 @@ def answers_as_asked(*log_odds: PerSample) -> PerSample:
 
 
 def bradley_terry(better: PerSample, worse: PerSample, margin: float = 0.0) -> PerSample:
-    """-log sigmoid(s_w - s_l - margin). A margin of 0.57 is an option of TIGER-AI-Lab/EditReward, for its own scores."""
+    """-log sigmoid(s_w - s_l - margin). A margin of 0.57 is an option of TIGER-AI-Lab/EditReward, for its own scores.
+
+    Raises `ValueError` where there is not one of each for each pair.
+    """
+    _check_alike(better, worse)
     return -logsigmoid(better - worse - margin)
 
 

@@ -99,6 +99,8 @@ class NetworkRater(BatchRater):
     """Whether a batch costs as much as its longest prompt, so that short ones are better judged without it."""
 
     def __init__(self, file: CardFile, settings: Settings, *, preparations: Sequence[Preparation]) -> None:
+        if file.card.takes.response == "text":
+            raise CardError(f"{file.where}, field 'takes.response': the engine looks at pictures, so image or video it is")
         for one in preparations:
             if one.role not in file.card.takes.roles:
                 raise CardError(

@@ -38,11 +38,15 @@ def pixels_of(picture: Picture) -> NDArray[np.uint8]:
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
             raise CurateError(f"pixels are (height, width, 3) in uint8, not {picture.shape} in {picture.dtype}")
         return picture
+    if not isinstance(picture, bytes | str | Path):
+        kind = type(picture).__name__
+        other = "; pixels in [0, 1] go to score_tensor" if kind == "Tensor" else ""
+        raise CurateError(f"a picture is a Pillow image, RGB pixels in uint8, the bytes of a file or its path, not {kind}{other}")
     try:
-        data = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
-        return decode_image(data).pixels
-    except (OSError, MediaError, TypeError) as problem:
-        raise CurateError(f"cannot read the picture {picture if isinstance(picture, str | Path) else ''}: {problem}") from problem
+        return decode_image(picture if isinstance(picture, bytes) else Path(picture).read_bytes()).pixels
+    except (OSError, ValueError, MediaError) as problem:
+        which = "from its bytes" if isinstance(picture, bytes) else str(picture)
+        raise CurateError(f"cannot read the picture {which}: {problem}") from problem
 
 
 def check_beside(card: Card, pictures: int, prompts: Sequence[str] | None, conditions: Mapping[str, Sized]) -> None:
@@ -55,7 +59,9 @@ def check_beside(card: Card, pictures: int, prompts: Sequence[str] | None, condi
     taken = card.takes.roles[1:]
     for role in conditions:
         if role not in taken:
-            raise CurateError(f"{card.name} takes no condition '{role}'. {nearest(role, taken)}")
+            raise CurateError(
+                f"{card.name} takes no condition '{role}'{f'. {nearest(role, taken)}' if taken else ', nor any other'}"
+            )
     for name, several in {"prompts": prompts, **conditions}.items():
         if several is not None and len(several) != pictures:
             raise CurateError(f"there are {pictures} pictures and {len(several)} {name}")

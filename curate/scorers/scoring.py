@@ -33,7 +33,6 @@ def scores_of(
     """
     items = items_of(card, rater.preparations, images, prompts, conditions)
     judged = {judgement.item: judgement.values for judgement in rater.judge(items)}
-    tell(card, [said for values in judged.values() if (said := values[card.main].detail)], len(images))
     scores = np.empty((len(images), len(card.dimensions)), dtype=np.float32)
     for number in range(len(images)):
         for column, dimension in enumerate(card.dimensions):
@@ -41,6 +40,7 @@ def scores_of(
             if value.value is None:
                 raise CurateError(f"{card.name} could not judge picture {number}: {value.status}, {value.detail}")
             scores[number, column] = value.value
+    tell(card, [said for values in judged.values() if (said := values[card.main].detail)], len(images))
     return scores if card.higher_is_better else -scores
 
 

@@ -219,7 +219,9 @@ GREY = np.full((8, 9, 3), 127, np.uint8)
         (None, "images: give a list of pictures, not NoneType"),
         ([np.zeros((0, 5, 3), np.uint8)], r"not \(0, 5, 3\) in uint8"),
         ([Image.new("RGB", (5, 0))], "a picture of 5 x 0 pixels shows nothing"),
-        ([None], "cannot read the picture"),
+        ([None], "a picture is a Pillow image, .* not NoneType"),
+        ([torch.zeros(3, 8, 8)], "not Tensor; pixels in .0, 1. go to score_tensor"),
+        ([b"hello"], "cannot read the picture from its bytes: "),
     ],
     ids=lambda one: type(one).__name__,
 )

@@ -207,8 +207,11 @@ def test_rewards_that_are_all_equal_say_nothing() -> None:
 def test_a_bundle_needs_rewards_that_have_a_term() -> None:
     with pytest.raises(ValueError, match="at least one"):
         losses.reno({})
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="no term for 'signal', but for hpsv2-1, imagereward"):
         losses.reno({"signal": one(1.0)})
+    for loss in (losses.contrastive_margin, losses.bradley_terry, losses.answers_as_asked):
+        with pytest.raises(ValueError, match=r"one score for each sample, not \(1,\) and \(2,\)"):
+            loss(torch.ones(2), torch.ones(1))
 
 
 # Use.
