@@ -22,11 +22,15 @@ def in_halves(
     """What `work` makes of a batch, in the order of the batch; `failed` makes what stands for a member that it fails on alone.
 
     A batch that does not fit in memory is halved: `shrink` is told the size of the halves before they are tried, and gives back
-    what memory it can. Of one that raises anything else, each member is tried alone.
+    what memory it can; from then on no larger part is tried. Of one that raises anything else, each member is tried alone.
     """
     waiting = [batch]
+    most = len(batch)
     while waiting:
         part = waiting.pop()
+        if len(part) > most:
+            waiting.extend(_halves(part))
+            continue
         try:
             done = list(work(part))
         except Exception as problem:
@@ -41,6 +45,12 @@ def in_halves(
         elif kind:
             waiting.extend(part[place : place + 1] for place in reversed(range(len(part))))
         else:
-            half = (len(part) + 1) // 2
-            shrink(half)
-            waiting.extend([part[half:], part[:half]])
+            waiting.extend(_halves(part))
+            most = len(waiting[-1])
+            shrink(most)
+
+
+def _halves(part: Sequence[T]) -> list[Sequence[T]]:
+    """The second half and the first, which is the larger one."""
+    half = (len(part) + 1) // 2
+    return [part[half:], part[:half]]

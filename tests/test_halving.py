@@ -48,3 +48,11 @@ def test_what_does_not_fit_even_alone_is_out_of_memory() -> None:
     assert answers == [(one, Status.OOM, "out of memory") for one in (1, 2, 3)]
     assert sizes == [2, 1]
     assert tried == [[1, 2, 3], [1, 2], [1], [2], [3]]
+
+
+def test_a_size_that_did_not_fit_is_not_tried_again() -> None:
+    """Each try gives memory back first, which takes longest where there is none."""
+    answers, sizes, tried = halved(list(range(64)), room=5, bad=frozenset())
+    assert answers == [2 * one for one in range(64)]
+    assert sizes == [32, 16, 8, 4]
+    assert [len(part) for part in tried] == [64, 32, 16, 8] + [4] * 16
