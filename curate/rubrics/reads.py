@@ -139,7 +139,7 @@ class Choice(Strict):
     place: Place = Field(default="anywhere", alias="in")
     after: str | None = None
     """Only what follows this text counts, up to the end of its line, and has to begin with the answer; where it begins several
-    lines, all have to say the same (`curate.rubrics.replies.marks.counting`)."""
+    lines, all have to say the same, also those of something else, 'Style Rating:' (`curate.rubrics.replies.marks`)."""
     rationale: bool = False
 
     @model_validator(mode="after")
@@ -159,7 +159,7 @@ class Number(Strict):
     place: Place = Field(default="anywhere", alias="in")
     after: str | None = None
     """Only what follows this text counts, up to the end of its line, and has to begin with the answer; where it begins several
-    lines, all have to say the same (`curate.rubrics.replies.marks.counting`)."""
+    lines, all have to say the same, also those of something else, 'Style Rating:' (`curate.rubrics.replies.marks`)."""
     rationale: bool = False
 
     @model_validator(mode="after")

@@ -69,6 +69,13 @@ def test_a_gate_that_is_not_passed_makes_it_nothing(gate: float, value: float) -
     assert values["overall"].value == pytest.approx(value)
 
 
+@pytest.mark.parametrize("weight", [1e308, 3.0, 5e-324])
+def test_weights_of_any_size(weight: float) -> None:
+    points = [{"name": name, "text": f"Is it {name}?", "weight": weight} for name in ("red", "blue")]
+    values, _ = talk(checklist(questions=points), case(), certain(red=0.9, blue=0.4))
+    assert values["overall"].value == pytest.approx(0.65)
+
+
 def test_dimensions_are_those_of_their_questions() -> None:
     points = [
         {"name": "a", "text": "Are there three?", "dimension": "counting"},

@@ -121,6 +121,10 @@ def test_letters_are_read_as_models_write_them(reply: str) -> None:
         [{"options": ["a", "b"], "answer": "a"}],
         [{"question": "What?", "options": ["a", 2], "answer": "a"}],
         [{"question": "What?", "options": 3, "answer": "a"}],
+        [{"question": "What?", "options": ["B", "A", "C", "D"], "answer": "A"}],
+        [{"question": "What?", "options": {"A": "B", "B": "A"}, "answer": "B"}],
+        [{"question": "What?", "options": ["red", "red", "blue"], "answer": "red"}],
+        [{"question": "What?", "options": ["red", "red", "blue"], "answer": "A"}],
         ["What?"],
         [None],
     ],
@@ -129,3 +133,19 @@ def test_what_is_no_question_is_not_asked(asked: list[Any]) -> None:
     with pytest.raises(NoJudgementError) as problem:
         talk(questions(reads="letter"), caption(*asked), picks("a"))
     assert problem.value.status is Status.NOT_APPLICABLE
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "right"),
+    [
+        (["A", "B", "C"], "B", "B"),
+        (["B", "A", "two"], "C", "two"),
+        (["B", "A", "two"], "two", "two"),
+        (["red", "red", "blue"], "blue", "blue"),
+        ({"B": "one", "A": "two"}, "A", "two"),
+    ],
+)
+def test_an_answer_that_only_one_option_can_mean(options: Any, answer: str, right: str) -> None:
+    asked = {"question": "What?", "options": options, "answer": answer}
+    values, _ = talk(questions(reads="letter"), caption(asked), lambda ask: Reply(text=letter_of(ask, right)))
+    assert values["accuracy"].value == 1.0

@@ -145,7 +145,10 @@ def score(points: Sequence[Point], answers: Sequence[float]) -> float:
     counted = [(point.weight, answer) for point, answer in zip(points, answers, strict=True) if not point.gate]
     if not counted:
         return 1.0
-    return math.fsum(weight * answer for weight, answer in counted) / math.fsum(weight for weight, _ in counted)
+    # By a power of two, which changes no digit: else the sum of weights could be too large for a float.
+    _, exponent = math.frexp(max(weight for weight, _ in counted))
+    shares = [(math.ldexp(weight, -exponent), answer) for weight, answer in counted]
+    return math.fsum(share * answer for share, answer in shares) / math.fsum(share for share, _ in shares)
 
 
 def _point(given: Any, where: str) -> Point:

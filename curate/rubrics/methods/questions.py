@@ -172,15 +172,21 @@ def _items(case: Case, path: str) -> list[Item]:
 
 
 def _item(given: Any, where: str) -> Item:
-    """A question of a sample's JSON, with its answer as a position."""
+    """A question of a sample's JSON, with its answer as a position.
+
+    The answer is the text of an option or its letter. Where it is one option's text and another's letter, or stands in several
+    options, nobody can tell which is right.
+    """
     try:
         options, answer = given["options"], given["answer"]
         if isinstance(options, Mapping):
             letters, texts = [str(letter) for letter in options], list(options.values())
         else:
             letters, texts = list(ascii_uppercase[: len(options)]), list(options)
-        places = [place for place in (texts, letters) if answer in place]
-        return Item(question=given["question"], options=tuple(texts), answer=places[0].index(answer))
+        right = {position for names in (texts, letters) for position, name in enumerate(names) if name == answer}
+        # An option with the text of the right one is right too.
+        (position,) = {position for position, text in enumerate(texts) if any(text == texts[one] for one in right)}
+        return Item(question=given["question"], options=tuple(texts), answer=position)
     except (KeyError, TypeError, ValueError, IndexError):
-        detail = f"no_questions: '{where}' has not a question, options and an answer that is one of them"
+        detail = f"no_questions: '{where}' has not a question, options and an answer that is one of them, and only one"
         raise NoJudgementError(Status.NOT_APPLICABLE, detail) from None

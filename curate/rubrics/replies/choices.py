@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from curate.rubrics.reads import Choice, Number, Option
-from curate.rubrics.replies.base import Outputs, Reason, Unreadable, shown
+from curate.rubrics.replies.base import Outputs, Unreadable, shown
+from curate.rubrics.replies.behind import comes_first, without_top
 from curate.rubrics.replies.lenient import NUMBER
 from curate.rubrics.replies.locating import located
-from curate.rubrics.replies.marks import after_each
+from curate.rubrics.replies.marks import after_each, of_aspects
 from curate.rubrics.replies.objects import within
 
 SCALES: dict[str, tuple[str, ...]] = {
@@ -75,26 +77,8 @@ _RATED = rf"i (?:would )?(?:rate|score|give) {_PICTURE}(?: an?| as)?"
 _NOTHING_BUT = re.compile(rf"(?:{_NAMED} ?(?:is|of|[:=])? ?|{_RATED} )?NUMBER(?: ?(?:stars?|points?))?")
 """A place for one number: the number, what it is and its unit."""
 
-_SET_OFF = re.compile(r"[*`$_\"'“”‘’()\[\]]")
-"""Signs around a number that say nothing."""
-
-_AROUND = r"(?:[\s⭐★*_`|$\"'“”‘’()\[\]{}]|\\boxed\b|\\text\b)*"
-"""Signs and marks of LaTeX around the answer behind a mark."""
-
-_AFTER = re.compile(
-    rf"(?:\s*(?:points?|stars?)\b)?{_AROUND}(?:<[/|]?\w[^<>]{{0,80}}>\s*)*"
-    r"(?:$|。|[.!;]+(?:$|[\s*_`\"'”’)]+(?!(?:actually|no|wait|or|rather)\b))"
-    r"|\s*(?:[,:(]|[-–—]+(?=\s)|(?<=\s)(?:because|since|as)\b)\s*(?P<aside>[^.!?]*[^.!?\s]))",
-    re.IGNORECASE,
-)
-"""What may follow the answer behind a mark: nothing, its unit, a sentence of its own, or an aside."""
-
-_CONDITION = re.compile(
-    r"(?:(?:but|only|even|except) )?(?:if|unless|assuming|provided|supposing|were|or|else|otherwise|actually|rather)\b"
-    r"|.*(?:\bno,|\bwait\b|\bonly if\b|\bif (?:we|you|one|i)\b|\b(?:only|alone)\W*$)",
-    re.IGNORECASE,
-)
-"""What makes an aside more than one."""
+_SET_OFF = re.compile(r"\\(?:boxed|text)\b|[*`$_\"'“”‘’()\[\]{}]")
+"""Signs and marks of LaTeX around an answer that say nothing."""
 
 _LED = (
     rf"(?:(?:{_NAMED}|(?:the )?(?:(?:better|best) (?:one|image|picture|video)|winner|verdict|choice))(?: is)? ?:? ?"
@@ -144,7 +128,13 @@ def read_number(text: str, spec: Number) -> Outputs:
 def _the_same(text: str, spec: Choice | Number, read: Callable[[str], Outputs]) -> Outputs:
     """What is read where the answer stands; raises `Unreadable` where the places for it do not all say the same."""
     text = located(text, spec.place)
-    found = [read(line) for line in ([text] if spec.after is None else after_each(text, spec.after))]
+    if spec.after is None:
+        return read(text)
+    limits = spec.range if isinstance(spec, Number) else None
+    found = [read(line) for line in after_each(text, spec.after, limits)]
+    for line in of_aspects(text, re.escape(spec.after.rstrip(":"))):
+        with suppress(Unreadable):
+            found.append(read(line))
     if any(one != found[0] for one in found):
         raise Unreadable("ambiguous", f"there are {len(found)} answers behind '{spec.after}', and they differ")
     return found[0]
@@ -169,32 +159,15 @@ def _chosen(text: str, spec: Choice) -> Outputs:
     (option,) = found.values()
     if spec.after is not None:
         words = "|".join(re.escape(word).replace(r"\ ", r"[\s_\-‐‑–]+") for word in sorted(names, key=len, reverse=True))
-        _comes_first(text, words, "no_choice")
+        comes_first(text, words, "no_choice")
     elif spec.place != "anywhere":
         raise Unreadable("no_choice", f"there is more than {option.name!r} in {shown(text)}")
     return {"value": option.value, "choice": option.name}
 
 
-def _comes_first(line: str, answer: str, reason: Reason) -> None:
-    """Raises `Unreadable` unless a line behind a mark begins with the answer and goes on with nothing that changes it."""
-    line = " ".join(line.split())
-    begun = re.match(rf"{_AROUND}(?:{answer})(?!\w)", line, re.IGNORECASE)
-    after = _AFTER.match(line, begun.end()) if begun else None
-    if after is None or _CONDITION.match(after["aside"] or ""):
-        raise Unreadable(reason, f"{shown(line)} is not an answer and nothing else")
-
-
-def _without_top(line: str, spec: Number) -> str:
-    """A line that says its number to be out of the largest there is, without that: '8/10', '8 out of 10'."""
-    if spec.range is None:
-        return line
-    top = rf"({_AROUND}{NUMBER.pattern}[*_`]{{0,3}})\s?\(?(?:/|out of|of)\s?{spec.range[1]:g}(?:\.0+)?\)?(?![\w/%^]|[.,]\d)"
-    return re.sub(rf"\A{top}", r"\1", line, flags=re.IGNORECASE)
-
-
 def _number(text: str, spec: Number) -> Outputs:
     if spec.after is not None:
-        text = _without_top(text, spec)
+        text = without_top(text, spec.range[1] if spec.range else None)
     found = {match[0] for match in _NUMERIC.finditer(text)}
     if not found:
         raise Unreadable("not_a_number", f"there is no number in {shown(text)}")
@@ -211,7 +184,7 @@ def _number(text: str, spec: Number) -> Outputs:
         if _DENIED.search(before) or _INEXACT.search(before) or _OPEN.match(said, match.end()):
             raise Unreadable("not_a_number", f"{number!r} is denied, or not exact, in {shown(text)}")
     if spec.after is not None:
-        _comes_first(text, re.escape(number), "not_a_number")
+        comes_first(text, re.escape(number), "not_a_number", number=True)
     elif spec.place != "anywhere" and not _stands_alone(said, number):
         raise Unreadable("not_a_number", f"there is more than {number!r} in {shown(text)}")
     return {"value": within(float(digits), spec.range, "the number")}

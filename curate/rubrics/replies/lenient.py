@@ -2,12 +2,14 @@
 
 Strings may be in single or typographic quotes, hold line feeds, and hold quotes that are not escaped: a quote ends a string
 where a comma, a colon, a bracket or the end follows. `True`, `False` and `None` are read, and a comma may trail. Numbers are
-those of JSON to the letter, and a key that stands twice is an error, as everywhere.
+those of JSON to the letter, and a key that stands twice is an error, as everywhere; keys that differ only
+in case are one.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
@@ -34,14 +36,25 @@ class DuplicateKey(ValueError):
     """A key that stands twice in one object."""
 
 
+def folded(key: str) -> str:
+    """A key as it is compared: case and blanks around it make no difference."""
+    return key.strip().casefold()
+
+
 def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object of these pairs; raises `DuplicateKey`."""
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if folded(key) in seen:
             raise DuplicateKey(f"the key {key[:40]!r} stands twice")
-        found[key] = value
-    return found
+        seen.add(folded(key))
+    return dict(pairs)
+
+
+def keys_like(one: Mapping[str, Any], *names: str) -> list[str]:
+    """The keys of an object that are one of `names`, however they are written."""
+    wanted = {folded(name) for name in names}
+    return [key for key in one if folded(key) in wanted]
 
 
 def parse_lenient(text: str) -> Any:

@@ -12,16 +12,29 @@ _BOX = "\\boxed{"
 
 MOST_BOXES = 32
 
+_BOX_TOKENS = re.compile(r"<\|(?:begin|end)_of_box\|>")
+"""What GLM puts around its answers."""
+
+_END_TOKENS = (
+    *("</s>", "<eos>", "<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<|return|>"),
+    *("<end_of_turn>", "<end_of_utterance>"),
+)
+"""Ends of turns, which some servers leave in the text."""
+
 
 def without_thoughts(text: str) -> str:
-    """What a reply says behind its thoughts, stripped.
+    """What a reply says behind its thoughts, stripped, without tokens that box it or end its turn.
 
     A chat template may have opened the thoughts itself, so a closing mark without an opening one ends them too. Raises
     `Unreadable` where thoughts are not closed, and where nothing follows them.
     """
     for opening, closing in THOUGHTS:
         text = _outside(text, opening, closing)
-    if not (text := text.strip()):
+    # A blank, so that what stood on both sides does not become one number.
+    text = _BOX_TOKENS.sub(" ", text).strip()
+    while text.endswith(_END_TOKENS):
+        text = text[: text.rindex("<")].rstrip()
+    if not text:
         raise Unreadable("empty", "the reply is empty")
     return text
 

@@ -4,25 +4,27 @@ The ladder, each step only where the one before found no object at all:
 
 1. JSON to the letter, alone or in running text, fences and boxes included; keys that stand twice and NaN are refused;
 2. almost-JSON: other quotes, `True`, trailing commas, quotes in a text that are not escaped (`curate.rubrics.replies.lenient`);
-3. the numbers and words behind keys, each of which stands exactly once and is seen to end: a reply that breaks off behind a
-   number may have lost a digit. Texts are then left out.
+3. the numbers and words behind keys, each of which stands exactly once, where a key can stand, and is seen to end: a reply that
+   breaks off behind a number may have lost a digit. Texts are then left out.
 
 No step makes or mends a number: what is read stands in the reply, digit for digit. Several objects that read differently are
-ambiguous.
+ambiguous, and one that is quoted or reported is none. Upper and lower case make no difference in keys.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from curate.rubrics.reads import Json, JsonField
 from curate.rubrics.replies.base import Output, Outputs, Unreadable, shown
-from curate.rubrics.replies.lenient import NUMBER, DuplicateKey, no_duplicates, parse_lenient
+from curate.rubrics.replies.behind import takes_back
+from curate.rubrics.replies.keys import Kind, raw_behind
+from curate.rubrics.replies.lenient import NUMBER, DuplicateKey, folded, keys_like, no_duplicates, parse_lenient
 from curate.rubrics.replies.locating import closing_brace, located
+from curate.rubrics.replies.ownership import other_peoples
 
 MOST_OBJECTS = 32
 
@@ -77,8 +79,23 @@ def _require(place: dict[str, Any], key: str) -> None:
 
 
 def object_spans(text: str) -> list[str]:
-    """The outermost objects in a text, whole or as far as the text goes, in order."""
-    spans: list[str] = []
+    """The outermost objects in a text, whole or as far as the text goes, in order.
+
+    Raises `Unreadable` where there are too many, where each is somebody else's (`other_peoples`), and where what stands behind
+    the last takes it back.
+    """
+    spans = _outermost(text)
+    others = other_peoples(text, spans)
+    own = [span for span in spans if span not in others]
+    if spans and not own:
+        raise Unreadable("no_field", f"there is no object of the judge's own in {shown(text)}")
+    if own and takes_back(text[own[-1][1] :]):
+        raise Unreadable("ambiguous", f"the object is taken back in {shown(text[own[-1][1] :])}")
+    return [text[start:end] for start, end in own]
+
+
+def _outermost(text: str) -> list[tuple[int, int]]:
+    spans: list[tuple[int, int]] = []
     start = text.find("{")
     while start >= 0:
         if len(spans) == MOST_OBJECTS:
@@ -88,7 +105,7 @@ def object_spans(text: str) -> list[str]:
         except (ValueError, RecursionError):
             closing = closing_brace(text, start)
             end = len(text) if closing is None else closing + 1
-        spans.append(text[start:end])
+        spans.append((start, end))
         start = text.find("{", end)
     return spans
 
@@ -124,7 +141,7 @@ def _differs(one: Mapping[str, Any], fields: Mapping[str, JsonField], reading: O
     It is an answer if it lacks nothing but texts; where it `corrects` one that stands before it, any of the numbers is enough.
     """
     judged = {name: field for name, field in fields.items() if field.type != "text"}
-    there = {name: field for name, field in judged.items() if (field.at or (name,))[0] in one}
+    there = {name: field for name, field in judged.items() if keys_like(one, (field.at or (name,))[0])}
     if not there or (len(there) < len(judged) and not corrects):
         return False
     try:
@@ -135,7 +152,7 @@ def _differs(one: Mapping[str, Any], fields: Mapping[str, JsonField], reading: O
 
 def _names_a_key(span: str, fields: Mapping[str, JsonField]) -> bool:
     """Whether something that is no object has a key of the fields."""
-    return any((field.at or (name,))[-1] in span for name, field in fields.items())
+    return any(folded((field.at or (name,))[-1]) in span.casefold() for name, field in fields.items())
 
 
 def _numbers(reading: Outputs) -> tuple[tuple[str, Output], ...]:
@@ -153,11 +170,12 @@ def _field(one: Mapping[str, Any], name: str, field: JsonField) -> Output | None
     value: Any = one
     path = field.at or (name,)
     for key in path:
-        if not isinstance(value, Mapping) or key not in value:
+        there = keys_like(value, key) if isinstance(value, Mapping) else []
+        if not there:
             if not field.required:
                 return None
             raise Unreadable("no_field", f"there is no {'.'.join(path)!r}")
-        value = value[key]
+        value = value[there[0]]
     if value is None and not field.required:
         return None
     return _converted(value, name, field)
@@ -227,10 +245,7 @@ def _word(value: Any, name: str, worth: Mapping[str, float]) -> float:
 
 
 def _behind_keys(text: str, fields: Mapping[str, JsonField], *, whole: bool) -> Outputs:
-    """What stands behind the keys of a reply that is no object: each key exactly once, and a whole value behind it.
-
-    Unless the text is known to be `whole`, nothing tells a number at its end from the beginning of a longer one.
-    """
+    """What stands behind the keys of a reply that is no object; see `raw_behind`."""
     wanted = {name: field for name, field in fields.items() if field.type != "text"}
     keys = [(field.at or (name,)) for name, field in wanted.items()]
     if not wanted or any(len(path) > 1 for path in keys):
@@ -238,37 +253,12 @@ def _behind_keys(text: str, fields: Mapping[str, JsonField], *, whole: bool) -> 
     return {name: _behind(text, path[0], name, field, whole) for (name, field), path in zip(wanted.items(), keys, strict=True)}
 
 
-_BLANKS = r"\s{0,20}"
-"""Bounded, so that a reply of nothing but blanks is not searched again and again."""
-
-_MORE = rf"{_BLANKS}(?=\}}|\]|\n|,\s{{0,20}}[\"'“‘\n}}])"
-"""What may follow any value: a comma only where a key follows it, since '1,5' may mean one and a half."""
-
-_END = rf"{_BLANKS},?{_BLANKS}\Z"
-"""What may follow a value that is seen to be whole."""
-
-_LIST = rf"{_BLANKS}\[([^\[\]{{}}\"'\n]{{1,400}})\](?:{_MORE}|{_END})"
-
-_SIMPLE = r"([^\"'“”‘’,}\]\n]{1,80}?)"
-
-_QUOTED = rf"[\"'“‘]{_SIMPLE}[\"'”’](?:{_MORE}|{_END})"
-
-_BARE = rf"{_SIMPLE}{_MORE}"
-
-
 def _behind(text: str, key: str, name: str, field: JsonField, whole: bool) -> Output:
-    quoted_key = rf"[\"'“‘]{re.escape(key)}[\"'”’]{_BLANKS}:"
-    if len(re.findall(quoted_key, text)) != 1:
-        raise Unreadable("not_json", f"there is no object, and not one key {key!r}, in {shown(text)}")
-    bare = rf"{_BARE}|{_SIMPLE}{_END}" if whole else _BARE
-    value = _LIST if field.type == "numbers" else rf"{_BLANKS}(?:{_QUOTED}|{bare})"
-    found = re.search(f"{quoted_key}{value}", text)
-    if found is None:
-        raise Unreadable("not_json", f"there is no object, and nothing whole behind {key!r}, in {shown(text)}")
     if field.type == "numbers":
-        return _several([one.strip() for one in found[1].split(",")], name, field)
-    (said,) = (group for group in found.groups() if group is not None)
-    return _converted(said.strip(), name, field)
+        listed = raw_behind(text, key, "list", whole=whole)
+        return _several([one.strip() for one in listed.split(",")], name, field)
+    kind: Kind = "word" if field.type in {"boolean", "choice"} else "number"
+    return _converted(raw_behind(text, key, kind, whole=whole).strip(), name, field)
 
 
 def _field_schema(field: JsonField) -> dict[str, Any]:

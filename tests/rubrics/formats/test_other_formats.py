@@ -15,6 +15,8 @@ from tests.rubrics.formats.written import PERSPECTIVES, SR1, THINKER, read, reas
         ("<answer>5.01</answer>", "out_of_range"),
         ("<answer>3.5/5</answer>", "not_a_number"),
         ("<answer>3.5 or 4.0</answer>", "ambiguous"),
+        ("<answer>\\boxed{3.5} or \\boxed{4}</answer>", "ambiguous"),
+        ("<answer>3<|begin_of_box|>.5<|end_of_box|></answer>", "ambiguous"),
         ("<answer>3.5</answer><answer>4.0</answer>", "ambiguous"),
         ("<answer>good</answer>", "not_a_number"),
         ("3.5", "no_field"),
@@ -36,6 +38,9 @@ def test_ratings() -> None:
     for text, rating in (
         ("The overall quality score of this image is 2.35", 2.35),
         ("I would rate it 3.5", 3.5),
+        ("\\boxed{3.25}", 3.25),
+        ("$\\boxed{\\text{3.25}}$", 3.25),
+        ("<|begin_of_box|>3.25<|end_of_box|>", 3.25),
         ("I rate this picture a 3", 3.0),
     ):
         assert read("visualquality-r1", f"<answer>{text}</answer>") == {"rating": rating}
@@ -86,7 +91,18 @@ def test_a_comparison_is_an_answer_alone(answer: str) -> None:
         *("A or C?\nThe answer is: B", "The final answer is **B**."),
         *("B. A and C are wrong", "B. A", "B) D.", "Based on the picture, the answer is B.", "The letter is B"),
         *("Based on the image, the correct answer is:\n\nB. red", r"\boxed{B}", r"So \boxed{\text{B}}.", "<answer>B</answer>"),
-        *("<answer>B. red</answer>", "A. two\nB. three\nSo \\boxed{B}"),
+        *("<answer>B. red</answer>", "A. two\nB. three\nSo \\boxed{B}", r"<answer>\boxed{B}</answer>", "B;", "B!", "'B'", "“B”"),
+        *("B</s>", "B<|im_end|>\n", "<|begin_of_box|>B<|end_of_box|>", "B - a red cat", "B – red", "I choose B", "It's B."),
+        *(
+            "I would say B",
+            "My answer is B",
+            "The answer is option B.",
+            "B. No, it is red",
+            "B. Rather dark",
+            "B. wrong",
+            "B: 2 dogs",
+        ),
+        *("B. red\nThe image shows a red kite, and a Boeing.", "B\nVitamin C is shown.", "B\nA kite flies. I see it."),
     ],
 )
 def test_letters(reply: str) -> None:
@@ -103,6 +119,16 @@ def test_letters(reply: str) -> None:
         ("The answer is A.\nThe answer is B.", "ambiguous"),
         ("The answer is A. No, B.", "ambiguous"),
         *((reply, "ambiguous") for reply in ("B. A and B are wrong", "B, or maybe C", r"\boxed{A} \boxed{B}")),
+        *(
+            (reply, "ambiguous")
+            for reply in ("C\nActually D", "C. Hmm, D it is", "A\n\nA is wrong, it's B", "C\n\nCorrection: D")
+        ),
+        *((reply, "ambiguous") for reply in ("B\nD is better", "B. red\nHmm, D", "B\nC fits as well", "B - C", "B! D.", "B; C")),
+        *(
+            (reply, "ambiguous")
+            for reply in ("B\nNo, it is C", "B\nSorry, wrong letter.", "B\nB is wrong", "B. Not A.", "'B' or 'C'")
+        ),
+        *((reply, "ambiguous") for reply in ("B. red\nOn reflection the fourth", "B. Sorry, the fourth")),
         ("A is wrong", "no_choice"),
         ("A. is wrong", "ambiguous"),
         ("The answer is not A. B", "no_choice"),
@@ -177,6 +203,15 @@ def test_descriptions_that_are_none(reply: str, why: str) -> None:
 def test_the_dimensions_of_a_judgement() -> None:
     outputs = read("vr-thinker", "<answer>OA=1, X : 0.</answer>", dimensions=["x"])
     assert outputs == {"value": 1.0, "x": 0.5, "snapshot": ""}
+    for blank in (", ", ";", "\n", ",\n  ", " ; "):
+        written = blank.join(("TA=1", "mq : 0", "VQ = 2", "OA=1", "CF=3."))
+        assert read("vr-thinker", f"<answer>{written}</answer>") == {
+            "value": 1.0,
+            "ta": 1.0,
+            "mq": 0.5,
+            "vq": 0.0,
+            "snapshot": "",
+        }
     assert read("vr-thinker", THINKER.replace("</answer>", "</ answer>"))["snapshot"] == "The second is smooth."
 
 
@@ -186,6 +221,13 @@ def test_the_dimensions_of_a_judgement() -> None:
         ("TA = 2", "TA = 3", "out_of_range"),
         ("TA = 2", "TA = 1.5", "out_of_range"),
         ("TA = 2, ", "", "no_field"),
+        ("OA = 2", "OA = 1 no, 2", "wrong_format"),
+        ("OA = 2", "OA = 1 or 2", "wrong_format"),
+        ("OA = 2", "OA = 1 (not 2)", "wrong_format"),
+        ("OA = 2", "OA = 2 would be wrong", "wrong_format"),
+        ("TA = 2", "not TA = 2", "wrong_format"),
+        ("TA = 2, ", "TA = 2 ", "wrong_format"),
+        ("CF = 2", "CF = 2, and that is all", "wrong_format"),
         ("TA = 2", "TA = 2, TA = 1", "ambiguous"),
         ("TA = 2", "TA = 2, ZZ = 1", "no_field"),
         ("CF = 2", "CF = 9", "out_of_range"),

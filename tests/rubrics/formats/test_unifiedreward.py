@@ -40,7 +40,7 @@ def test_a_final_score_that_is_plain(line: str) -> None:
     [
         ("Score: 7", "no_field"),
         ("Final Score", "no_field"),
-        ("Final Score:", "not_a_number"),
+        ("Final Score:", "no_field"),
         ("Final Score: seven", "not_a_number"),
         ("Final Score: 7-8", "not_a_number"),
         ("Final Score: 7,5", "not_a_number"),

@@ -30,6 +30,10 @@ from tests.rubrics.lasting import check_takes_the_time_of_its_length
         "[THINK]3[/THINK]4",
         "◁think▷3◁/think▷4",
         "<think>a <answer>3</answer></think>4",
+        "<think>3</think><|begin_of_box|>4<|end_of_box|>",
+        "4</s>",
+        "4<|im_end|>\n<|endoftext|>\n",
+        "◁think▷3◁/think▷4 <|eot_id|>",
     ],
 )
 def test_what_is_thought_is_not_said(text: str) -> None:
@@ -37,7 +41,11 @@ def test_what_is_thought_is_not_said(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "why"), [("<think>it may be 4", "unfinished"), ("", "empty"), ("  \n", "empty"), ("<think>4</think>", "empty")]
+    ("text", "why"),
+    [
+        ("<think>it may be 4", "unfinished"),
+        *((said, "empty") for said in ("", "  \n", "<think>4</think>", "<|im_end|>", " </s></s>")),
+    ],
 )
 def test_thoughts_alone_are_no_answer(text: str, why: str) -> None:
     with pytest.raises(Unreadable) as problem:
@@ -152,6 +160,8 @@ def test_any_text_is_located_or_unreadable(text: str) -> None:
 
 def test_what_stands_around_thoughts_does_not_melt() -> None:
     assert without_thoughts("1<think>or so</think>2") == "1\n2"
+    assert without_thoughts("1<|begin_of_box|>2<|end_of_box|>") == "1 2"
+    assert without_thoughts("1</s>2") == "1</s>2"
 
 
 LONG = [
@@ -181,6 +191,18 @@ LONG = [
     ("<answer>the", " final score", 4_000),
     ("Rating: 4", " is", 20_000),
     ("", "not ", 10_000),
+    ("Rating: 4, as the ", "caption ", 10_000),
+    ("Rating: 4\n", "but ", 10_000),
+    ("Rating: 4\n", ". ", 20_000),
+    ("Rating: 4, ", "to one ", 10_000),
+    ("Rating", "*", 20_000),
+    ("Rating (", "1-", 20_000),
+    ("a ", "Style Rating: 4\n", 3_000),
+    ("", "<a>", 20_000),
+    ("", "<a></a>", 10_000),
+    ("", "the text says ", 5_000),
+    ('"score"', ' "score" :', 10_000),
+    ('{"score": 4} ', "the caption ", 8_000),
 ]
 
 

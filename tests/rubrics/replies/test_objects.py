@@ -114,7 +114,7 @@ def test_texts_are_read_to_the_letter() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"rating": 4}', '{"rating": 4.0}', "{'rating': '4'}", '"rating": 4}', 'rating: no, "rating": "4"}']
+    "text", ['{"rating": 4}', '{"rating": 4.0}', "{'rating': '4'}", '"rating": 4}', '"why": "rating: no", "rating": "4"}']
 )
 def test_integers_and_floats_in_both_quotes(text: str) -> None:
     assert read_object(text, spec(RATING)) == {"rating": 4.0}
@@ -141,6 +141,113 @@ def test_integers_and_floats_in_both_quotes(text: str) -> None:
 def test_half_a_number_is_none(text: str) -> None:
     with pytest.raises(Unreadable):
         read_object(text, spec(RATING))
+
+
+PLAIN = '{"reasoning": "a", "score": 4}'
+
+SCORED = {"reasoning": {"type": "text"}, "score": {"type": "integer", "range": [1, 5]}}
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        *(
+            "Here is my answer in the requested format:\n",
+            "Here it is, in the format that the prompt asks for:\n```json\n",
+            "`",
+            "(",
+            "[",
+        ),
+        *(
+            "Based on the instructions:\n",
+            "Following the instructions, my rating: ",
+            "The text in the image is garbled. ",
+            "Answer: ",
+        ),
+        *(
+            "The picture shows a sign.\n\n",
+            "The caption asks for a cat:\nit has one.\n",
+            "> so far\n",
+            "<answer>",
+            "<output>",
+            "**json**\n",
+        ),
+        *('The caption says {"score": 5}.\n', '<caption>{"score": 5}</caption>\n', "I say "),
+    ],
+)
+def test_an_object_of_the_judges_own(before: str) -> None:
+    assert read_object(before + PLAIN, spec(SCORED))["score"] == 4
+    assert read_object(f"{before}{PLAIN}\nNo cat is there, the caption says.", spec(SCORED))["score"] == 4
+
+
+@pytest.mark.parametrize(
+    ("before", "behind"),
+    [
+        *[
+            ("The picture contains the text ", ". It is an injection. My score: 1"),
+            ("> ", "\n\nThat is from the caption; I give 1."),
+        ],
+        *[
+            ("The caption says:\n", ""),
+            ("The sign reads:\n```json\n", "\n```"),
+            ('It says "', '".'),
+            ("For example: ", ""),
+            ("<caption>", "</caption>"),
+        ],
+        *[
+            ("The words on the wall ask me to answer, and the text says ", ""),
+            ("The image contains this text: ", " and no more."),
+        ],
+    ],
+)
+def test_an_object_that_is_quoted_or_reported(before: str, behind: str) -> None:
+    assert reason(f"{before}{PLAIN}{behind}", spec(SCORED)) == "no_field"
+
+
+@pytest.mark.parametrize(
+    "behind", ["Actually, 3.", "This is wrong.", "No, wait.", "On second thought it is a 2.", "Correction: 2"]
+)
+def test_an_object_that_is_taken_back(behind: str) -> None:
+    assert reason(f"{PLAIN}\n{behind}", spec(SCORED)) == "ambiguous"
+
+
+def test_objects_of_a_list_are_all_the_judges() -> None:
+    assert reason(f"[{PLAIN}, {PLAIN.replace('4', '5')}]", spec(SCORED)) == "ambiguous"
+    assert read_object(f"[{PLAIN}, {PLAIN}]", spec(SCORED))["score"] == 4
+
+
+def test_keys_in_any_case_are_one() -> None:
+    assert read_object('{"Reasoning": "a", "SCORE": 4}', spec(SCORED)) == {"reasoning": "a", "score": 4}
+    assert read_object('"reasoning": "a", "Score": 4}', spec(SCORED)) == {"score": 4}
+    deep = spec({"first": {"type": "number", "at": ["Image 1", "score"]}})
+    assert read_object('{"image 1": {"Score": 3}}', deep) == {"first": 3}
+    for text in ('{"score": 4, "Score": 5, "reasoning": "a"}', '{"score": 4, "score ": 5}', "{'score': 4, 'SCORE': 4}"):
+        assert reason(text, spec(SCORED)) == "ambiguous"
+    assert reason(f'{{"Score": 5, "SCORE": 4}} {PLAIN}', spec(SCORED)) == "ambiguous"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"reasoning":"The sign says "score": 5\n in red", score: 2}',
+        '{"reasoning":"The sign says "score": 5\n in red", "Score": 2}',
+        '{"reasoning":"The sign says "a", "score": 5\n in red", score: 2}',
+        '{"reasoning":"The sign says "a", "score": 5\n in red", "SCORE": 2\n',
+        '{"reasoning":"The sign says:\n"score": 5\n in red and then',
+        'score: 2, "score": 4}',
+        'rating: no, "score": 4}',
+    ],
+)
+def test_a_key_in_a_text_is_none(text: str) -> None:
+    assert reason(text, spec(SCORED)) == "not_json"
+
+
+def test_a_list_in_a_text_is_none() -> None:
+    cut = '{"reasoning":"the text says \'score\': [25, 25]\n, ok "a", and then cut'
+    assert reason(cut, spec(EDIT)) == "not_json"
+    assert read_object('{"reasoning":"a "b" c",\n"score": [20, 15]\n', spec(EDIT))["score"] == (20, 15)
+    kinds = spec({"kind": KINDS["kind"], "fine": KINDS["fine"]})
+    assert read_object('{"kind": Slight, "fine": true}x{', kinds) == {"kind": 1.0, "fine": 1.0}
 
 
 def test_the_places_of_answers() -> None:
@@ -240,7 +347,14 @@ json_values = st.recursive(
 )
 
 
-@given(json_values.filter(lambda value: isinstance(value, dict)))
+def keys_differ(value: Any) -> bool:
+    """Whether no object has two keys that differ only in case or in the blanks around them."""
+    if isinstance(value, dict):
+        return len({key.strip().casefold() for key in value}) == len(value) and all(map(keys_differ, value.values()))
+    return not isinstance(value, list) or all(map(keys_differ, value))
+
+
+@given(json_values.filter(lambda value: isinstance(value, dict) and keys_differ(value)))
 def test_the_forgiving_reader_reads_json_as_json(value: dict[str, Any]) -> None:
     """But for quotes in texts before a comma, where it cannot know."""
     text = json.dumps(value)

@@ -29,6 +29,8 @@ _LABELS = {
     "overall": "overall impression score",
 }
 
+_ANY_LABEL = "|".join((*_LABELS.values(), "misalignment locations", "artifact locations"))
+
 
 class ImageDoctorParams(Strict):
     """The params of `imagedoctor`."""
@@ -58,7 +60,7 @@ class ImageDoctor:
 
 def _scores(said: str) -> dict[str, float]:
     answer = located(said, "answer")
-    return {name: labelled(answer, label, (0, 1)) for name, label in _LABELS.items()}
+    return {name: labelled(answer, label, (0, 1), beside=_ANY_LABEL) for name, label in _LABELS.items()}
 
 
 _NUMBERED = re.compile(r"(?<![\w.])(\d{1,3})\s{0,4}[.)]\s{0,4}\[([^\[\]\n]{0,200})\]")

@@ -11,34 +11,46 @@ from string import ascii_uppercase
 from typing import Any
 
 from curate.rubrics.replies.base import Outputs, Unreadable, shown
+from curate.rubrics.replies.behind import takes_back
 from curate.rubrics.replies.locating import located, without_thoughts
 
 _ANSWER = r"(?:the\s+)?(?:correct\s+|right\s+|best\s+|final\s+)?(?:answer|option|choice|letter)"
 
+_LED = (
+    rf"(?:(?:my\s+)?{_ANSWER}\s*(?:is|:)?\s*|(?:i(?:['’]d)?\s+(?:would\s+)?(?:choose|pick|select|say|answer)|it\s+is|it['’]s)\s+"
+    r"(?:(?:option|choice|letter|answer)\s+)?)?"
+)
+
 _FIRST = re.compile(
-    rf"(?:{_ANSWER}\s*(?:is|:)?\s*)?[\s*(\[\"'`]*([A-Z])(?=\s*$|\s*[.):,\]*\"`]|\s*\n)",
+    rf"{_LED}[\s*(\[\"'“‘`]*([A-Z])(?=\s*$|\s*[.):,;!\]*\"”`]|['’](?!\w)|\s+[-–—]+\s|\s*\n)",
     re.IGNORECASE,
 )
 
 _STATED = re.compile(
     rf"(?:^|(?<=\n)|(?<=[.!;]\s)|(?<=[.!;]\s\s))[ \t*_#>-]{{0,8}}"
-    rf"(?:(?:so|thus|therefore|hence|based\s+on\s+[^,.:;\n]{{1,60}}),?\s)?{_ANSWER}\s?(?:is\s?:?|:)"
+    rf"(?:(?:so|thus|therefore|hence|based\s+on\s+[^,.:;\n]{{1,60}}),?\s)?{_ANSWER}\s?(?:is\s?:?|:)\s?(?:option\s)?"
     r"[\s*(\[\"'`]{0,8}(?-i:([A-Z]))(?=\s*$|[.):,\]*\"'`]|\s*\n)",
     re.IGNORECASE,
 )
 """A line or sentence of the judge's own that says which option it is."""
 
-_MENTIONED = re.compile(
-    r"(?:^|[\n.,;:]\s+|[,;:(\[\"'“‘`*/\n)&]\s?"
-    r"|\b(?:or|and|is|be|not|nor|answer|option|choice|choose|pick|than|say|says|maybe|perhaps|but|wait)\s+)"
-    r"(?P<letter>[A-Z])(?=\s*$|\s*[),:;\]*\"'”’`/!?&\n]|\.(?!\w)|\s+(?:or|and|is|was)\b)"
+_BEFORE = (
+    r"(?:^|[\n.,;:!?]\s+|[,;:(\[\"'“‘`*/\n)&]\s?|\s[-–—]+\s"
+    r"|\b(?i:or|and|is|be|no|not|nor|answer|option|choice|choose|pick|than|say|says|maybe|perhaps|but|wait|actually|hmm"
+    r"|it['’]s|rather)\s+)"
 )
+
+_MENTIONED = re.compile(rf"{_BEFORE}(?P<letter>[A-Z])(?=\s*$|\s*[),:;\]*\"'”’`/!?&\n]|\.(?!\w)|\s+(?:or|and|is|was)\b|\s[-–—])")
 """A letter that stands for an option, and not for a word ('A kite') or in a name ('vitamin C')."""
+
+_MENTIONED_LATER = re.compile(
+    rf"{_BEFORE}(?P<letter>[B-HJ-Z](?!['’]?\w|\.\w)|[AI](?=\s*$|\s*[),:;\]*\"'”’`/!?&\n]|\.(?!\w)|\s+(?:or|and|is|was|it)\b))"
+)
+"""The same in a later line, where a letter before a word is one too: 'D it is'."""
 
 _DENIED = re.compile(
     r"[\s.):,\]*\"'`]{0,8}(?:is|was|seems|would be)\s(?:\w+\s)?(?:wrong|incorrect|false|untrue|not)\b", re.IGNORECASE
 )
-
 
 _OTHERS_WRONG = re.compile(
     r"\b[A-Z](?:(?:,|,? (?:and|or)) [A-Z]\b){0,25} (?:is|are)"
@@ -74,15 +86,25 @@ class Letter:
             raise Unreadable("no_choice", f"there is no option {letter}")
         # What was said before a statement at the end may name all options; what follows an answer may not.
         behind = _named_behind(said, found.end(), letter) & set(self._letters)
-        if behind - {letter} or _DENIED.match(said, found.end()):
+        denied = _DENIED.match(said, found.end()) or re.search(rf"\b{letter}{_DENIED.pattern}", said[found.end() :])
+        if behind - {letter} or denied or _taken_back(said[found.end() :]):
             raise Unreadable("ambiguous", f"more than the option {letter} is named, or it is denied, in {shown(said)}")
         return {f"p_{one}": float(one == letter) for one in self._letters}
+
+
+_HESITATES = re.compile(r"\W*(?:actually|hmm+|wait|sorry|correction|scratch that)\s?(?:[,:;]|[-–—]\s)", re.IGNORECASE)
+
+
+def _taken_back(rest: str) -> bool:
+    """Whether what follows a letter takes it back; its first sentence may be the text of the option: 'B. Rather dark'."""
+    ends = re.search(r"\n|(?<=\w)[.!?;]\s", rest)
+    return _HESITATES.match(rest) is not None or (ends is not None and takes_back(rest[ends.start() :]))
 
 
 def _unwrapped(said: str) -> str:
     """What stands in the box or between the tags of a reply, or else all of it; raises `Unreadable` where there are several."""
     if re.search(r"</?answer>", said, re.IGNORECASE):
-        return located(said, "answer")
+        said = located(said, "answer")
     return located(said, "boxed") if "\\boxed{" in said else said
 
 
@@ -91,7 +113,9 @@ def _named_behind(said: str, end: int, letter: str) -> set[str]:
     if _LETTER_OF_A_LETTER.fullmatch(said):
         return set()
     rest = _OTHERS_WRONG.sub(lambda clause: clause[0] if re.search(rf"\b{letter}\b", clause[0]) else "", said[end:])
-    return {one["letter"] for one in _MENTIONED.finditer(said[end - 1 : end] + rest, 1)}
+    line, _, later = (said[end - 1 : end] + rest).partition("\n")
+    found = [*_MENTIONED.finditer(line, 1), *_MENTIONED_LATER.finditer(f"\n{later}")]
+    return {one["letter"] for one in found}
 
 
 def _stated(said: str) -> re.Match[str] | None:

@@ -33,8 +33,8 @@ class ThreePerspectives(Plain):
         perspectives = _list(without_thoughts(text))
         if len(perspectives) != len(PERSPECTIVES):
             raise Unreadable("wrong_count", f"there are {len(perspectives)} perspectives, not {len(PERSPECTIVES)}")
-        scores = [number_field(one, "Score", "score", limits=SCORES) for one in perspectives]
-        negatives = [text_field(one, "Negative Prompt", "negative prompt", "negative_prompt") for one in perspectives]
+        scores = [number_field(one, "Score", limits=SCORES) for one in perspectives]
+        negatives = [text_field(one, "Negative Prompt", "negative_prompt") for one in perspectives]
         return {**dict(zip(PERSPECTIVES, scores, strict=True)), **dict(zip(self._NEGATIVE, negatives, strict=True))}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -17,17 +18,16 @@ from curate.content import complaint
 from curate.rubrics.checks import SHAPES
 from curate.rubrics.reads import Choice, Option
 from curate.rubrics.replies.base import Reason, Unreadable, shown, sound
+from curate.rubrics.replies.behind import left_as_it_is, number_first, takes_back
 from curate.rubrics.replies.choices import read_choice
-from curate.rubrics.replies.lenient import NUMBER, DuplicateKey, parse_lenient
+from curate.rubrics.replies.lenient import NUMBER, DuplicateKey, keys_like, parse_lenient
 from curate.rubrics.replies.locating import without_thoughts
-from curate.rubrics.replies.marks import counting
+from curate.rubrics.replies.marks import Limits, behind_each, of_aspects
 from curate.rubrics.replies.objects import object_spans, within
+from curate.rubrics.replies.ownership import counting
 from curate.strict import Strict
 
 Params = TypeVar("Params", bound=Strict)
-
-Limits = tuple[float, float]
-"""The smallest and the largest number that counts."""
 
 
 class NoParams(Strict):
@@ -64,38 +64,28 @@ def thoughts_and_answer(text: str) -> tuple[str, str]:
     return re.sub("</?think>", "", text[: ends[-1].start()], flags=re.IGNORECASE).strip(), said
 
 
-_MARKS = r"[*_`\s]{0,12}"
-"""Markdown and blanks, which may stand around labels and numbers."""
+def labelled(text: str, label: str, limits: Limits | None = None, *, out_of: int | None = None, beside: str = "") -> float:
+    """The number behind a label and a colon: 'Final Score: 8', also '**Final Score (1-10):** 8/10' where it is out of 10.
 
-_SIGNED = rf"[-−+]?(?:{NUMBER.pattern.removeprefix('-?')})"
-
-_VALUE_END = (
-    r"[*_`]{0,3}[ \t]*(?:[.;,]?[ \t]*[*_`]{0,3}[ \t\r]*(?:\n|\Z)"
-    r"|(?:[.;,]|(?<=[ \t])[-–—]+)\s+(?![\s\d]|(?i:actually|no|or|wait|rather|if|unless)\b))"
-)
-"""What may follow a number: the end of its line, or of its sentence, unless that takes it back."""
-
-
-def labelled(text: str, label: str, limits: Limits | None = None, *, out_of: int | None = None) -> float:
-    """The number behind a label and a colon: 'Final Score: 8', also '**Final Score:** 8/10' where it is said to be out of 10.
-
-    `label` is a regular expression in which a blank is any blanks; case makes no difference. Raises `Unreadable` where the label
-    is missing or nowhere the judge's own (`counting`), has no plain number behind it, or has different ones.
+    `label` is a regular expression in which a blank is any blanks; case makes no difference. `beside` are all labels of the
+    format: where another follows on the same line, behind a comma, it is not part of what the first says. Raises `Unreadable`
+    where the label is missing or nowhere the judge's own (`behind_each`), has no plain number behind it that stands as it is, or
+    different ones, and where the same label of something else has another one ('Style Final Score: 3').
     """
-    written = label.replace(" ", r"\s+")
-    value = re.compile(rf"{_MARKS}({_SIGNED})(?:\s?/\s?{out_of})?{_VALUE_END}" if out_of else rf"{_MARKS}({_SIGNED}){_VALUE_END}")
-    numbers: set[float] = set()
-    mark = re.compile(rf"(?<![^\W_]){written}{_MARKS}(?:\([^()\n]{{1,20}}\){_MARKS})?[:：]", re.IGNORECASE)
-    for found in counting(text, mark):
-        number = value.match(text, found.end())
-        if number is None:
-            raise Unreadable("not_a_number", f"no plain number stands in {shown(text[found.start() : found.end() + 30])}")
-        numbers.add(float(number[1].replace("−", "-")))
-    if not numbers:
-        raise Unreadable("no_field", f"there is no '{_readable(label)}' in {shown(text)}")
+    words = f"(?:{label})".replace(" ", r"\s+")
+    called = _readable(label)
+    another = rf"(?:[,;]|\s[-–—])\s+(?!{words})(?:{beside})[*_`]{{0,3}}\s?(?:\([^()]*\)[*_`]{{0,3}}\s?)?[:：].*"
+
+    def number_of(line: str) -> float:
+        return number_first(re.sub(another, "", line, flags=re.IGNORECASE) if beside else line, out_of)
+
+    numbers = {number_of(line) for line in behind_each(text, words, called, limits)}
+    for line in of_aspects(text, words):
+        with suppress(Unreadable):
+            numbers.add(number_of(line))
     if len(numbers) > 1:
-        raise Unreadable("ambiguous", f"'{_readable(label)}' has {len(numbers)} different numbers")
-    return within(numbers.pop(), limits, f"'{_readable(label)}'")
+        raise Unreadable("ambiguous", f"'{called}' has {len(numbers)} different numbers")
+    return within(numbers.pop(), limits, f"'{called}'")
 
 
 def whole(number: float, called: str) -> float:
@@ -107,7 +97,7 @@ def whole(number: float, called: str) -> float:
 
 def _readable(label: str) -> str:
     """A label's regular expression, for people."""
-    return re.sub(r"\(\?:|[()?\\]", "", label)
+    return re.sub(r"\(\?:|[()?\\]", "", re.sub(r"\(\?:[^()]*\)\?", "", label))
 
 
 def one_object(text: str) -> Mapping[str, Any]:
@@ -131,8 +121,8 @@ def one_object(text: str) -> Mapping[str, Any]:
 
 
 def field(one: Mapping[str, Any], *names: str) -> Any:
-    """What stands under the first of `names` that the object has; raises `Unreadable` where it has none, or several."""
-    there = [name for name in names if name in one]
+    """What stands under the one of `names` that the object has; raises `Unreadable` where it has none, or several."""
+    there = keys_like(one, *names)
     if len(there) != 1:
         reason: Reason = "ambiguous" if there else "no_field"
         raise Unreadable(reason, f"there is {'more than one' if there else 'no'} {' or '.join(map(repr, names))}")
@@ -191,8 +181,8 @@ _VERDICTS = Choice(
 )
 
 _WHOLE_VERDICT = re.compile(
-    r"(?:(?:image|video)\s+([12])\s+is\s+better(?:\s+than\s+(?:image|video)\s+(?!\1)[12])?"
-    r"|both\s+(?:images|videos)\s+are\s+equally\s+good)\s*(?:[.!;,:<)\"'”’\n]|\Z|(?:because|since|as|due)\b)",
+    r"(?:(image|video)\s+([12])\s+is\s+better(?:\s+than\s+\1\s+(?!\2)[12])?"
+    r"|both\s+(?:images|videos)\s+are\s+equally\s+good)(?=\s*(?:[.!;,:<)\"”\n]|['’](?!\w)|\Z|(?:because|since|as|due)\b))",
     re.IGNORECASE,
 )
 
@@ -219,9 +209,18 @@ def verdict(text: str) -> float:
     value = _SIDES[str(chosen["choice"])]
     if any(_favours_first(one) != value for one in _SIDE.finditer(text)):
         raise Unreadable("ambiguous", f"there are verdicts that contradict each other in {shown(text)}")
-    if not counting(text, _WHOLE_VERDICT):
+    own = counting(text, _WHOLE_VERDICT)
+    if not own:
         raise Unreadable("no_choice", f"there is no verdict of the judge's own in {shown(text)}")
+    if not all(_stands(text, one.end()) for one in own):
+        raise Unreadable("ambiguous", f"the verdict is taken back, or said to be somebody else's, in {shown(text)}")
     return value
+
+
+def _stands(text: str, end: int) -> bool:
+    """Whether neither the line of a verdict, which ends at `end`, nor what follows takes it back."""
+    line, _, rest = text[end:].partition("\n")
+    return left_as_it_is(line, 0) and not takes_back(rest)
 
 
 def _favours_first(side: re.Match[str]) -> float:

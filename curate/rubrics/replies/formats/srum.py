@@ -75,7 +75,7 @@ def _regions(text: str) -> dict[int, tuple[str, float]]:
             raise Unreadable("ambiguous", f"the region {number} stands twice, or has two objects")
         if not objects:
             raise Unreadable("no_field", f"the region {number} has no 'Identified Object'")
-        regions[number] = (sound(objects[0]).strip(" *_`"), labelled(said, "score", SCORES))
+        regions[number] = (sound(objects[0]).strip(" *_`"), labelled(said, "(?:region )?score", SCORES))
     return regions
 
 
@@ -86,4 +86,4 @@ class Layout(Plain):
 
     def read(self, text: str) -> Outputs:
         """See `Format`."""
-        return {"score": labelled(without_thoughts(text), "score", SCORES)}
+        return {"score": labelled(without_thoughts(text), "(?:layout |composition )?score", SCORES)}

@@ -24,6 +24,9 @@ from curate.strict import Strict
 SHARES_OFF = 0.02
 """How far two shares that sum to 1 may be from it."""
 
+_EITHER = r"(?:edited\s+)?(?:image|video)\s+[12](?:\s+score)?"
+"""The labels of both, as a regular expression."""
+
 
 class Pair(Plain):
     """`unifiedreward-pair`: `value`."""
@@ -60,7 +63,7 @@ def _sections(text: str, names: tuple[str, ...]) -> dict[str, str]:
 
 
 def _share(section: str, name: str) -> float:
-    first, second = (labelled(section, f"(?:image|video) {number}", (0, 1)) for number in (1, 2))
+    first, second = (labelled(section, f"(?:image|video) {number}", (0, 1), beside=_EITHER) for number in (1, 2))
     if abs(first + second - 1) > SHARES_OFF:
         raise Unreadable(
             "inconsistent", f"the shares of '{name}' are {first:g} and {second:g}, which is {first + second:g} together"
@@ -123,7 +126,7 @@ _PLAIN = NUMBER.pattern.removeprefix("-?")
 def _total(text: str, number: int) -> float:
     """The total of one, behind its sum or alone: 'Image 1: 9+8+8=25'."""
     sums = rf"((?<!\w)(?:image|video)\s+{number}[*_`\s]{{0,8}}[:：])[\d.+\s]{{1,200}}="
-    return labelled(re.sub(sums, r"\1", text, flags=re.IGNORECASE), f"(?:image|video) {number}")
+    return labelled(re.sub(sums, r"\1", text, flags=re.IGNORECASE), f"(?:image|video) {number}", beside=_EITHER)
 
 
 _SCORE = re.compile(rf"(?:image|video)\s+([12])[*_`]*\s*[:：]?\s*\(?\s*({_PLAIN})\s*/\s*10\b", re.IGNORECASE)
@@ -172,4 +175,7 @@ class EditPair:
         text = without_thoughts(text)
         if not self._scores:
             return {"value": verdict(text)}
-        return {name: labelled(text, rf"image {number}(?: score)?") for number, name in enumerate(self.outputs, start=1)}
+        return {
+            name: labelled(text, rf"image {number}(?: score)?", beside=_EITHER)
+            for number, name in enumerate(self.outputs, start=1)
+        }

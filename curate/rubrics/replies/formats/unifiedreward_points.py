@@ -119,7 +119,8 @@ class AlignmentPhysicsStyle(Plain):
 
 
 def _scores(text: str, names: tuple[str, ...]) -> dict[str, float]:
-    return {name.lower(): labelled(text, f"{name} Score", FIVE_POINTS, out_of=5) for name in names}
+    beside = rf"(?:{'|'.join(names)})\s+score"
+    return {name.lower(): labelled(text, f"{name} Score", FIVE_POINTS, out_of=5, beside=beside) for name in names}
 
 
 _NO_MISTAKES = "no_mistakes"
@@ -166,8 +167,12 @@ class Video(Plain):
     def read(self, text: str) -> Outputs:
         """See `Format`."""
         text = without_thoughts(text)
-        levels = {name: whole(labelled(text, label, (1, 4), out_of=4), f"'{label}'") for name, label in _VIDEO_LABELS.items()}
-        return {**levels, "score": labelled(text, FINAL_SCORE, (1, 10), out_of=10)}
+        beside = "|".join((*_VIDEO_LABELS.values(), FINAL_SCORE))
+        levels = {
+            name: whole(labelled(text, label, (1, 4), out_of=4, beside=beside), f"'{label}'")
+            for name, label in _VIDEO_LABELS.items()
+        }
+        return {**levels, "score": labelled(text, FINAL_SCORE, (1, 10), out_of=10, beside=beside)}
 
 
 class EditParams(Strict):

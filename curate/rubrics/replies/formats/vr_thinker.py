@@ -112,12 +112,15 @@ def _said(text: str) -> str:
     return without_thoughts(re.sub(r"</\s+", "</", text))
 
 
-_CHOICE = re.compile(r"\b([A-Za-z]{1,8})\s*[=:]\s*([^\s,;]*)")
+_CHOICE = re.compile(r"\s*([A-Za-z]{1,8})\s*[=:]\s*(\S+?)\.?\s*")
 
 
 def _choices(answer: str, dimensions: Collection[str]) -> dict[str, float]:
-    """What was chosen overall and in each dimension."""
-    found = [(key.lower(), said.rstrip(".")) for key, said in _CHOICE.findall(answer)]
+    """What was chosen overall and in each dimension; an answer is a list of choices and nothing else."""
+    listed = [(one, _CHOICE.fullmatch(one)) for one in re.split(r"[,;\n]", answer.strip()) if one.strip()]
+    if wrong := [one for one, choice in listed if choice is None]:
+        raise Unreadable("wrong_format", f"{shown(wrong[0])} is no choice like 'OA = 1'")
+    found = [(choice[1].lower(), choice[2]) for _, choice in listed if choice is not None]
     keys = [key for key, _ in found]
     wanted = {_OVERALL, *dimensions}
     if len(set(keys)) < len(keys):
@@ -127,6 +130,6 @@ def _choices(answer: str, dimensions: Collection[str]) -> dict[str, float]:
     said = dict(found)
     if said.pop(_CONFIDENCE, "1") not in {"1", "2", "3"}:
         raise Unreadable("out_of_range", "CF is not 1, 2 or 3")
-    if wrong := sorted(set(said.values()) - set(SIDES)):
-        raise Unreadable("out_of_range", f"a choice is 0, 1 or 2, not {shown(wrong[0])}")
+    if unknown := sorted(set(said.values()) - set(SIDES)):
+        raise Unreadable("out_of_range", f"a choice is 0, 1 or 2, not {shown(unknown[0])}")
     return {key: SIDES[choice] for key, choice in said.items()}
