@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from curate.errors import CurateError
+from curate.files import is_utf8
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -67,9 +70,11 @@ def trouble(problem: BaseException) -> Literal["full", "memory", "interrupted"] 
 
 
 def literal(value: Setting) -> str:
-    """A value as SQL writes it."""
+    """A value as SQL writes it. Raises `CurateError` for the path of a file whose name is not UTF-8, which no query can hold."""
     if isinstance(value, list):
         return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, str) and not is_utf8(value):
+        raise CurateError(f"{value!r} is not UTF-8, so that no database can open it; give the file or folder another name")
     return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value).lower()
 
 

@@ -112,9 +112,12 @@ def refuse_taken(path: Path) -> None:
     Mount points cannot be, nor should be the working folder, which a process would go on seeing empty. A link is no folder:
     resolve it before.
     """
-    if not path.exists():
-        return
-    if not path.is_dir() or any(path.iterdir()):
+    refuse_no_text(path)
+    with output_errors(path):
+        if not path.exists():
+            return
+        taken = not path.is_dir() or any(path.iterdir())
+    if taken:
         raise OutputError(f"{path} is there already and not empty; choose another place or remove it first")
     inside = f"name a folder in it, such as {path / 'out'}"
     if path.samefile("."):
@@ -128,6 +131,17 @@ def refuse_taken(path: Path) -> None:
             if problem.errno not in (errno.EBUSY, errno.EXDEV):
                 raise
             raise OutputError(f"{path} is where something is mounted, so it cannot be put in its place; {inside}") from problem
+
+
+def refuse_no_text(path: Path) -> None:
+    """Raise `OutputError` for a place whose name is not UTF-8, where neither databases nor Parquet are written."""
+    if not is_utf8(str(path)):
+        raise OutputError(f"{str(path)!r} is not UTF-8; choose a place of another name")
+
+
+def is_utf8(path: str) -> bool:
+    """Whether a path is text. Names of files can be any bytes, and those that are none reach Python as lone surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in path)
 
 
 def remove_leftovers(path: Path) -> None:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from curate.errors import CurateError, Option, OutputError
-from curate.files import fsync_folder, os_sentence, output_errors
+from curate.files import fsync_folder, os_sentence, output_errors, refuse_no_text
 from curate.records import Funnel
 from curate.scratch import scratch_folder
 
@@ -53,9 +53,12 @@ def refuse_to_overwrite(place: Path) -> None:
     """A ranking takes the place of an older ranking, and of nothing else."""
     from curate.exporting.selection import Selection
 
-    if place.is_dir():
+    refuse_no_text(place)
+    with output_errors(place):
+        is_folder, is_there = place.is_dir(), place.exists()
+    if is_folder:
         raise OutputError(f"{place} is a folder; a ranking is one file, such as {place / 'rankings.parquet'}")
-    if not place.exists():
+    if not is_there:
         return
     try:
         kind = Selection(place).kind

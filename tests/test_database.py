@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import duckdb
 import pytest
 
 from curate.database import connect, no_pattern, trouble
+from curate.errors import CurateError
 
 SORTED = "SELECT hash(range) FROM range(3000000) ORDER BY hash(range), range LIMIT 2900000"
 
@@ -59,3 +61,8 @@ def test_a_path_is_no_pattern(name: str, tmp_path: Path) -> None:
         for place, number in ((name, 1), (name.replace("*", "x").replace("?", "x").replace("[", "(").replace("]", ")"), 2)):
             connection.execute(f"COPY (SELECT {number} AS number) TO '{tmp_path / place}'")
         assert connection.execute("FROM read_parquet(?)", [no_pattern(str(tmp_path / name))]).fetchall() == [(1,)]
+
+
+def test_a_folder_that_no_query_can_name_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(CurateError, match="is not UTF-8"):
+        connect(memory="100MB", scratch=tmp_path / os.fsdecode(b"\xff"))

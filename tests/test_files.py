@@ -15,7 +15,9 @@ import pytest
 
 from curate import files
 from curate.errors import OutputError
+from curate.exporting import refuse_place
 from curate.files import atomic_file, atomic_folder, is_temporary, remove_leftovers
+from curate.outputs import refuse_to_overwrite
 
 
 def test_the_file_appears_when_it_is_done_and_replaces_the_old(tmp_path: Path) -> None:
@@ -171,3 +173,14 @@ def test_killed_while_writing_never_leaves_half_a_file(tmp_path: Path) -> None:
         found = list(folder.iterdir())
         assert found
         assert all(path.stat().st_size == 50_000 for path in found if not is_temporary(path))
+
+
+@pytest.mark.parametrize(("name", "says"), [("x" * 300, "File name too long"), (os.fsdecode(b"\xff"), "is not UTF-8")])
+def test_a_name_that_no_folder_can_have_is_one_sentence(name: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=says), atomic_folder(tmp_path / name):
+        pass
+    with pytest.raises(OutputError, match=says):
+        refuse_place(tmp_path / name)
+    with pytest.raises(OutputError, match=says):
+        refuse_to_overwrite(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []

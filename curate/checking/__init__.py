@@ -17,6 +17,7 @@ mistake would not find it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -38,7 +39,7 @@ def check(folder: str | Path, *, format: str | None = None) -> Iterator[Finding]
     from curate.checking.guess import guess_format, manifest
 
     place = Path(folder)
-    if not place.exists():
+    if not os.path.exists(place):  # noqa: PTH110 — False, too, for a name that no folder can have
         raise CurateError(f"there is no folder {folder}; pass the folder of a dataset")
     if not place.is_dir():
         raise CurateError(f"{folder} is not a folder; pass the folder of a dataset")
@@ -59,12 +60,17 @@ def check(folder: str | Path, *, format: str | None = None) -> Iterator[Finding]
 
 
 def _check(folder: Path, name: str, said: Mapping[str, object] | None, first: list[Finding]) -> Iterator[Finding]:
-    from curate.checking.integrity import changed_files
+    from curate.checking.files import links_out
+    from curate.checking.integrity import changed_files, changed_since
 
     yield from first
+    files: tuple[Iterator[Finding], ...]
     of_format = format_module(__name__, name)
-    found = of_format.check(folder)
-    yield from _once(found if said is None else chain(changed_files(folder, said, of_format.reads), found))
+    if said is None:
+        files = (changed_since(folder), links_out(folder, of_format.reads))
+    else:
+        files = (changed_files(folder, said, of_format.reads),)
+    yield from _once(chain(*files, of_format.check(folder)))
 
 
 def _once(found: Iterator[Finding]) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from curate.checking.files import inside, is_file
 from curate.checking.outline import Likeness, Outline
 from curate.errors import CurateError, Option
 from curate.exporting.formats import format_module, format_names
@@ -15,8 +16,10 @@ from curate.names import MANIFEST
 def manifest(folder: Path) -> dict[str, Any] | None:
     """What an export says of itself; None where there is no manifest. Raises `CurateError` for one that cannot be read."""
     path = folder / MANIFEST
-    if not path.is_file():
+    if not is_file(path):
         return None
+    if inside(folder, MANIFEST) is None:
+        raise CurateError(f"{path} is a link that leads out of the folder; copy the file into it")
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(said, dict) and isinstance(said.get("format"), str) and isinstance(said.get("files"), list):

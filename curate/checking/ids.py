@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from curate.checking.files import escape, inside, is_file
 from curate.checking.findings import Finding, Place
 from curate.checking.outline import Likeness, Outline
 from curate.checking.schema import column_findings, row_schema
@@ -43,9 +44,12 @@ def check(folder: Path) -> Iterator[Finding]:
 
     yield from walk(folder, ["sample"], _columns, of_row)
     place = Place(file=_TEXT)
-    if not (folder / _TEXT).is_file():
+    text = inside(folder, _TEXT)
+    if text is None:
+        yield escape(folder, _TEXT, place)
+    elif not is_file(text):
         yield place.error("missing-file", "it does not exist", "Write the export again.")
-    elif (folder / _TEXT).read_text(encoding="utf-8", errors="replace").split() != ids:
+    elif text.read_text(encoding="utf-8", errors="replace").split() != ids:
         yield place.error("changed-file", "it lists other ids than the table", "Write the export again.")
 
 

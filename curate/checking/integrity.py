@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from curate.checking.files import escape, files_below, inside, is_file, relative
+from curate.checking.files import escape, file_inside, files_below, inside, is_file, relative
 from curate.checking.findings import Finding, Place
-from curate.exporting.folder import MEDIA_LIST
+from curate.checking.tables import front_matter
+from curate.exporting.folder import MEDIA_LIST, digest_of
+from curate.exporting.readme import FILES
 from curate.names import MANIFEST
 
 _LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>.+)")
@@ -28,8 +30,9 @@ def changed_files(folder: Path, manifest: Mapping[str, Any], reads: Reads) -> It
         if isinstance(entry, dict):
             listed.add(str(entry.get("name")))
             yield from _file(folder, str(entry.get("name")), str(entry.get("sha256")), MANIFEST)
-    if (folder / MEDIA_LIST).is_file():
-        with (folder / MEDIA_LIST).open(encoding="utf-8", errors="replace") as lines:
+    media_list = file_inside(folder, MEDIA_LIST)
+    if media_list is not None:
+        with media_list.open(encoding="utf-8", errors="replace") as lines:
             for number, line in enumerate(lines):
                 match = _LINE.fullmatch(line.rstrip("\n"))
                 if match is None:
@@ -40,6 +43,24 @@ def changed_files(folder: Path, manifest: Mapping[str, Any], reads: Reads) -> It
                     listed.add(match["name"])
                     yield from _file(folder, match["name"], match["digest"], MEDIA_LIST)
     yield from _unlisted(folder, listed, reads)
+
+
+def changed_since(folder: Path) -> Iterator[Finding]:
+    """Whether a folder without a manifest holds the files that its README speaks of, if it does."""
+    configs = front_matter(folder).get("configs")
+    said = [one.get("description") for one in configs if isinstance(one, dict)] if isinstance(configs, list) else []
+    told = [one.removeprefix(FILES) for one in said if isinstance(one, str) and re.fullmatch(f"{FILES}[0-9a-f]{{16}}", one)]
+    if not told:
+        return
+    paths = {relative(folder, path): path for path in files_below(folder, "")}
+    if told != [digest_of({name: _sha256(path) for name, path in paths.items() if name != _README})]:
+        message = f"it is of an export whose {MANIFEST} is gone, and speaks of other files, or of other bytes in them"
+        yield Place(file=_README).warning("changed-file", message, "Write the export again, or remove the front matter.")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unlisted(folder: Path, listed: set[str], reads: Reads) -> Iterator[Finding]:
@@ -69,8 +90,7 @@ def _file(folder: Path, name: str, digest: str, listed_in: str) -> Iterator[Find
             "missing-file", f"{listed_in} lists it, and it does not exist", "Put it back, or write the export again."
         )
     else:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = _sha256(path)
         if found != digest and name == _README:
             yield place.note("changed-file", "its text is not the one that was written", "Nothing, where it was meant.")
         elif found != digest:

@@ -12,12 +12,12 @@ from curate.names import MANIFEST
 
 def files_of_rows(folder: Path, fields: Collection[str]) -> list[str]:
     """Their names; of an export of curate without what was put beside its rows and holds none with `fields`."""
-    names = [relative(folder, path) for path in files_below(folder, ".json")]
+    names = [relative(folder, path) for path in files_below(folder, ".json", with_links=True)]
     names = [name for name in names if "/" not in name and name != MANIFEST]
     said = manifest(folder)
     if said is None:
         return names
-    listed = {entry.get("name") for entry in said["files"] if isinstance(entry, dict)}
+    listed = {str(entry.get("name")) for entry in said["files"] if isinstance(entry, dict)}
     return [name for name in names if name in listed or has_rows(folder, name, fields)]
 
 

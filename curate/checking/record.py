@@ -76,7 +76,7 @@ class Record:
     digests: dict[str, str | None] = field(default_factory=dict)
     """SHA-256 of its members, by field; None where one was too large to be read whole."""
     held: list[tuple[str, Finding]] = field(default_factory=list)
-    """What is wrong with its images, by field."""
+    """What is wrong with its images and its JSON, by field."""
     texts: list[bool] = field(default_factory=list)
     """Of each text, whether anything stands in it."""
     ratings: dict[str, Ratings] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class Record:
     def findings(self) -> Iterator[Finding]:
         """What is wrong with it, now that it is over."""
         yield from self._of_ratings()
-        yield from self._of_images()
+        yield from self._of_members()
         if self.texts and not any(self.texts):
             yield self.place.warning("missing-caption", "its text is empty", "Leave it out, unless an empty prompt is meant.")
         if self.said is not None:
@@ -121,11 +121,12 @@ class Record:
         named = {name for field, one in self.ratings.items() for name in one.members if name != field}
         return self.ratings[max(self.ratings, key=lambda field: (field not in named, _number(field)))]
 
-    def _of_images(self) -> Iterator[Finding]:
-        """Less where no kept sample was made of the image."""
-        used = self._used()
+    def _of_members(self) -> Iterator[Finding]:
+        """Less where no kept sample was made of the image, and where the record was rated although the JSON was none."""
+        used, rated = self._used(), self._as_rated()
         for name, found in self.held:
-            if used is None or name in used or found.severity is not Severity.ERROR:
+            needed = name not in rated if found.rule == "not-json" else used is None or name in used
+            if needed or found.severity is not Severity.ERROR:
                 yield found
             else:
                 message = f"{found.message}; no kept sample uses it, but readers that decode every member stop at it"
@@ -137,6 +138,11 @@ class Record:
         if not samples or not all("media" in sample for sample in samples):
             return None
         return {name.lower() for sample in samples for name in sample["media"]}
+
+    def _as_rated(self) -> set[str]:
+        """The fields of members that are those of the record as it was rated."""
+        digests = self.said.members if self.said else {}
+        return {name.lower() for name, digest in digests.items() if digest == self.digests.get(name.lower())}
 
     def _against(self, ratings: Ratings) -> Iterator[Finding]:
         """Ratings that are none, and members that are not there, or not those that were rated."""

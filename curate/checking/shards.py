@@ -129,7 +129,7 @@ class _Shard:
                 yield from self._grouping(key, member.name, place)
                 stream = archive.extractfile(member)
                 data = stream.read(_MOST_BYTES + 1) if stream else b""
-                yield from self._contents(member.name, data, place)
+                self._contents(member.name, data, place)
 
     def _grouping(self, key: str, name: str, place: Place) -> Iterator[Finding]:
         if key != self._key:
@@ -145,7 +145,7 @@ class _Shard:
                 "duplicate-member", f"{name!r:.120} stands twice in its record: webdataset raises", "Keep one of them."
             )
 
-    def _contents(self, name: str, data: bytes, place: Place) -> Iterator[Finding]:
+    def _contents(self, name: str, data: bytes, place: Place) -> None:
         self._record.add(name, data, whole=len(data) <= _MOST_BYTES)
         kind = extension(name)
         if kind in _IMAGES:
@@ -155,7 +155,8 @@ class _Shard:
             try:
                 value = json.loads(data)
             except (ValueError, RecursionError) as problem:
-                yield place.error("not-json", f"{name!r:.120} is not JSON ({problem})", "Write it again, or leave it out.")
+                wrong = place.error("not-json", f"{name!r:.120} is not JSON ({problem})", "Write it again, or leave it out.")
+                self._record.held.append((field_of(name), wrong))
                 return
             self._record.add_json(name, value, place)
 

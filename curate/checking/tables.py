@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.checking.files import files_below, relative
+from curate.checking.files import file_inside, files_below, relative
 from curate.checking.findings import Finding, Place
 from curate.checking.ledger import no_rows
 from curate.content import parse_yaml
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _NAMED = re.compile(r"(?P<folder>^|.*/)(?P<split>\w+)-(?P<number>\d{5})-of-(?P<count>\d{5})[^/]*\.parquet")
 _KEYWORDS = {"validation": ("validation", "valid", "dev", "val"), "test": ("test", "eval"), "train": ("train",)}
+_ALL = "all"
 _ROWS = 8
 
 
@@ -36,13 +37,14 @@ class Table:
         """Its columns, with metadata. Raises `OSError` or `pa.ArrowInvalid` for a file that is no Parquet."""
         import pyarrow.parquet as pq
 
-        return pq.read_schema(self._path)
+        with self._path.open("rb") as file:  # Arrow opens no file whose name is not UTF-8
+            return pq.read_schema(file)
 
     def rows(self, columns: Sequence[str] | None) -> Iterator[tuple[Place, dict[str, Any]]]:
         """Rows with those of the columns that exist, None for all, a few at a time. Raises as `schema`."""
         import pyarrow.parquet as pq
 
-        with pq.ParquetFile(self._path, page_checksum_verification=True) as file:
+        with self._path.open("rb") as stream, pq.ParquetFile(stream, page_checksum_verification=True) as file:
             names = file.schema_arrow.names
             present = [name for name in dict.fromkeys(names if columns is None else columns) if name in names]
             number = 0
@@ -95,6 +97,9 @@ def walk(
                 yield from of_row(row, table.split, place)
         except (OSError, pa.ArrowInvalid) as problem:
             yield table.place.error("unreadable-table", f"it cannot be read ({problem})", "Write the export again.")
+    if _ALL in rows:
+        message = f"a split is called '{_ALL}', by which `datasets` means all splits together, and so loads none of them"
+        yield Place().error("unread-split", message, "Call the split otherwise.")
     if not rows:
         yield no_rows("row in a Parquet file")
     return rows
@@ -125,15 +130,18 @@ def picture_columns(folder: Path, columns: pa.Schema) -> set[str]:
 
 def _pictures_in_readme(folder: Path) -> set[str]:
     """Columns that the front matter of the README declares as images."""
-    path = folder / "README.md"
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    match = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
-    if not match:
-        return set()
-    try:
-        said = parse_yaml(match[1], where=str(path), error=CurateError).get("dataset_info", [])
-    except CurateError:
-        return set()
+    said = front_matter(folder).get("dataset_info", [])
     infos = said if isinstance(said, list) else [said]
     features = [one for info in infos if isinstance(info, dict) for one in info.get("features") or []]
     return {str(one.get("name")) for one in features if isinstance(one, dict) and one.get("dtype") == "image"}
+
+
+def front_matter(folder: Path) -> Mapping[str, Any]:
+    """What the README says to programs; empty where it says nothing that can be read."""
+    path = file_inside(folder, "README.md")
+    text = path.read_text(encoding="utf-8", errors="replace") if path is not None else ""
+    match = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
+    try:
+        return parse_yaml(match[1], where=str(path), error=CurateError) if match else {}
+    except CurateError:
+        return {}

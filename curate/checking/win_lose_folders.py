@@ -62,7 +62,7 @@ def _stems(folder: Path, side: str) -> tuple[dict[str, str], list[Finding]]:
     """Images of one folder by stem; and which stems several images have."""
     found: dict[str, str] = {}
     problems: list[Finding] = []
-    for path in files_below(folder / side, "") if (folder / side).is_dir() else ():
+    for path in files_below(folder / side, "", root=folder) if (folder / side).is_dir() else ():
         if not _is_image(path.name):
             continue  # captions, and what trainers keep beside the images, such as SimpleTuner's lists of sizes
         name = relative(folder, path)
@@ -108,14 +108,18 @@ def _pair(
 
 def _caption(folder: Path, image: str) -> str | None:
     """The text beside an image; None where there is none. Raises `Problem` for one that is not UTF-8."""
-    path = folder / Path(image).with_suffix(".txt")
+    name = str(PurePosixPath(image).with_suffix(".txt"))
+    path = inside(folder, name)
+    if path is None:
+        raise Problem(escape(folder, name, Place(file=name)))
     if not is_file(path):
         return None
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as problem:
-        place = Place(file=relative(folder, path))
-        raise Problem(place.error("not-text", f"it is not UTF-8 (byte {problem.start})", "Write it in UTF-8.")) from problem
+        raise Problem(
+            Place(file=name).error("not-text", f"it is not UTF-8 (byte {problem.start})", "Write it in UTF-8.")
+        ) from problem
 
 
 def _extensions(differing: int, place: Place) -> Iterator[Finding]:
@@ -128,8 +132,11 @@ def _listed(folder: Path) -> tuple[dict[str, dict[str, Any]], list[Finding]]:
     """What `pairs.jsonl` says of each pair, by the path of its winner; and what is wrong with that file."""
     rows: dict[str, dict[str, Any]] = {}
     problems: list[Finding] = []
-    if (folder / _LISTING).is_file():
-        for number, line in enumerate((folder / _LISTING).read_text(encoding="utf-8", errors="replace").splitlines()):
+    path = inside(folder, _LISTING)
+    if path is None:
+        problems.append(escape(folder, _LISTING, Place(file=_LISTING)))
+    elif is_file(path):
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines()):
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError):

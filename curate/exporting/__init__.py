@@ -5,7 +5,7 @@ options                  what may be set, whatever the format
 selection, remaining     what filter, rank and pair wrote, and what of it can still be copied
 source, lookup           where samples live, as a protocol; groups with what is known of their samples
 pairs, lists, records    pairs, ranked lists and whole records on their way, refused with a reason or read
-media                    images, compared with what was rated
+media, alike             images, compared with what was rated and with each other
 folder, readme           the folder, whole or not there; what it says of itself
 tables, json_rows        files that are written row by row
 ratings                  what raters said, as exports tell it

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curate.exporting.folder import Folder
-from curate.exporting.formats import Exported, SplitNames
+from curate.exporting.formats import FOR_DATASETS, Exported
 from curate.exporting.options import Options
 from curate.exporting.pairs import PairReader, ReadyPair
 from curate.exporting.selection import Kind, Selection
@@ -31,7 +31,7 @@ class DiffusersDpo:
     version = 1
     takes: Kind = "pairs"
     copies_media = True
-    splits = SplitNames()
+    splits = FOR_DATASETS
     about = "Pairs in the Pick-a-Pic columns: `jpg_0` is the winner, always, as raw bytes; ties are left out."
     use = """\
 diffusers, SD 1.5 (`examples/research_projects/diffusion_dpo`):

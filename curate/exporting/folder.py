@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from curate.errors import OutputError
-from curate.files import atomic_folder, os_sentence, refuse_taken, remove_leftovers
+from curate.files import atomic_folder, os_sentence, output_errors, refuse_taken, remove_leftovers
 from curate.names import MANIFEST
 
 if TYPE_CHECKING:
@@ -39,6 +39,14 @@ class Written:
 
     def as_dict(self) -> dict[str, Any]:
         return {"name": self.name, "bytes": self.bytes, "sha256": self.sha256}
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """Of the SHA-256 of files by name: 16 hex characters."""
+    listed = hashlib.sha256()
+    for name, sha256 in sorted(files.items()):
+        listed.update(f"{name} {sha256}\n".encode(errors="surrogateescape"))
+    return listed.hexdigest()[:16]
 
 
 class HashingFile(io.RawIOBase):
@@ -124,10 +132,7 @@ class Folder:
     @property
     def digest(self) -> str:
         """Of the names and bytes of the files so far, but for single media: 16 hex characters."""
-        listed = hashlib.sha256()
-        for file in sorted(self.files, key=lambda file: file.name):
-            listed.update(f"{file.name} {file.sha256}\n".encode())
-        return listed.hexdigest()[:16]
+        return digest_of({file.name: file.sha256 for file in self.files})
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Write the manifest, the last file of an export: a folder that has it is whole."""
@@ -161,9 +166,11 @@ class Folder:
 def refuse_place(out: str | Path) -> None:
     """Raise `OutputError` where no export can go, so that nobody works only to hear it."""
     place = Path(out).resolve()
-    if (place / MANIFEST).is_file():
+    with output_errors(place):
+        finished, below_file = (place / MANIFEST).is_file(), place.parent.exists() and not place.parent.is_dir()
+    if finished:
         raise OutputError(f"{out} already holds a finished export; remove it to make it anew, or name another folder")
-    if place.parent.exists() and not place.parent.is_dir():
+    if below_file:
         raise OutputError(f"{out} cannot be made: {place.parent} is not a folder; choose another folder")
     refuse_taken(place)
 

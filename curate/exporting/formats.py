@@ -38,6 +38,10 @@ class SplitNames:
                 raise CurateError(*where, message)
 
 
+FOR_DATASETS = SplitNames(taken=("all",))
+"""Of formats that `datasets` reads, which calls all splits together so, and loads no folder that has one of that name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
     """What a format wrote into its folder."""

@@ -111,7 +111,10 @@ class ListReader:
         info = known[row.sample]
         if any(info.sample.digest == response.image.digest for response in before):
             raise MediaProblem("image stands twice in one list")
-        return Response(row=row, image=self._images.read(info), generator=info.sample.generator)
+        image = self._images.read(info)
+        if any(image.is_same_picture(response.image) for response in before):
+            raise MediaProblem("pixels stand twice in one list")
+        return Response(row=row, image=image, generator=info.sample.generator)
 
 
 def _refusal(found: list[Response], known: Mapping[str, SampleInfo]) -> str | None:

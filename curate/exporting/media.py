@@ -7,8 +7,10 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from curate.errors import CurateError
+from curate.exporting.alike import same_pixels, sign_of
 from curate.exporting.source import SampleInfo, Source
 from curate.files import OUT_OF_SPACE
 from curate.records import Media, Member
@@ -31,7 +33,7 @@ _OURS = OUT_OF_SPACE | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 """Errors of this machine, which would come for every sample, rather than of one shard."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots, for the cached property
 class Image:
     """The original bytes of a response that is one image."""
 
@@ -48,6 +50,15 @@ class Image:
     def name(self) -> str:
         """A file name from the content alone, in one of 256 folders."""
         return f"{self.digest[:2]}/{self.digest}.{self.extension}"
+
+    @cached_property
+    def sign(self) -> str:
+        """Equal for the same picture in other bytes, where `alike` can tell."""
+        return sign_of(self.data, self.extension)
+
+    def is_same_picture(self, other: Image) -> bool:
+        """Whether both have the same pixels, so that nothing tells them apart."""
+        return self.sign == other.sign and same_pixels(self.data, other.data)
 
 
 class MediaProblem(Exception):

@@ -58,7 +58,7 @@ class PairReader:
         groups = self._selection.pairs(folder.scratch)
         for group, known in with_samples(groups, lambda pair: (pair.chosen, pair.rejected), self._source):
             self.funnel.taken += len(group)
-            usable = [pair for pair in self._unrefused(group, known) if self._is_readable(pair, known)]
+            usable = [pair for pair in self._unrefused(group, known) if self._is_usable(pair, known)]
             for pair in usable:
                 ready = self._ready(pair, known, len(usable))
                 if ready is not None:
@@ -78,10 +78,11 @@ class PairReader:
             else:
                 self.funnel.drop(reason)
 
-    def _is_readable(self, pair: Pair, known: Mapping[str, SampleInfo]) -> bool:
+    def _is_usable(self, pair: Pair, known: Mapping[str, SampleInfo]) -> bool:
         try:
-            self._images.read(known[pair.chosen])
-            self._images.read(known[pair.rejected])
+            chosen = self._images.read(known[pair.chosen])
+            if chosen.is_same_picture(self._images.read(known[pair.rejected])):
+                raise MediaProblem("both images have the same pixels")
         except MediaProblem as problem:
             self.funnel.drop(problem.reason)
             return False

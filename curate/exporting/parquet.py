@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.exporting.folder import Folder
-from curate.exporting.formats import Exported, SplitNames
+from curate.exporting.formats import FOR_DATASETS, Exported
 from curate.exporting.lookup import in_batches
 from curate.exporting.media import Image, ImageReader, MediaProblem
 from curate.exporting.options import Options
@@ -43,7 +43,7 @@ class ParquetImages:
     version = 1
     takes: Kind = "samples"
     copies_media = True
-    splits = SplitNames()
+    splits = FOR_DATASETS
     about = "One row for each kept sample: prompt, image, conditions and ratings; `datasets` shows the images as pictures."
     use = """\
 ```python

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.errors import CurateError
 from curate.exporting.folder import Folder
-from curate.exporting.formats import Exported, SplitNames
+from curate.exporting.formats import FOR_DATASETS, Exported
 from curate.exporting.lists import ListReader, ReadyList
 from curate.exporting.options import Options
 from curate.exporting.selection import Kind, Selection
@@ -39,7 +39,7 @@ class RankDpo:
     version = 1
     takes: Kind = "rankings"
     copies_media = True
-    splits = SplitNames()
+    splits = FOR_DATASETS
     about = "Ranked lists, best first: the images as raw bytes, their RankDPO gains φ, values, spreads and ranks; ties stay ties."
     use = """\
 ```python

@@ -12,6 +12,9 @@ from curate.exporting.source import CardInfo
 from curate.records import Funnel
 from curate.version import __version__
 
+FILES = "files "
+"""Before the digest of the files in the front matter."""
+
 
 def versions() -> dict[str, str]:
     """What wrote the export."""
@@ -48,7 +51,7 @@ def _front_matter(data_files: Mapping[str, str], digest: str) -> str:
     if not data_files:
         return ""
     lines = [f"  - split: {split}\n    path: {pattern}" for split, pattern in data_files.items()]
-    config = f"- config_name: default\n  description: files {digest}\n  data_files:\n"
+    config = f"- config_name: default\n  description: {FILES}{digest}\n  data_files:\n"
     return "---\nconfigs:\n" + config + "\n".join(lines) + "\n---"
 
 

@@ -12,13 +12,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from curate.database import connect, first_line, no_pattern, trouble
 from curate.errors import CurateError, OutputError
 from curate.files import no_space
 from curate.records import Pair
 from curate.select.output import read_made
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Kind = Literal["samples", "rankings", "pairs"]
 
@@ -66,6 +69,7 @@ class Selection:
         self.path = str(path)
         self._columns, self.rows = _columns(self.path)
         self.kind: Kind = _kind(self.path, self._columns)
+        self._is_sound = False
 
     def require(self, kind: Kind, format_name: str) -> None:
         """Raises `CurateError` unless this selection is of the kind that a format takes."""
@@ -73,12 +77,12 @@ class Selection:
 
     def splits(self) -> list[str]:
         """The names of its splits, in order."""
-        return sorted({_split(name) for name in _distinct(self.path, "split")} if "split" in self._columns else {"train"})
+        return sorted({_split(name) for name in self._distinct("split")} if "split" in self._columns else {"train"})
 
     def asked_for_wins(self) -> bool:
         """Whether rankings were made with φ, so that a row without one has none, rather than one to be counted."""
         asked = read_made(self.path).get("asked", {}).get("wins")
-        return bool(asked) or ("wins" in self._columns and any(value is not None for value in _distinct(self.path, "wins")))
+        return bool(asked) or ("wins" in self._columns and any(value is not None for value in self._distinct("wins")))
 
     def pairs(self, scratch: Path) -> Iterator[list[Pair]]:
         """The pairs, one list for each group within each split. `scratch` is a folder where the sorting may spill."""
@@ -120,6 +124,24 @@ class Selection:
         for row in self._rows(scratch):
             yield row["sample"]
 
+    def _distinct(self, column: str) -> set[Any]:
+        """The values of a column, each once."""
+        found: set[Any] = set()
+        for batch in self._batches([column]):
+            found.update(batch.column(0).unique().to_pylist())
+        return found
+
+    def _batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The rows as they lie, every page by its checksum. Raises `CurateError` where one is not what was written."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
+                yield from file.iter_batches(columns=columns)
+        except (OSError, pa.ArrowException) as problem:
+            raise CurateError(f"{self.path} is damaged ({first_line(problem)}); make the selection again") from problem
+
     def _number(self, row: Mapping[str, Any], name: str) -> float:
         """A value as a float, whatever numeric type an expression gave its column."""
         if row[name] is None:
@@ -131,6 +153,10 @@ class Selection:
         present = [name for name in names if name in self._columns]
         absent = dict.fromkeys(set(names) - set(present))
         order = [name for name in _ORDER[self.kind] if name in present]
+        if not self._is_sound:  # DuckDB looks at no checksums
+            for _ in self._batches(present):
+                pass
+            self._is_sound = True
         for row in sorted_rows(self.path, present, order, scratch):
             yield absent | dict(zip(present, row, strict=True))
 
@@ -172,17 +198,6 @@ def _split(name: str | None) -> str:
     return name
 
 
-def _distinct(path: str, column: str) -> set[Any]:
-    """The values of a column, each once."""
-    import pyarrow.parquet as pq
-
-    found: set[Any] = set()
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(columns=[column]):
-            found.update(batch.column(0).unique().to_pylist())
-    return found
-
-
 def _finite(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
@@ -191,11 +206,11 @@ def _columns(path: str) -> tuple[frozenset[str], int]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if Path(path).is_dir():
-        raise CurateError(f"{path} is a folder; a selection is one Parquet file, as `curate rank --out FILE` writes it")
-    if not Path(path).exists():
-        raise CurateError(f"there is no file {path}; pass a selection, which filter, rank or pair wrote")
     try:
+        if Path(path).is_dir():
+            raise CurateError(f"{path} is a folder; a selection is one Parquet file, as `curate rank --out FILE` writes it")
+        if not Path(path).exists():
+            raise CurateError(f"there is no file {path}; pass a selection, which filter, rank or pair wrote")
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
             # Selections name samples by texts, the store's own tables by bytes.
@@ -203,7 +218,7 @@ def _columns(path: str) -> tuple[frozenset[str], int]:
             if any(map(pa.types.is_fixed_size_binary, ids)):
                 raise CurateError(f"{path} is a table of a store, not a selection; pass a file that filter, rank or pair wrote")
             return frozenset(schema.names), file.metadata.num_rows
-    except (OSError, pa.ArrowInvalid) as problem:
+    except (OSError, pa.ArrowInvalid, UnicodeEncodeError) as problem:
         raise CurateError(f"{path} is not a selection ({problem}); pass a file that filter, rank or pair wrote") from problem
 
 

@@ -12,6 +12,7 @@ samples                      which samples enter, and why the others do not
 slices                       whole groups, as many as fit in memory
 strategies, pair_batches     which samples are compared; slice by slice, pairs come about
 judging, caps                what becomes of a candidate pair; at most so many of a group
+closeness                    when values are equal, and margins met, but for rounding
 splits                       no prompt on two sides
 """
 

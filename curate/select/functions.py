@@ -7,8 +7,9 @@ so a division by zero or ln(0) makes a sample drop out with a reason and never a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from curate.select.closeness import rounded
 from curate.select.fragments import Fragment, combined, finite_or_null
 from curate.select.names import Type
 
@@ -116,9 +117,15 @@ def _in_group(aggregate: str) -> Callable[[Sequence[Fragment], Window], Fragment
     return build
 
 
+def _told_apart(part: Fragment) -> Fragment:
+    """A number to the digits by which values are told apart, with null in place of NaN and infinity."""
+    value = finite_or_null(part)
+    return replace(value, sql=rounded(value.sql))
+
+
 def _z(parts: Sequence[Fragment], window: Window) -> Fragment:
     """(x - mean) / population standard deviation of the group; 0 in a group without spread, null where that is no number."""
-    value = finite_or_null(parts[0])
+    value = _told_apart(parts[0])
     low, high, mean, deviation = (
         window(f"{aggregate}({value.sql}) OVER {_WHOLE_GROUP}") for aggregate in ("min", "max", "avg", "stddev_pop")
     )
@@ -130,14 +137,14 @@ def _z(parts: Sequence[Fragment], window: Window) -> Fragment:
 
 def _rank(parts: Sequence[Fragment], window: Window) -> Fragment:
     """1 for the best; equal values share the better rank."""
-    value = finite_or_null(parts[0])
+    value = _told_apart(parts[0])
     rank = window(f"CAST(rank() OVER (PARTITION BY group_no ORDER BY {value.sql} DESC NULLS LAST) AS DOUBLE)")
     return _of_group(_where_there([value], rank), [value])
 
 
 def _percentile(parts: Sequence[Fragment], window: Window) -> Fragment:
     """Share of the group's values that are not above this one: 1 for the best, 1/k for the worst of k."""
-    value = finite_or_null(parts[0])
+    value = _told_apart(parts[0])
     frame = "ASC NULLS LAST RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
     not_above = window(f"count({value.sql}) OVER (PARTITION BY group_no ORDER BY {value.sql} {frame})")
     share = f"{not_above} / CAST({window(f'count({value.sql}) OVER {_WHOLE_GROUP}')} AS DOUBLE)"
@@ -150,7 +157,7 @@ def wins(parts: Sequence[Fragment], window: Window) -> Fragment:
     In [0, 1]. Integers are divided once, so that equal counts give equal values and ties stay ties. 0 in a group of one.
     Samples without a value from every judge neither win nor are beaten.
     """
-    values = [finite_or_null(part) for part in parts]
+    values = [_told_apart(part) for part in parts]
     compared = [_where_there(values, value.sql) for value in values]
     below = [window(f"rank() OVER (PARTITION BY group_no ORDER BY {sql} ASC NULLS LAST) - 1") for sql in compared]
     others = window(f"count({compared[0]}) OVER {_WHOLE_GROUP} - 1")

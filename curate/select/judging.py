@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.select.closeness import rounding
 from curate.select.slices import Places
 
 Floats = NDArray[np.float64]
@@ -67,10 +68,14 @@ class Verdicts:
 def judge(contest: Contest, better: Places, worse: Places, *, tie: float, keep_ties: bool, votes_needed: int) -> Verdicts:
     """The fate of pairs of places, of which `better` has the larger or an equal value.
 
-    A tie that is kept has no winner, so neither the margin nor the opinions are asked of it.
+    A tie that is kept has no winner, so neither the margin nor the opinions are asked of it. Where a margin is met but for
+    rounding, it is met; see `closeness`.
     """
-    margins = contest.values[better] - contest.values[worse]
-    tied = margins <= tie
+    first, second = contest.values[better], contest.values[worse]
+    with np.errstate(over="ignore"):  # infinite margins are left out by who exports them
+        margins = first - second
+    slack = rounding(first, second)
+    tied = first <= second + (tie + slack)
     fates = np.full(len(better), Fate.KEPT, dtype=np.uint8)
     confidences = np.full(len(better), np.nan)
     if contest.splits is not None:
@@ -80,7 +85,7 @@ def judge(contest: Contest, better: Places, worse: Places, *, tie: float, keep_t
         np.divide(votes, asked, out=confidences, where=(asked > 0) & ~tied)
         fates[(votes < votes_needed) & ~tied] = Fate.TOO_FEW_AGREE
     least = contest.least_margins
-    fates[(margins < (least[better] if isinstance(least, np.ndarray) else least)) & ~tied] = Fate.TOO_CLOSE
+    fates[(margins < (least[better] if isinstance(least, np.ndarray) else least) - slack) & ~tied] = Fate.TOO_CLOSE
     if keep_ties:
         margins[tied] = 0.0
     else:
@@ -94,17 +99,23 @@ def _votes(opinions: Sequence[Floats], better: Places, worse: Places) -> tuple[N
     votes = np.zeros(len(better), dtype=np.int64)
     asked = np.zeros(len(better), dtype=np.int64)
     for opinion in opinions:
-        differences = opinion[better] - opinion[worse]  # NaN, which is above nothing, where one is missing
-        votes += differences > 0
-        asked += ~np.isnan(differences)
+        first, second = opinion[better], opinion[worse]
+        slack = rounding(first, second)  # NaN, which is above nothing, where one is missing
+        votes += first > second + slack
+        asked += ~np.isnan(slack)
     return votes, asked
 
 
 def spreads_of_groups(values: Floats, starts: Places, sizes: Places) -> Floats:
-    """The population standard deviation of each group's values; 0 for a group of one."""
+    """The population standard deviation of each group's values; 0 for a group of one.
+
+    Each group is brought near 1 by a power of two, which changes no digit, so that its squares neither overflow nor vanish.
+    """
     if not len(starts):
         return np.zeros(0)
-    means = np.add.reduceat(values, starts) / sizes
-    squares = np.add.reduceat((values - np.repeat(means, sizes)) ** 2, starts)
-    deviations: Floats = np.sqrt(squares / sizes)
+    _, exponents = np.frexp(np.maximum.reduceat(np.abs(values), starts))
+    near_one = np.ldexp(values, -np.repeat(exponents, sizes))
+    means = np.add.reduceat(near_one, starts) / sizes
+    squares = np.add.reduceat((near_one - np.repeat(means, sizes)) ** 2, starts)
+    deviations: Floats = np.ldexp(np.sqrt(squares / sizes), exponents)
     return deviations

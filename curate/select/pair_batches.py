@@ -145,7 +145,8 @@ class Pairing:
         options = self._options
         least: NDArray[np.float64] | float = options.margin
         if options.margin_in_spreads:
-            least = np.repeat(options.margin * spreads_of_groups(one.values, one.starts, one.sizes), one.sizes)
+            with np.errstate(over="ignore"):  # a margin that no pair can have
+                least = np.repeat(options.margin * spreads_of_groups(one.values, one.starts, one.sizes), one.sizes)
         return Contest(
             values=one.values,
             digests=one.extra[_DIGEST],

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from curate.ahead import ahead
 from curate.errors import Option
 from curate.records import Funnel, View
+from curate.select.closeness import rounding
 from curate.select.engine import Engine
 from curate.select.expression import Expression, wins_of
+from curate.select.judging import Fate
 from curate.select.names import quoted
 from curate.select.options import Limits, check_seed, check_tie, parse_split
 from curate.select.output import known, write_result
@@ -66,7 +68,8 @@ def rank(
     A value not more than `tie` below the best of its rank shares that rank, so ranks run 1, 2, 2, 4. `wins` are expressions,
     each a judge, from which RankDPO's φ is computed: by strict wins, whatever `tie` is, which is in the units of `by`. Samples
     without a rating for any of them take no part, nor do those for which `where` does not hold. `split`, such as `test=5%`,
-    shares prompts out by their hash with `seed`; the rest is `train`. A group goes where the prompt of its best sample does.
+    shares prompts out by their hash with `seed`; the rest is `train`. A group that the data names, with prompts that lie in two
+    splits, is left out: whatever is taken out of a ranking later, no prompt comes to lie in both.
 
     `memory`, `threads` and `timeout` (seconds) change no result: the file's bytes are the same. Raises `ExpressionError`,
     `CurateError` for other options, `OutputError` where `out` cannot be written.
@@ -110,19 +113,21 @@ def ranks(values: NDArray[np.float64], starts: NDArray[np.int64], sizes: NDArray
     """The ranks of groups whose values lie side by side and fall, as (samples,) integers from 1.
 
     The best value opens rank 1; the first that is more than `tie` below it opens the next rank, numbered by its place, and so
-    on. So a rank holds nothing further apart than `tie`, and a long row of small steps does not become one tie.
+    on. So a rank holds nothing further apart than `tie`, and a long row of small steps does not become one tie. Values that only
+    rounding keeps apart are equal; see `closeness`.
     """
     places = np.arange(len(values)) - np.repeat(starts, sizes)
     opens = places == 0
     if tie == 0:
-        opens[1:] |= values[1:] != values[:-1]
+        opens[1:] |= values[1:] < values[:-1] - rounding(values[1:], values[:-1])
     else:
         best_of_rank = values[starts]
         # One place of every group at a time, and only of groups that have so many.
         for place in range(1, int(sizes.max(initial=0))):
             groups = np.flatnonzero(sizes > place)
             here = starts[groups] + place
-            below = groups[best_of_rank[groups] - values[here] > tie]
+            best = best_of_rank[groups]
+            below = groups[best > values[here] + (tie + rounding(best, values[here]))]
             best_of_rank[below] = values[starts[below] + place]
             opens[starts[below] + place] = True
     opened_at = np.maximum.accumulate(np.where(opens, np.arange(len(values)), 0))
@@ -142,26 +147,36 @@ class _Ranking:
     """Of samples and of groups; complete when all batches have been read."""
 
     def batches(self, engine: Engine) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
         by = self.samples.by
         columns = {_SPREAD: quoted(by.spread)} if by is not None and by.spread is not None else {}
         if self.splits:
             columns[_SPLIT] = split_hash(self.seed)
         expressions = {_WINS: self.judges} if self.judges is not None else {}
         groups = Funnel(step="rank", unit="groups", taken=self.samples.view.groups)
-        entering = 0
+        entering = torn = 0
         slices = read_slices(engine, self.samples, columns=columns, expressions=expressions)
         with closing(ahead(slices)) as coming:
             for one in coming:
                 engine.check_time()
-                groups.kept += len(one.starts)
-                entering += len(one.values)
                 places = ranks(one.values, one.starts, one.sizes, self.tie)
+                splits, whole = self._splits_of(one)
+                groups.kept += int(whole.sum())
+                groups.drop(Fate.OTHER_SPLIT.reason, int((~whole).sum()))
+                entering += len(one.values)
+                torn += int(one.sizes[~whole].sum())
                 for begin in range(0, len(one.values), BLOCK_ROWS):
-                    yield self._batch(one, places, slice(begin, begin + BLOCK_ROWS))
-        groups.drop("no_sample", groups.taken - groups.kept)
-        self.funnels += [self.samples.funnel(engine, "rank", entering), groups]
+                    part = slice(begin, begin + BLOCK_ROWS)
+                    batch = self._batch(one, places, splits, part)
+                    yield batch if whole.all() else batch.filter(pa.array(whole[one.segments[part]]))
+        groups.drop("no_sample", groups.taken - groups.kept - sum(groups.dropped.values()))
+        samples = self.samples.funnel(engine, "rank", entering)
+        samples.kept -= torn
+        samples.drop(Fate.OTHER_SPLIT.reason, torn)
+        self.funnels += [samples, groups]
 
-    def _batch(self, one: Slice, places: NDArray[np.int64], part: slice) -> pa.RecordBatch:
+    def _batch(self, one: Slice, places: NDArray[np.int64], splits: NDArray[np.int64], part: slice) -> pa.RecordBatch:
         import pyarrow as pa
 
         here = np.arange(len(one.values))[part]
@@ -175,17 +190,16 @@ class _Ranking:
             "k": pa.array(np.repeat(one.sizes, one.sizes)[part]),
             "wins": known(one.extra[_WINS][part]) if _WINS in one.extra else unknown,
             "row": pa.array(one.rows[part]),
-            "split": self._splits_of(one, part),
+            "split": pa.DictionaryArray.from_arrays(
+                pa.array(splits[one.segments[part]].astype(np.int32)), pa.array(split_names(self.splits))
+            ),
         }
         return pa.RecordBatch.from_pydict(columns, schema=rank_schema())
 
-    def _splits_of(self, one: Slice, part: slice) -> pa.DictionaryArray:
-        """The split of each sample's group, which is that of its best sample."""
-        import pyarrow as pa
-
-        names = split_names(self.splits)
-        segments = one.segments[part]
-        numbers = np.full(len(segments), len(names) - 1)
-        if self.splits:
-            numbers = split_numbers(one.extra[_SPLIT][one.starts], self.splits)[segments]
-        return pa.DictionaryArray.from_arrays(pa.array(numbers.astype(np.int32)), pa.array(names))
+    def _splits_of(self, one: Slice) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The number of each group's split, and whether all of its prompts lie in it."""
+        if not self.splits:
+            return np.zeros(len(one.starts), dtype=np.int64), np.ones(len(one.starts), dtype=np.bool_)
+        numbers = split_numbers(one.extra[_SPLIT], self.splits)
+        lowest: NDArray[np.int64] = np.minimum.reduceat(numbers, one.starts)
+        return lowest, lowest == np.maximum.reduceat(numbers, one.starts)

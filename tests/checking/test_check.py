@@ -164,6 +164,13 @@ def test_a_prompt_on_both_sides_of_a_split(dataset: Callable[[str], Path]) -> No
     assert rules(folder) == {"split-leak"}
 
 
+@pytest.mark.parametrize("name", ["diffusers-dpo", "rankdpo"])
+def test_a_split_that_datasets_cannot_load(name: str, dataset: Callable[[str], Path]) -> None:
+    (path,) = dataset(name).glob("test-*.parquet")
+    path.rename(path.with_name(path.name.replace("test", "all")))
+    assert {(one.rule, one.severity) for one in findings(path.parent)} == {("unread-split", Severity.ERROR)}
+
+
 def test_labels_stored_as_text(dataset: Callable[[str], Path]) -> None:
     folder = dataset("diffusers-dpo")
     schema = pq.read_schema(next(folder.glob("train-*")))

@@ -267,6 +267,28 @@ def test_an_image_that_no_kept_sample_was_made_of_is_a_warning(world: World, tmp
     assert {one.severity for one in findings(retarred(tmp_path / "out", forget))} == {Severity.ERROR}
 
 
+def test_json_that_is_none_is_a_warning_where_the_record_was_rated_with_it(world: World, tmp_path: Path) -> None:
+    one = world.groups[0][0]
+    assert one.prompt is not None
+    data = photo(0)
+    fields = {"jpg": data, "txt": one.prompt.encode(), "notes.json": b'{"a": 1}\n{"b": 2}\n'}
+    places = write_tar(tmp_path / "record.tar", {"a": fields})["a"]
+    world.source.change(
+        one.id, shard=str(tmp_path / "record.tar"), key="a", members=places, response=(image_media(places[0], data),)
+    )
+    export(world.selection("samples", [{"row": 0, "sample": one.id}]), world.source, tmp_path / "out", format="shards")
+    assert [(one.rule, one.severity) for one in findings(tmp_path / "out")] == [("not-json", Severity.WARNING)]
+
+    (tmp_path / "out" / "curate.json").unlink()
+
+    def cut(members: Members) -> None:
+        number = next(number for number, (info, _) in enumerate(members) if info.name.endswith("notes.json"))
+        members[number] = (members[number][0], b"{")
+
+    found = findings(retarred(tmp_path / "out", cut))
+    assert {(one.rule, one.severity) for one in found} == {("not-json", Severity.ERROR), ("changed-file", Severity.ERROR)}
+
+
 def test_a_key_in_two_shards_is_noted(dataset: Callable[[str], Path]) -> None:
     folder = dataset("shards")
     (path,) = folder.glob("*.tar")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import random
@@ -15,11 +16,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from curate.errors import CurateError, OutputError
-from curate.exporting import Options, export, find_format, format_names
+from curate.exporting import Options, Selection, export, find_format, format_names
+from curate.exporting.selection import RankedRow
 from curate.records import Funnel
-from tests.exporting.world import World, make_world, read_records
+from curate.select.output import write_result
+from tests.exporting.world import World, image_media, make_world, read_records, write_tar
 
 FORMATS = format_names()
 OF_PAIRS = [name for name in FORMATS if find_format(name).takes == "pairs"]
@@ -138,6 +142,29 @@ def _same_image(world: World, rows: list[dict[str, Any]]) -> None:
     world.source.change(rows[0]["rejected"], response=world.source.infos[rows[0]["chosen"]].sample.response)
 
 
+def _in_other_bytes(world: World, row: dict[str, Any], change: Callable[[bytes], bytes]) -> None:
+    """Make the loser of a pair the picture of the winner, in other bytes."""
+    (image,) = world.source.infos[row["chosen"]].sample.response
+    assert image.member is not None
+    data = change(world.source.read(str(world.shard), image.member))
+    path = world.folder / "other.tar"
+    (member,) = write_tar(path, {"a": {image.member.field: data}})["a"]
+    world.source.change(row["rejected"], shard=str(path), response=(image_media(member, data),))
+
+
+def _jpeg_with_a_comment(world: World, rows: list[dict[str, Any]]) -> None:
+    _in_other_bytes(world, rows[0], lambda data: data[:2] + b"\xff\xfe\x00\x07hello" + data[2:])
+
+
+def _png_compressed_otherwise(world: World, rows: list[dict[str, Any]]) -> None:
+    def again(data: bytes) -> bytes:
+        out = io.BytesIO()
+        Image.open(io.BytesIO(data)).save(out, "PNG", compress_level=1)
+        return out.getvalue()
+
+    _in_other_bytes(world, rows[2], again)
+
+
 def _unreadable(world: World, rows: list[dict[str, Any]]) -> None:
     world.source.change(rows[0]["rejected"], shard="/nowhere/000.tar")
 
@@ -173,6 +200,8 @@ LEFT_OUT: list[tuple[str, Callable[[World, list[dict[str, Any]]], None]]] = [
     ("no prompt", _no_prompt),
     ("prompts of one group differ", _other_prompt),
     ("both images are the same", _same_image),
+    ("both images have the same pixels", _jpeg_with_a_comment),
+    ("both images have the same pixels", _png_compressed_otherwise),
     ("media cannot be read", _unreadable),
     ("media changed since it was read", _changed),
     ("response is several images", _several_views),
@@ -181,7 +210,7 @@ LEFT_OUT: list[tuple[str, Callable[[World, list[dict[str, Any]]], None]]] = [
 
 
 @pytest.mark.parametrize("name", OF_PAIRS)
-@pytest.mark.parametrize(("reason", "spoil"), LEFT_OUT, ids=[reason for reason, _ in LEFT_OUT])
+@pytest.mark.parametrize(("reason", "spoil"), LEFT_OUT, ids=[spoil.__name__ for _, spoil in LEFT_OUT])
 def test_a_pair_that_no_trainer_can_use_is_left_out_whole_and_counted(
     name: str, reason: str, spoil: Callable[[World, list[dict[str, Any]]], None], world: World, tmp_path: Path
 ) -> None:
@@ -208,6 +237,13 @@ def test_pairs_of_a_prompt_are_counted_after_what_was_left_out(world: World, tmp
     counts = {row["group"]: row["num_example_per_prompt"] for row in table.to_pylist()}
     assert counts[rows[0]["group"]] == 1
     assert set(counts.values()) == {1, 2}
+
+
+def test_pixels_that_stand_twice_in_a_list_compete_once(world: World, tmp_path: Path) -> None:
+    best, _, worst = world.groups[1]
+    _png_compressed_otherwise(world, [{}, {}, {"chosen": best.id, "rejected": worst.id}])
+    _, responses = export(world.selection("rankings"), world.source, tmp_path / "out", format="imagereward")
+    assert responses.dropped == {"pixels stand twice in one list": 1}
 
 
 @pytest.mark.parametrize(("name", "responses_lost"), [("rankdpo", 3), ("imagereward", 1)])
@@ -377,6 +413,25 @@ def test_an_export_of_nothing_is_refused_and_says_why(world: World, tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
+def test_a_damaged_selection_gives_no_other_rows(world: World, tmp_path: Path) -> None:
+    """DuckDB reads pages as they are, whatever their checksums say."""
+    table = pq.read_table(world.selection("rankings"))
+    sound, broken = tmp_path / "sound.parquet", tmp_path / "broken.parquet"
+    write_result(sound, table.schema, table.to_batches(), dict)
+
+    def rows(path: Path) -> list[list[RankedRow]]:
+        return list(Selection(path).rankings(tmp_path))
+
+    data, expected, refused = sound.read_bytes(), rows(sound), 0
+    for place in range(4, len(data), 23):
+        broken.write_bytes(data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :])
+        try:
+            assert Selection(broken).kind != "rankings" or rows(broken) == expected
+        except CurateError as problem:
+            refused += "is damaged" in str(problem)
+    assert refused > 10
+
+
 def test_wrong_selections_and_names_are_one_sentence(world: World, tmp_path: Path) -> None:
     with pytest.raises(CurateError, match="Did you mean 'diffusers-dpo'"):
         export(world.selection("pairs"), world.source, tmp_path / "out", format="diffuser-dpo")
@@ -387,6 +442,9 @@ def test_wrong_selections_and_names_are_one_sentence(world: World, tmp_path: Pat
     pq.write_table(pa.table({"sample": pa.array([b"x" * 16], pa.binary(16))}), tmp_path / "table.parquet")
     with pytest.raises(CurateError, match="is a table of a store, not a selection"):
         export(tmp_path / "table.parquet", world.source, tmp_path / "out", format="ids")
+    for name in ("x" * 300, os.fsdecode(b"\xff.parquet")):
+        with pytest.raises(CurateError, match="is not a selection|no file"):
+            export(name, world.source, tmp_path / "out", format="rankdpo")
     exported(world, "rankdpo", tmp_path / "list")
     with pytest.raises(CurateError, match="neither those of pairs"):
         export(next((tmp_path / "list").glob("*.parquet")), world.source, tmp_path / "out", format="ids")
@@ -409,6 +467,8 @@ def test_a_split_that_cannot_be_a_file_name_is_refused(split: str, world: World,
         ("imagereward", "held_out", "open these alone: train, validation, valid, test"),
         ("win-lose-folders", "win", "'win-lose-folders' has for something else"),
         ("win-lose-folders", "lose", "'win-lose-folders' has for something else"),
+        ("diffusers-dpo", "all", "'diffusers-dpo' has for something else"),
+        ("rankdpo", "all", "'rankdpo' has for something else"),
     ],
 )
 def test_a_split_that_a_format_has_no_place_for_is_refused(
@@ -423,7 +483,7 @@ def test_a_split_that_a_format_has_no_place_for_is_refused(
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if find_format(name).takes != "samples"])
 @pytest.mark.parametrize(
-    "split", ["validation", "valid", "test", "images", "dataset", "media", "readme", "pairs", "win", "curate"]
+    "split", ["validation", "valid", "test", "images", "dataset", "media", "readme", "pairs", "win", "curate", "all"]
 )
 def test_no_split_hides_another_file(name: str, split: str, world: World, tmp_path: Path) -> None:
     from curate.checking import check

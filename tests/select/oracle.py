@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import combinations, pairwise
 
 from tests.select.views import Given
@@ -58,6 +59,11 @@ def value(score: Score, one: Given) -> float:
     return found
 
 
+def exact(number: float) -> Fraction:
+    """The number that is meant: to twelve digits, and from there on without rounding."""
+    return Fraction(f"{number:.12g}")
+
+
 def made_pairs(given: Iterable[Given], rules: Rules) -> Made:
     made = Made()
     for group in groups_of(given):
@@ -74,9 +80,10 @@ def _pairs_of_group(ranked: list[Given], rules: Rules, made: Made) -> None:
     for better, worse in _candidates(ranked, rules.strategy):
         made.candidates += 1
         margin = value(rules.score, better) - value(rules.score, worse)
-        reason, confidence = _reason(better, worse, margin, least, rules)
+        apart = exact(value(rules.score, better)) - exact(value(rules.score, worse))
+        reason, confidence = _reason(better, worse, apart, least, rules)
         if reason is None:
-            tied = margin <= rules.tie
+            tied = apart <= exact(rules.tie)
             kept.append((0.0 if tied else margin, ranked.index(better), ranked.index(worse), None if tied else confidence))
         else:
             made.dropped[reason] += 1
@@ -105,15 +112,15 @@ def _candidates(ranked: list[Given], strategy: str) -> list[tuple[Given, Given]]
     }[strategy]
 
 
-def _reason(better: Given, worse: Given, margin: float, least: float, rules: Rules) -> tuple[str | None, float | None]:
+def _reason(better: Given, worse: Given, apart: Fraction, least: float, rules: Rules) -> tuple[str | None, float | None]:
     if better.fields.get("digest", better.sample) == worse.fields.get("digest", worse.sample):
         return "identical", None
-    if margin <= rules.tie:
+    if apart <= exact(rules.tie):
         return (None if rules.keep_ties else "tie"), None
-    if margin < least:
+    if apart < exact(least):
         return "too_close", None
     asked = [(a, b) for a, b in ((one(better), one(worse)) for one in rules.opinions) if a is not None and b is not None]
-    votes = sum(a > b for a, b in asked)
+    votes = sum(exact(a) > exact(b) for a, b in asked)
     if rules.opinions and votes < rules.at_least:
         return "too_few_agree", None
     return None, votes / len(asked) if asked else None
@@ -122,9 +129,9 @@ def _reason(better: Given, worse: Given, margin: float, least: float, rules: Rul
 def ranks(values: Sequence[float], tie: float) -> list[int]:
     """Ranks of falling values."""
     found: list[int] = []
-    best = math.inf
-    for place, one in enumerate(values):
-        if place and best - one <= tie:
+    best = Fraction()
+    for place, one in enumerate(map(exact, values)):
+        if place and best - one <= exact(tie):
             found.append(found[-1])
         else:
             best = one
@@ -136,7 +143,9 @@ def phi(scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """RankDPO's φ from the scores that n judges gave each of k samples."""
     judges = len(next(iter(scores.values())))
     wins = {
-        one: sum(scores[one][judge] > scores[other][judge] for other in scores if other != one for judge in range(judges))
+        one: sum(
+            exact(scores[one][judge]) > exact(scores[other][judge]) for other in scores if other != one for judge in range(judges)
+        )
         for one in scores
     }
     return {one: count / (judges * (len(scores) - 1)) if len(scores) > 1 else 0.0 for one, count in wins.items()}

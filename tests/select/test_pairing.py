@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from curate.errors import CurateError, ExpressionError
 from curate.records import RaterColumns
-from curate.select import Pairs, pair, pair_batches, slices
+from curate.select import Pairs, pair, pair_batches, rank, slices
 from tests.select.oracle import Rules, made_pairs
 from tests.select.views import Given, read, write_view
 from tests.select.worlds import LAW, score_of, worlds
@@ -105,7 +106,7 @@ def test_chosen_beats_rejected_of_the_same_group_by_the_margin(
         assert chosen.group == rejected.group == row["group"]
         assert (row["chosen_value"], row["rejected_value"]) == (PICK(chosen), PICK(rejected))
         assert row["margin"] == row["chosen_value"] - row["rejected_value"] > 0.05
-        assert row["margin"] >= margin
+        assert row["margin"] >= margin - 1e-12
         assert chosen.fields["digest"] != rejected.fields["digest"]
         assert (row["confidence"], row["chosen_spread"], row["rejected_spread"], row["split"]) == (None, None, None, "train")
         assert stored[row["chosen_row"]]["sample"] == row["chosen"]
@@ -274,6 +275,56 @@ def test_the_shares_of_splits_are_about_what_was_asked(tmp_path: Path, monkeypat
     assert splits.count("val") == pytest.approx(400, abs=60)
     everything = pair(view, by="pickscore", split="test=1", out=tmp_path / "pairs.parquet")
     assert {row["split"] for row in read(everything.path)} == {"test"}
+
+
+TENTHS = [place / 10 for place in range(1, 10)]
+"""Of which 0.4 - 0.3 and 0.8 - 0.7 are more than 0.1 to the last bit, and most other steps less."""
+
+
+@pytest.mark.parametrize("options", [{"tie": 0.1}, {"min_margin": 0.1}, {"min_margin": "0.1"}])
+def test_a_margin_that_is_exactly_met_counts_alike_for_all(options: dict[str, Any], tmp_path: Path) -> None:
+    world = [
+        Given(sample=f"{group}{place}", group=f"g{group}", ratings={"pickscore.overall": value})
+        for group, step in enumerate(pairwise(TENTHS))
+        for place, value in enumerate(step)
+    ]
+    view = write_view(tmp_path / "view.parquet", world)
+    result = pair(view, by="pickscore", out=tmp_path / "pairs.parquet", **options)
+    assert result.rows == (0 if "tie" in options else 8)
+
+
+def test_the_same_numbers_added_in_another_order_are_equal(tmp_path: Path) -> None:
+    """0.1 + 0.2 + 0.3 and 0.3 + 0.2 + 0.1 differ in the last bit."""
+    cards = {name: RaterColumns(card=name * 16, main="x", dimensions=("x",)) for name in "abc"}
+    world = [
+        Given(sample=f"s{place}", group="g", ratings={f"{name}.x": value for name, value in zip("abc", values, strict=True)})
+        for place, values in enumerate([(0.1, 0.2, 0.3), (0.3, 0.2, 0.1)])
+    ]
+    view = write_view(tmp_path / "view.parquet", world, cards)
+    assert pair(view, by="a + b + c", out=tmp_path / "pairs.parquet").funnels[2].dropped == {"tie": 1}
+    voted = pair(view, by="a", agree=["c", "-(a + b + c)"], at_least=0, out=tmp_path / "voted.parquet")
+    assert [row["confidence"] for row in read(voted.path)] == [0.0]
+    for by, values in {
+        "rank_in_group(a + b + c)": [1, 1],
+        "percentile_in_group(a + b + c)": [1, 1],
+        "wins(a + b + c)": [0, 0],
+        "z(a + b + c)": [0, 0],
+    }.items():
+        ranking = read(rank(view, by=by, wins=["a + b + c"], out=tmp_path / "ranking.parquet").path)
+        assert [(row["value"], row["rank"], row["wins"]) for row in ranking] == [(value, 1, 0) for value in values], by
+    summed = read(rank(view, by="a + b + c", out=tmp_path / "ranking.parquet").path)
+    assert len({row["value"] for row in summed}) == 2, "or the test shows nothing"
+    assert [row["rank"] for row in summed] == [1, 1]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [1e200, 1e-200, 8e307])
+def test_a_margin_in_deviations_holds_at_every_scale(scale: float, tmp_path: Path) -> None:
+    """Squares of such numbers overflow, or vanish."""
+    world = [Given(sample=f"s{place}", group="g", ratings={"pickscore.overall": place * scale}) for place in (-1, 0, 1)]
+    view = write_view(tmp_path / "view.parquet", world)
+    out = tmp_path / "pairs.parquet"
+    assert [pair(view, by="pickscore", min_margin=f"{least}sd", out=out).rows for least in (2.4, 2.5)] == [1, 0]
 
 
 def test_kept_ties_have_no_margin_and_no_winner(tmp_path: Path) -> None:

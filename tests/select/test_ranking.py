@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from curate.errors import CurateError, ExpressionError
@@ -46,8 +46,15 @@ def test_rankings_are_those_of_a_plain_sort(tmp_path: Path, world: list[Given], 
     assert [funnel.kept for funnel in result.funnels] == [result.rows, result.groups]
 
 
-@given(values=st.lists(st.floats(-10, 10), max_size=30), tie=st.sampled_from([0.0, 0.01, 1.0, 3.0]))
-def test_ranks_of_one_group(values: list[float], tie: float) -> None:
+@given(
+    tenths=st.lists(st.tuples(st.integers(-100, 100), st.integers(-3, 3)), max_size=30),
+    tie=st.sampled_from([0.0, 0.1, 1.0, 2.7]),
+)
+@example(tenths=[(4, 0), (3, 0), (2, 0)], tie=0.1)
+@example(tenths=[(6, 1), (6, 0)], tie=0.0)
+def test_ranks_of_one_group(tenths: list[tuple[int, int]], tie: float) -> None:
+    """Of tenths, some of them a few bits away from what they are meant to be."""
+    values = [tenth / 10 + bits * np.spacing(tenth / 10) for tenth, bits in tenths]
     falling = sorted(values, reverse=True)
     starts, sizes = (np.array([0]), np.array([len(falling)])) if falling else (np.array([], int), np.array([], int))
     assert ranks(np.array(falling), starts, sizes, tie).tolist() == oracle.ranks(falling, tie)

@@ -54,3 +54,19 @@ def test_prompts_that_look_the_same_are_on_one_side(seed: int, tmp_path: Path) -
     ranking = rank(view, by="pickscore", split="test=50%", seed=seed, out=tmp_path / "ranking.parquet")
     (side,) = {row["split"] for row in read(pairs.path)}
     assert {row["split"] for row in read(ranking.path)} == {side}
+
+
+def test_a_group_in_two_splits_is_not_ranked(tmp_path: Path) -> None:
+    """Where it lay would hang on which of its samples are left in the end."""
+    given = [
+        Given(sample=f"{group}{place}", group=group, ratings={"pickscore.overall": place}, fields={"prompt": f"prompt {prompt}"})
+        for group, prompts in {"mixed": range(9), "alike": [3, 3, 3]}.items()
+        for place, prompt in enumerate(prompts)
+    ]
+    view = write_view(tmp_path / "view.parquet", given)
+    split = rank(view, by="pickscore", split="test=50%", out=tmp_path / "split.parquet")
+    assert {row["group"] for row in read(split.path)} == {"alike"}
+    assert [funnel.dropped for funnel in split.funnels] == [{"prompts_in_two_splits": 9}, {"prompts_in_two_splits": 1}]
+    assert all(funnel.adds_up for funnel in split.funnels)
+    assert (split.rows, split.groups) == (3, 1)
+    assert rank(view, by="pickscore", out=tmp_path / "all.parquet").rows == 12
