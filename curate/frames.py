@@ -4,7 +4,9 @@ Policies: `uniform`, at equal steps of time from the first frame to the last; `s
 of each of `count` segments of equal length (Yuan et al., InstructVideo, 2023: random in training, the centre is our choice for
 evaluation); `rate`, one frame every 1/fps seconds; `all`. These choose frames by the times they are shown at, never by counting
 on a constant rate. `strided` counts frames, for networks that were trained so: of n it takes `count`, n/count apart from the
-first on, so that the last of them is not seen (He et al., VideoScore, 2024).
+first on, so that the last of them is not seen (He et al., VideoScore, 2024). `even_rate` is how networks built on Qwen2-VL look,
+two frames to a patch (KwaiVGI/VideoAlign `vision_process.py`): as many frames as `fps` a second would be over n frames of the
+video's own rate, rounded to an even number and at least 4, counted at equal steps from the first to the last.
 """
 
 from __future__ import annotations
@@ -24,15 +26,20 @@ MOST_FRAMES = 4096
 
 _FRAMES = 8
 
+_LEAST_OF_EVEN = 4
+
+_ROUNDING = 5e-4
+"""By which share the mean rate of a video may miss its own: containers round times, to a millisecond at worst."""
+
 
 class Frames(Strict):
     """A card's `frames`: part of what decides its numbers for videos."""
 
-    policy: Literal["uniform", "segment_centre", "segment_random", "rate", "strided", "all"] = "uniform"
+    policy: Literal["uniform", "segment_centre", "segment_random", "rate", "even_rate", "strided", "all"] = "uniform"
     count: int | None = Field(default=None, ge=1, le=MOST_FRAMES)
-    """Frames, or segments: 8 where it is not said. For `rate` and `all` the most there may be: all that are allowed."""
+    """Frames, or segments: 8 where it is not said. For `rate`, `even_rate` and `all` the most there may be."""
     fps: float | None = Field(default=None, gt=0)
-    """Frames a second, for `rate`."""
+    """Frames a second, for `rate` and `even_rate`."""
     seed: int = 0
     """For `segment_random`; the frames depend on it and on the video, on nothing else."""
     reduce: Literal["mean", "attenuated", "min", "percentile"] = "mean"
@@ -42,8 +49,8 @@ class Frames(Strict):
 
     @model_validator(mode="after")
     def _has_a_rate(self) -> Frames:
-        if (self.policy == "rate") != (self.fps is not None):
-            raise ValueError("the policy 'rate' needs fps, and the others take none")
+        if (self.policy in ("rate", "even_rate")) != (self.fps is not None):
+            raise ValueError("the policies 'rate' and 'even_rate' need fps, and the others take none")
         return self
 
     @property
@@ -62,6 +69,8 @@ class Frames(Strict):
             # The stride first, as the originals have it: rounded otherwise, some positions would be their neighbours.
             stride = max(1.0, len(times) / self._most)
             return [int(step * stride) for step in range(min(self._most, len(times)))]
+        if self.policy == "even_rate":
+            return _spread(len(times), self._even(times))
         start, length = times[0], times[-1] - times[0]
         shown = {max(bisect_right(times, moment + 1e-9) - 1, 0) for moment in self._moments(start, length, key)}
         return sorted(shown)
@@ -86,7 +95,16 @@ class Frames(Strict):
     def _most(self) -> int:
         if self.count is not None:
             return self.count
-        return MOST_FRAMES if self.policy in ("rate", "all") else _FRAMES
+        return MOST_FRAMES if self.policy in ("rate", "even_rate", "all") else _FRAMES
+
+    def _even(self, times: Sequence[float]) -> int:
+        """How many frames `even_rate` takes: an even number, and one of a video that has no second."""
+        assert self.fps is not None, "checked when read"
+        most = min(self._most, len(times)) // 2 * 2
+        if most < 2:
+            return 1
+        wanted = len(times) / _rate_of(times) * self.fps
+        return round(min(max(wanted, _LEAST_OF_EVEN), most) / 2) * 2
 
     def _moments(self, start: float, length: float, key: str) -> list[float]:
         if self.policy == "rate":
@@ -97,6 +115,22 @@ class Frames(Strict):
         chance = random.Random(hashlib.sha256(f"{self.seed}:{key}".encode()).digest())
         within = (chance.random() if self.policy == "segment_random" else 0.5 for _ in range(self._most))
         return [start + length * (segment + part) / self._most for segment, part in enumerate(within)]
+
+
+def _rate_of(times: Sequence[float]) -> float:
+    """Frames a second, on the mean; the whole number, or the whole number over 1.001, that it is but for the rounding of times.
+
+    The numbers of frames that come of it lie on the verge of rounding for whole seconds and a half, of which there are many.
+    """
+    mean = (len(times) - 1) / (times[-1] - times[0])
+    usual = min(float(round(mean)), round(mean * 1.001) / 1.001, key=lambda rate: abs(rate - mean))
+    return usual if abs(usual - mean) <= _ROUNDING * mean else mean
+
+
+def _spread(total: int, count: int) -> list[int]:
+    """`count` of `total` positions at equal steps from the first to the last, rounded to the nearest; the first for one."""
+    steps = max(count - 1, 1)
+    return [(2 * (total - 1) * step + steps) // (2 * steps) for step in range(count)]
 
 
 def _percentile(values: Sequence[float], percent: float) -> float:

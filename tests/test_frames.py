@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -77,15 +78,74 @@ def test_segments() -> None:
 
 def test_a_rate() -> None:
     assert Frames(policy="rate", fps=2.0).choose(SIXTEEN, key="") == [0, 4, 8, 12]
-    with pytest.raises(ValidationError, match="needs fps"):
+    with pytest.raises(ValidationError, match="need fps"):
         Frames(policy="rate")
+    with pytest.raises(ValidationError, match="need fps"):
+        Frames(policy="even_rate")
     with pytest.raises(ValidationError, match="take none"):
         Frames(fps=2.0)
 
 
-@given(times, st.sampled_from(["uniform", "segment_centre", "segment_random", "strided", "all"]), st.integers(1, 20))
+RATES = [1, 8, 12.5, 15, 16, 24_000 / 1001, 24, 25, 30_000 / 1001, 30, 60]
+
+STAMPS: dict[str, Callable[[float], float]] = {
+    "exact": lambda second: second,
+    "milliseconds": lambda second: round(second, 3),
+    "ticks": lambda second: round(second * 90_000) / 90_000,
+}
+"""How containers keep times."""
+
+
+def even_positions(total: int, rate: float, *, fps: float, most: int) -> list[int]:
+    """Qwen-VL's formula, written out: the number of frames, then numpy's linspace between the first and the last."""
+    count = total / rate * fps
+    count = max(count, 4)
+    count = min(count, min(most, total) // 2 * 2)
+    return np.linspace(0, total - 1, round(count / 2) * 2).round().astype(int).tolist()
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("stamps", STAMPS)
+def test_an_even_rate_is_that_of_qwen_vl(rate: float, stamps: str) -> None:
+    frames = Frames(policy="even_rate", fps=2.0, count=768)
+    for total in [*range(2, 400), *range(400, 12_000, 997)]:
+        shown = [STAMPS[stamps](number / rate) for number in range(total)]
+        assert frames.choose(shown, key="") == even_positions(total, rate, fps=2.0, most=768), total
+
+
+@pytest.mark.parametrize(
+    ("total", "rate", "expected"),
+    [
+        (81, 16, [0, 9, 18, 27, 36, 44, 53, 62, 71, 80]),
+        (24, 24, [0, 8, 15, 23]),
+        (3, 24, [0, 2]),
+        # Two and a half and three and a half seconds of pairs are both rounded to the even number of pairs.
+        (60, 24, [0, 20, 39, 59]),
+        (84, 24, [0, 12, 24, 36, 47, 59, 71, 83]),
+        (1, 24, [0]),
+    ],
+)
+def test_an_even_rate_of_some_videos(total: int, rate: int, expected: list[int]) -> None:
+    shown = [number / rate for number in range(total)]
+    assert Frames(policy="even_rate", fps=2.0, count=768).choose(shown, key="") == expected
+
+
+def test_an_even_rate_stops_at_the_most_there_may_be() -> None:
+    shown = [number / 24 for number in range(2000)]
+    assert len(Frames(policy="even_rate", fps=2.0).choose(shown, key="")) == 166
+    for count, taken in ((100, 100), (101, 100), (2, 2), (1, 1)):
+        chosen = Frames(policy="even_rate", fps=2.0, count=count).choose(shown, key="")
+        assert len(chosen) == taken
+        assert chosen[-1] == (1999 if taken > 1 else 0)
+
+
+POLICIES = ["uniform", "segment_centre", "segment_random", "strided", "all", "rate", "even_rate"]
+
+
+@given(times, st.sampled_from(POLICIES), st.integers(1, 20))
 def test_positions_are_ascending_inside_and_no_more_than_asked_for(times: list[float], policy: str, count: int) -> None:
-    chosen = Frames.model_validate({"policy": policy, "count": count}).choose(times, key="k")
+    fps = {"fps": 2.0} if policy.endswith("rate") else {}
+    chosen = Frames.model_validate({"policy": policy, "count": count, **fps}).choose(times, key="k")
     assert chosen == sorted(set(chosen))
     assert 1 <= len(chosen) <= count
     assert 0 <= chosen[0] <= chosen[-1] < len(times)

@@ -37,7 +37,9 @@ class DecodeProcess:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,  # Decoders write warnings about broken files there; ours travel as messages.
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)},
+            # One thread each, where torch would take one for every core: there are as many workers as cores.
+            env=os.environ
+            | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)},
         )
         theirs.close()
         self.connection: Connection = Connection(ours.detach())

@@ -38,14 +38,15 @@ def pixels_of(picture: Picture) -> NDArray[np.uint8]:
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
             raise CurateError(f"pixels are (height, width, 3) in uint8, not {picture.shape} in {picture.dtype}")
         return picture
-    if not isinstance(picture, bytes | str | Path):
-        kind = type(picture).__name__
+    given: object = picture
+    if not isinstance(given, bytes | str | Path):
+        kind = type(given).__name__
         other = "; pixels in [0, 1] go to score_tensor" if kind == "Tensor" else ""
         raise CurateError(f"a picture is a Pillow image, RGB pixels in uint8, the bytes of a file or its path, not {kind}{other}")
     try:
-        return decode_image(picture if isinstance(picture, bytes) else Path(picture).read_bytes()).pixels
+        return decode_image(given if isinstance(given, bytes) else Path(given).read_bytes()).pixels
     except (OSError, ValueError, MediaError) as problem:
-        which = "from its bytes" if isinstance(picture, bytes) else str(picture)
+        which = "from its bytes" if isinstance(given, bytes) else str(given)
         raise CurateError(f"cannot read the picture {which}: {problem}") from problem
 
 

@@ -58,8 +58,8 @@ class _Fidelity(ReferenceRater[Tensor]):
         if response.device.type != "cpu":
             return self._compared(response, reference)
         # What is in between for a whole batch would be new memory of the system's each time, which costs more than the sums.
-        rows = zip(response.split(1), reference.split(1), strict=True)
-        return torch.cat([self._compared(one, other) for one, other in rows])
+        rows = zip(response, reference, strict=True)
+        return torch.cat([self._compared(one[None], other[None]) for one, other in rows])
 
     @abstractmethod
     def _compared(self, response: Tensor, reference: Tensor) -> Float[Tensor, "batch dimensions"]: ...

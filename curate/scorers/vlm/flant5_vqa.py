@@ -7,8 +7,8 @@ to version 3.0. Facts that this port keeps to:
 
 - the tokenizer ends every piece of text with `</s>`, so one stands before the picture and one after the question;
 - the answer is "Yes" and `</s>`, so the score is the geometric mean of P(Yes) and P(</s> | Yes), not P(Yes);
-- the original pads with the unknown token and masks every one of them, so characters that T5 does not know (braces, `<`, emoji)
-  are not seen at all, neither here nor there;
+- padding is `<pad>`, and it alone is masked: characters that T5 does not know (braces, `<`, emoji) are seen as `<unk>`. Until
+  July 2024 the original padded with `<unk>`, and so masked them as well;
 - the original shrinks the vocabulary to that of the tokenizer (32100 of 32128) before the softmax;
 - pictures are padded to a square in CLIP's mean colour first, and resized then.
 
@@ -155,19 +155,20 @@ class VqaScore(NetworkRater):
         self, questions: Sequence[Sequence[int]], seen: Float[Tensor, "batch patches width"]
     ) -> tuple[Float[Tensor, "batch tokens width"], Int[Tensor, "batch tokens"]]:
         """Embeddings of the text before the picture, the picture, and the question; and which of them are attended to."""
-        unknown, longest = self._tokenizer.unk_token_id, max(map(len, questions))
-        padded = [[*ids, *[unknown] * (longest - len(ids))] for ids in questions]
+        pad, longest = self._tokenizer.pad_token_id, max(map(len, questions))
+        padded = [[*ids, *[pad] * (longest - len(ids))] for ids in questions]
         after = torch.tensor(padded, device=seen.device)
         before = torch.tensor(self._before, device=seen.device).expand(len(padded), -1)
         embeddings = torch.cat([self._network.embed(before), seen, self._network.embed(after)], dim=1)
         attended = after.new_ones(seen.shape[:2])
-        return embeddings, torch.cat([(before != unknown).long(), attended, (after != unknown).long()], dim=1)
+        return embeddings, torch.cat([(before != pad).long(), attended, (after != pad).long()], dim=1)
 
 
 def _load_tokenizer(file: CardFile, *, offline: bool) -> Any:
     """The tokenizer under `weights.tokenizer`; raises `WeightsError` for one that does not end its texts as T5's does."""
     folder = weights_folder(file, "tokenizer", *_TOKENIZERS, offline=offline)
     tokenizer = import_transformers().AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-    if tokenizer("a")["input_ids"][-1:] != [tokenizer.eos_token_id] or tokenizer.unk_token_id is None:
-        raise WeightsError(f"{file.where}: the tokenizer in {folder} is none of T5: it does not end a text with its end token")
+    if tokenizer("a")["input_ids"][-1:] != [tokenizer.eos_token_id] or tokenizer.pad_token_id is None:
+        lack = "it does not end a text with its end token, or it has no padding"
+        raise WeightsError(f"{file.where}: the tokenizer in {folder} is none of T5: {lack}")
     return tokenizer

@@ -2,15 +2,15 @@
 
 The reward models built on Qwen-VL fix the area before the processor of the network sees the picture, whose own resize is then
 none at all. The sizes and the bicubic resize are those of the originals' `smart_resize` (MizzenAI/HPSv3 `hpsv3/dataset/utils.py`,
-KwaiVGI/VideoAlign `vision_process.py`): pictures by Pillow, frames of videos by torch. The patches come out in the order of
-`Qwen2VLImageProcessor`.
+KwaiVGI/VideoAlign `vision_process.py`): pictures by Pillow, frames of videos by torchvision. The patches come out in the order
+of `Qwen2VLImageProcessor`.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from curate.errors import CurateError
-from curate.scorers.pixels import Backend, resize_fast
 from curate.shards.resize import resize
 
 if TYPE_CHECKING:
@@ -60,20 +59,20 @@ class AreaResize:
 
     min_pixels: int
     max_pixels: int
-    backend: Backend = "pillow"
+    library: Literal["pillow", "torchvision"] = "pillow"
+    """Whose resize the original calls: on 8 bits they differ by a grey level here and there."""
 
     @property
     def name(self) -> str:
         """What it makes, completely: equal names, equal pixels."""
-        library = "pillow" if self.backend == "pillow" else "torch"
-        return f"{library}:area-{self.min_pixels}-{self.max_pixels}-by-{FACTOR}-bicubic"
+        return f"{self.library}:area-{self.min_pixels}-{self.max_pixels}-by-{FACTOR}-bicubic"
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         try:
             tall, wide = smart_size(*pixels.shape[:2], min_pixels=self.min_pixels, max_pixels=self.max_pixels)
         except ValueError:
             return np.ascontiguousarray(pixels[:1, :1])
-        return resize(pixels, tall, wide) if self.backend == "pillow" else resize_fast(pixels, tall, wide)
+        return resize(pixels, tall, wide) if self.library == "pillow" else resize_rounded_once(pixels, tall, wide)
 
     def on_tensor(self, pixels: Float[Tensor, "*batch 3 height width"]) -> Float[Tensor, "*batch 3 tall wide"]:
         """The same by tensor operations, of RGB in [0, 1]; raises `CurateError` for a shape beyond 200 to 1."""
@@ -82,6 +81,19 @@ class AreaResize:
         except ValueError as problem:
             raise CurateError(f"the network takes no such picture: {problem}") from problem
         return resize_tensor(pixels, tall, wide, "bicubic")
+
+
+def resize_rounded_once(pixels: NDArray[np.uint8], tall: int, wide: int) -> NDArray[np.uint8]:
+    """8-bit pixels (height, width, 3) as torchvision's `functional.resize` makes them of tensors, bicubic and antialiased.
+
+    It computes in float32 and rounds at the end; torch's kernel for 8 bits, and Pillow, round after the rows as well.
+    """
+    if pixels.shape[:2] == (tall, wide):
+        return pixels
+    # Channels last, as decoded frames lie in memory there too.
+    picture = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None]
+    resized = torch.nn.functional.interpolate(picture, (tall, wide), mode="bicubic", antialias=True)
+    return np.ascontiguousarray(resized[0].clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
 
 
 def resize_tensor(

@@ -7,13 +7,17 @@ as remote code and which is for versions long gone; this is a port without it, s
 The paper says that the head is on the mean of all states. The published code reads the last token, which is a reward token of
 its own, and so does this.
 
+A turn is stripped, as in training, and the line break behind the last one is no token. transformers 4.33.2, which the original
+pins, drops white space beside a special token, such as the `</s>` that follows, unless `special_tokens_map.json` describes that
+token by more than its text; then the break is one, here as well. Found by running that version.
+
 What is rewarded is an answer. For pictures made from prompts the user asks the card's `question` and the assistant answers
 with the prompt, so the number says how good the prompt is as an answer about the picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +36,7 @@ from curate.scorers.devices import DTYPES, Precision
 from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.pretrained import read_config
 from curate.scorers.sharing import loaded_once, weights_key
+from curate.scorers.vlm.beside import ask_for, read_settings
 from curate.scorers.vlm.heads import fitted_head, taken
 from curate.scorers.vlm.images import is_unfit
 from curate.scorers.vlm.internlm import PartialLlama, load_partial_llama
@@ -47,6 +52,9 @@ BEGIN, END, REWARD = "[UNUSED_TOKEN_146]", "[UNUSED_TOKEN_145]", "[UNUSED_TOKEN_
 UNFIT = (Status.NOT_APPLICABLE, "the picture is so long and thin that no row of pixels is left of it at the network's size")
 
 _FILES = ("config.json", "model*.safetensors", "tokenizer.model")
+
+_OF_TOKENS = ("special_tokens_map.json", "tokenizer_config.json")
+"""What says how the end token is treated; the first that tells of it counts."""
 
 
 class IxcArguments(Arguments):
@@ -97,16 +105,21 @@ class IxcReward(NetworkRater):
 class IxcNetwork:
     """The decoder with its eye, its head and its tokenizer (a SentencePiece model, read without code of the repository)."""
 
-    def __init__(self, decoder: PartialLlama, eye: TiledEye, head: nn.Module, pieces: Any, *, context: int) -> None:
+    def __init__(
+        self, decoder: PartialLlama, eye: TiledEye, head: nn.Module, pieces: Any, *, context: int, last_break: bool
+    ) -> None:
         self.eye = eye
         self.context = context
+        self._last_break = last_break
         self._decoder, self._head, self._pieces = decoder, head, pieces
         names = [pieces.id_to_piece(number) for number in range(pieces.get_piece_size())]
         self.control = (*(name for name in names if name.startswith("[UNUSED_TOKEN_")), "<s>", "</s>", "<unk>")
 
     def chat(self, question: str, answer: str) -> list[int]:
         """Ids of a whole chat about a picture, which comes after the first of them."""
-        turns = "".join(f"{BEGIN}{role}\n{text}{END}\n" for role, text in (("user", question), ("assistant", answer)))
+        turns = "".join(f"{BEGIN}{role}\n{text.strip()}{END}\n" for role, text in (("user", question), ("assistant", answer)))
+        if not self._last_break:
+            turns = turns.rstrip()
         return [self._pieces.bos_id(), *self._pieces.encode(turns), self._pieces.eos_id(), *self._pieces.encode(REWARD)]
 
     def read(self, chats: Sequence[Sequence[int]], seen: Float[Tensor, "batch tokens hidden"]) -> Float[Tensor, "batch 1"]:
@@ -127,6 +140,7 @@ class IxcNetwork:
 
 
 def _load(file: CardFile, args: IxcArguments, device: torch.device, *, offline: bool) -> IxcNetwork:
+    ask_for(file, "model", (*_FILES, *_OF_TOKENS), offline=offline)
     folder = weights_folder(file, "model", _FILES, offline=offline)
     config = read_config(folder, "internlmxcomposer2", where=file.where)
     state = sharded_state(folder, where=file.where)
@@ -141,8 +155,16 @@ def _load(file: CardFile, args: IxcArguments, device: torch.device, *, offline: 
     language = taken(state, "model")
     decoder = load_partial_llama(config, language, alpha=args.plora_alpha, dtype=dtype, device=device, where=file.where)
     eye = load_tiled_eye(args.vision, state, hidden=config["hidden_size"], dtype=dtype, device=device, where=file.where)
-    pieces = _pieces(folder / "tokenizer.model")
-    return IxcNetwork(decoder, eye, head, pieces, context=int(config["max_position_embeddings"]))
+    pieces, last_break = _pieces(folder / "tokenizer.model"), _is_end_described(folder, where=file.where)
+    return IxcNetwork(decoder, eye, head, pieces, context=int(config["max_position_embeddings"]), last_break=last_break)
+
+
+def _is_end_described(folder: Path, *, where: str) -> bool:
+    """Whether the end token is given by what it does to its neighbours, and leaves the one before it alone."""
+    files = (folder / name for name in _OF_TOKENS)
+    told = (read_settings(path, where=where).get("eos_token") for path in files if path.is_file())
+    end = next((one for one in told if one is not None), None)
+    return isinstance(end, Mapping) and not end.get("lstrip", False)
 
 
 def _pieces(path: Path) -> Any:

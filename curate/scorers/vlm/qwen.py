@@ -27,7 +27,7 @@ from curate.scorers.libraries import import_transformers
 from curate.scorers.pixels import Normalise
 from curate.scorers.pretrained import read_config
 from curate.scorers.vlm.images import patches
-from curate.scorers.vlm.loading import empty, filled
+from curate.scorers.vlm.loading import by_its_file, empty, filled
 from curate.weights import weights_folder
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -126,7 +126,8 @@ def load_qwen(
     transformers = import_transformers()
     folder = weights_folder(file, "base", *_BASE_FILES, offline=offline)
     kind = read_config(folder, *_CLASSES, where=file.where)["model_type"]
-    tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    auto = transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    tokenizer = by_its_file(auto, folder)
     added = [transformers.AddedToken(token, special=True, normalized=False) for token in tokens]
     tokenizer.add_tokens(added, special_tokens=True)
     config = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)

@@ -7,12 +7,18 @@ One reading of the frames and a rubric with three reward tokens. A linear head w
 number: the same one row for all three (the published checkpoint), or one row each, of which each token has its own. Each
 number is standardised with a mean and a standard deviation of the card, and the overall one is their sum.
 
-The checkpoint is a Qwen2-VL with low-rank adapters, which are merged into its weights in float32 here. Frames are resized by
-torch's antialiased bicubic on 8 bits, as in the original. It is the language model's precision that differs: the card's here,
-bfloat16 there.
+The original reads frames, pixels, the strength of its adapters, means and deviations from the `model_config.json` beside the
+checkpoint's folder. The card says them, and is refused where that file is there and says otherwise.
+
+The checkpoint is a Qwen2-VL with low-rank adapters, which are merged into its weights in float32 here. Frames are those of the
+original (`even_rate`), resized as torchvision resizes 8 bits. It is the language model's precision that differs: the card's
+here, bfloat16 there.
 """
 
 from __future__ import annotations
+
+from glob import escape
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -30,14 +36,18 @@ from curate.scorers.devices import DTYPES, Precision
 from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.states import load_state
+from curate.scorers.vlm.beside import Setting, agree, ask_for
 from curate.scorers.vlm.heads import fitted_head, taken
-from curate.scorers.vlm.images import AreaResize
+from curate.scorers.vlm.images import AreaResize, visual_tokens
 from curate.scorers.vlm.qwen import load_qwen, merge_lora
-from curate.scorers.vlm.tokens import UNFIT, Eyes, Network, all_failed, ask, load_question
+from curate.scorers.vlm.tokens import UNFIT, Eyes, Network, all_failed, ask, load_question, too_long
+from curate.weights import declared, weights_file
 
 TOO_SHORT = (Status.NOT_APPLICABLE, "the video has one frame, and the network takes at least two")
 
 _HEAD = "rm_head"
+
+_SETTINGS = "model_config.json"
 
 
 class Quality(Arguments):
@@ -74,7 +84,8 @@ class VideoReward(NetworkRater):
 
     def __init__(self, file: CardFile, settings: Settings) -> None:
         args = arguments(file, VideoArguments)
-        make = AreaResize(min_pixels=args.min_pixels, max_pixels=args.max_pixels, backend="fast")
+        agree(file, _model_config(file, offline=settings.offline), _settings(file, args))
+        make = AreaResize(min_pixels=args.min_pixels, max_pixels=args.max_pixels, library="torchvision")
         super().__init__(file, settings, preparations=[Preparation(name=make.name, make=make, frames=file.card.frames)])
         given = [one.dimension for one in args.qualities]
         if set(self.dimensions) != {*given, file.card.main} or file.card.main in given:
@@ -92,8 +103,12 @@ class VideoReward(NetworkRater):
     def forward(self, inputs: Inputs) -> Scores:
         if self._eyes.unfit(inputs):
             return all_failed(inputs, len(self.dimensions), UNFIT)
-        if inputs.pixels["response"].shape[1] < 2:
+        frames, tall, wide = (inputs.pixels["response"].shape[axis] for axis in (1, 3, 4))
+        if frames < 2:
             return all_failed(inputs, len(self.dimensions), TOO_SHORT)
+        # Told before anything is looked at: so many frames take longest.
+        if failures := too_long([visual_tokens(tall, wide, frames)], self._network.reader.context):
+            return all_failed(inputs, len(self.dimensions), failures[0])
         media, seen = self._eyes.look(inputs)
         answers = ask(self._network.reader, self._question, inputs.prompts, media, seen)
         values = self._standardised(own_outputs(self._network.heads[_HEAD](answers.states)))
@@ -106,6 +121,39 @@ class VideoReward(NetworkRater):
         }
         numbers[self.card.main] = torch.stack(list(numbers.values())).sum(dim=0)
         return torch.stack([numbers[dimension] for dimension in self.dimensions], dim=1)
+
+
+def _model_config(file: CardFile, *, offline: bool) -> Path:
+    """Where the original keeps the settings of a checkpoint: beside it, or beside the folder that is named after its step."""
+    if checkpoint := declared(file, "model").file:
+        ask_for(file, "model", (escape(checkpoint), _SETTINGS), offline=offline)
+    folder = weights_file(file, "model", offline=offline).parent
+    return (folder.parent if folder.name.startswith("checkpoint-") else folder) / _SETTINGS
+
+
+def _settings(file: CardFile, args: VideoArguments) -> list[Setting]:
+    """What that file has to say; what it leaves out are the defaults of the original's classes."""
+    frames = file.card.frames
+    standards = [
+        Setting(place=f"inference_config.{_short(one.token)}_{name}", wanted=value)
+        for one in args.qualities
+        for name, value in (("mean", one.mean), ("std", one.std))
+    ]
+    return [
+        Setting(place="data_config.max_frame_pixels", wanted=args.max_pixels, unsaid=240 * 320),
+        Setting(place="data_config.fps", wanted=frames and frames.fps, unsaid=2.0),
+        Setting(place="data_config.num_frames", wanted=None),
+        Setting(place="data_config.sample_type", wanted="uniform", unsaid="uniform"),
+        Setting(place="model_config.reward_token", wanted="special", unsaid="last"),
+        Setting(place="peft_lora_config.lora_alpha", wanted=args.lora_alpha, unsaid=32),
+        Setting(place="peft_lora_config.use_rslora", wanted=False, unsaid=False),
+        *standards,
+    ]
+
+
+def _short(token: str) -> str:
+    """What the original calls a quality: VQ of `<|VQ_reward|>`."""
+    return token.removeprefix("<|").removesuffix("_reward|>")
 
 
 def own_outputs(outputs: Float[Tensor, "batch tokens rows"]) -> Float[Tensor, "batch tokens"]:

@@ -6,7 +6,8 @@ Originals: TIGER-AI-Lab/VideoScore (`examples/run_videoscore.py`) for the questi
 
 transformers has Idefics2 without this head, so the parts of its network are called one by one. Every frame is 64 visual
 tokens; frames are not split into parts. Sizes follow `Idefics2ImageProcessor`: bilinear by Pillow, the longer side at most
-`longest`, no side below `shortest`. The precision is the card's, bfloat16 in the original; the head is float32 here.
+`longest`, no side below `shortest`; where the processor's settings lie beside the weights, they have to say so. The precision is
+the card's, bfloat16 in the original; the head is float32 here.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ from curate.scorers.network import Inputs, NetworkRater, Scores
 from curate.scorers.pixels import Normalise
 from curate.scorers.pretrained import read_config
 from curate.scorers.sharing import loaded_once, weights_key
+from curate.scorers.vlm.beside import Setting, agree, ask_for
 from curate.scorers.vlm.heads import fitted_head, taken
 from curate.scorers.vlm.images import resize_tensor
-from curate.scorers.vlm.loading import empty, filled, sharded_state
+from curate.scorers.vlm.loading import empty, filed_tokenizer, filled, sharded_state
 from curate.scorers.vlm.qwen import control_tokens
 from curate.scorers.vlm.templates import NEUTRALISED, fill, load_template
 from curate.scorers.vlm.tokens import too_long
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 IMAGE, FAKE = "<image>", "<fake_token_around_image>"
+
+_SETTINGS = "preprocessor_config.json"
 
 _FILES = ("config.json", "model*.safetensors", "tokenizer.json")
 
@@ -96,6 +100,8 @@ class VideoScore(NetworkRater):
 
     def __init__(self, file: CardFile, settings: Settings) -> None:
         args = arguments(file, VideoScoreArguments)
+        ask_for(file, "model", (*_FILES, _SETTINGS), offline=settings.offline)
+        agree(file, weights_folder(file, "model", _FILES, offline=settings.offline) / _SETTINGS, _settings(args))
         make = Bounded(shortest=args.shortest, longest=args.longest)
         super().__init__(file, settings, preparations=[Preparation(name=make.name, make=make, frames=file.card.frames)])
         self._template = load_template(file, args.template, offline=settings.offline)
@@ -161,6 +167,20 @@ class Idefics2Reader:
         return self._model.connector(states, attention_mask=patched.flatten(1))  # type: ignore[no-any-return]
 
 
+def _settings(args: VideoScoreArguments) -> list[Setting]:
+    """What the settings of the image processor have to say; what they leave out is what `Idefics2ImageProcessor` takes."""
+    middle = [0.5, 0.5, 0.5]
+    return [
+        Setting(place="size.shortest_edge", wanted=args.shortest, unsaid=378),
+        Setting(place="size.longest_edge", wanted=args.longest, unsaid=980),
+        Setting(place="do_image_splitting", wanted=False, unsaid=False),
+        Setting(place="do_resize", wanted=True, unsaid=True),
+        Setting(place="resample", wanted=2, unsaid=2),  # Pillow's bilinear
+        Setting(place="image_mean", wanted=middle, unsaid=middle),
+        Setting(place="image_std", wanted=middle, unsaid=middle),
+    ]
+
+
 def _load(file: CardFile, args: VideoScoreArguments, device: torch.device, *, offline: bool) -> Idefics2Reader:
     transformers = import_transformers()
     folder = weights_folder(file, "model", _FILES, offline=offline)
@@ -172,5 +192,4 @@ def _load(file: CardFile, args: VideoScoreArguments, device: torch.device, *, of
     model = filled(empty(transformers.Idefics2Model, config, DTYPES[args.dtype]), named, where=file.where)
     linear = nn.Linear(config.text_config.hidden_size, len(file.card.dimensions))
     head = fitted_head(linear, own, where=file.where, place="weights.model, score", device=device)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-    return Idefics2Reader(model.to(device), head, tokenizer)
+    return Idefics2Reader(model.to(device), head, filed_tokenizer(folder, where=file.where))

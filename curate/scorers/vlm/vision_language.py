@@ -25,6 +25,7 @@ from curate.scorers.devices import DTYPES, Precision
 from curate.scorers.libraries import import_transformers
 from curate.scorers.pretrained import load_pretrained
 from curate.scorers.sharing import loaded_once, weights_key
+from curate.scorers.vlm.loading import by_its_file
 from curate.weights import first_line, weights_folder
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ def _processor(folder: Path, resizes: Resizes, where: str) -> Any:
         processor.image_processor = transformers.AutoImageProcessor.from_pretrained(str(folder), backend=resizes, **_LOCAL)
     except Exception as problem:  # files of others, as in `_config`
         raise WeightsError(f"{where}: cannot load the processor in {folder}: {first_line(problem)}") from problem
+    by_its_file(processor.tokenizer, folder)
     processor.tokenizer.padding_side = "left"
     if processor.tokenizer.pad_token is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token

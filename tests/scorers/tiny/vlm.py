@@ -169,15 +169,15 @@ def videoreward(folder: Path, *, rows: int = 1) -> Made:
 
 
 def idefics_tokenizer() -> Any:
-    """A tokenizer over single bytes that begins each text with <s>."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+    """A tokenizer of bytes and blanks by the rules of Mistral 0.1: each text between tokens begins with a mark."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, processors
 
     transformers = import_transformers()
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: number for number, token in enumerate([*IDEFICS_TOKENS, *alphabet])}
-    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
+    letters = [f"<0x{byte:02X}>" for byte in range(256)] + ["▁", "▁▁"]
+    vocabulary = {token: number for number, token in enumerate([*IDEFICS_TOKENS, *letters])}
+    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=[("▁", "▁")], unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     named: Sequence[Any] = [transformers.AddedToken(token, special=True, normalized=False) for token in IDEFICS_TOKENS]
     backend.add_special_tokens(list(named))
@@ -229,7 +229,8 @@ def videoscore(folder: Path) -> Made:
     state = {f"model.{name}": noisy(weight).contiguous() for name, weight in model.state_dict().items()}
     state |= random_linear("score", HIDDEN, 5)
     config.save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
+    # As it is fetched from the hub: with no word of a class beside it.
+    tokenizer.backend_tokenizer.save(str(folder / "model" / "tokenizer.json"))
     names = sorted(state)
     for number, part in enumerate((names[::2], names[1::2]), 1):
         save_file({name: state[name] for name in part}, folder / "model" / f"model-0000{number}-of-00002.safetensors")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Callable
@@ -29,7 +30,7 @@ from curate.raters import Item  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.libraries import import_transformers  # noqa: E402
 from curate.scorers.pixels import fit_tensor  # noqa: E402
-from curate.scorers.vlm.flant5_vqa import MEAN_COLOUR, PadThenResize, VqaScore  # noqa: E402
+from curate.scorers.vlm.flant5_vqa import MEAN_COLOUR, PadThenResize, VqaScore, _load_tokenizer  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402
 from tests.scorers.tiny.token_probability import SIDE, SYSTEM  # noqa: E402
 
@@ -112,8 +113,7 @@ def written_out(card: CardFile, state: dict[str, Any], picture: np.ndarray, prom
     assert before[-1] == after[-1] == tokenizer.eos_token_id, "a text ends before the picture, and another at the end"
     words = state["shared.weight"]
     embeddings = torch.cat([words[before], x, words[after]])[None]
-    unknown = tokenizer.unk_token_id
-    mask = torch.tensor([[int(one != unknown) for one in [*before, *[-1] * len(x), *after]]])
+    mask = torch.ones(embeddings.shape[:2], dtype=torch.long)
     states = t5.encoder(inputs_embeds=embeddings, attention_mask=mask).last_hidden_state
     logs, said = [], [0]
     for token in tokenizer("Yes").input_ids:
@@ -135,6 +135,19 @@ def test_parity_with_the_computation_written_out(
         expected = [written_out(card, state, picture, prompt) for picture, prompt in zip(pictures, PROMPTS, strict=True)]
     assert found == pytest.approx(expected, abs=1e-5)
     assert min(expected) > 1e-3, "large enough for the tolerance to mean something"
+
+
+def test_what_is_unknown_is_seen_and_padding_is_not(rater: VqaScore, pictures: list[np.ndarray]) -> None:
+    """Braces are unknown to T5: they are attended to like words, and nothing that a longer neighbour adds is."""
+    seen = rater._network.see(torch.rand(2, 3, SIDE, SIDE))
+    questions = [rater._ids("a red {} ~"), rater._ids("a {red} cat {} " * 9)]
+    assert questions[0].count(rater._tokenizer.unk_token_id) == 2
+    embeddings, mask = rater._spliced(questions, seen)
+    before = len(rater._before) + seen.shape[1]
+    assert embeddings.shape[1] == before + len(questions[1])
+    assert mask.tolist() == [[1] * (before + len(ids)) + [0] * (len(questions[1]) - len(ids)) for ids in questions]
+    alone = rater.score(pictures[:1], ["a red {}"])[0, 0].item()
+    assert rater.score(pictures[:1] * 2, ["a red {}", "a {red} cat " * 9])[0, 0].item() == pytest.approx(alone, abs=1e-6)
 
 
 def test_half_precision_is_near(card: CardFile, rater: VqaScore, pictures: list[np.ndarray], tmp_path: Path) -> None:
@@ -249,6 +262,37 @@ def test_without_a_prompt_there_is_a_status(rater: VqaScore, sample_item: Make, 
 def test_a_wrong_card_is_one_sentence(args: dict[str, Any], complaint: str, card: CardFile, tmp_path: Path) -> None:
     with pytest.raises(CurateError, match=complaint):
         load_rater(changed(card, tmp_path, **args))
+
+
+@pytest.mark.parametrize("form", ["spiece.model", "tokenizer.json"])
+def test_texts_are_cut_as_sentencepiece_does(form: str, card: CardFile, tmp_path: Path) -> None:
+    """The original's tokenizer is SentencePiece itself. This one is a small one with T5's settings."""
+    from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+
+    written = io.BytesIO()
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(["does this figure show the quick brown fox that jumps over a lazy dog, yes or no?"] * 20),
+        model_writer=written,
+        vocab_size=60,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    folder = tmp_path / "pieces"
+    folder.mkdir()
+    (folder / "spiece.model").write_bytes(written.getvalue())
+    settings = {"tokenizer_class": "T5Tokenizer", "extra_ids": 0, "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    if form == "tokenizer.json":
+        import_transformers().AutoTokenizer.from_pretrained(str(folder)).save_pretrained(folder)
+        (folder / "spiece.model").unlink()
+    loaded = _load_tokenizer(changed(card, tmp_path, weights={"tokenizer": {"path": str(folder)}}), offline=True)
+    pieces = SentencePieceProcessor(model_proto=written.getvalue())
+    for text in ["\nDoes  this\tfigure show? ", "ﬁgure, ｆｏｘ", "雪人 {} <fox> ~", " ", "fox\u00a0\u200bdog"]:
+        assert loaded(text)["input_ids"] == [*pieces.encode(text), 1], text
 
 
 def test_the_tokenizer_has_to_be_of_t5(card: CardFile, tmp_path: Path) -> None:

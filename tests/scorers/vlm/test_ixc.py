@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,7 @@ def expected(folder: Path, picture: np.ndarray, prompt: str) -> float:
     state = load_file(folder / "model" / "model-00001-of-00001.safetensors")
     pieces = SentencePieceProcessor(model_file=str(folder / "model" / "tokenizer.model"))
     chat = "[UNUSED_TOKEN_146]user\nDescribe the image.[UNUSED_TOKEN_145]\n"
-    chat += f"[UNUSED_TOKEN_146]assistant\n{prompt}[UNUSED_TOKEN_145]\n"
+    chat += f"[UNUSED_TOKEN_146]assistant\n{prompt}[UNUSED_TOKEN_145]"
     after = [*pieces.encode(chat), 2, pieces.piece_to_id("[UNUSED_TOKEN_130]")]
     seen = looked(state, hd_transform(picture, 4))
     words = state["model.tok_embeddings.weight"]
@@ -186,6 +187,39 @@ def test_it_is_the_computation_of_the_original(rater: Any, folder: Path, picture
     wanted = [expected(folder, picture, prompt) for picture, prompt in zip(pictures, PROMPTS, strict=True)]
     assert np.ptp(wanted) > 0.02, "the pairs differ enough for parity to mean something"
     assert rater.score(pictures, PROMPTS)[:, 0].tolist() == pytest.approx(wanted, abs=1e-5)
+
+
+OF_THE_END = {
+    "nothing": {},
+    "its text": {"special_tokens_map.json": {"eos_token": "</s>"}},
+    "strips": {"special_tokens_map.json": {"eos_token": {"content": "</s>", "lstrip": True}}},
+    "described": {"special_tokens_map.json": {"eos_token": {"content": "</s>", "lstrip": False}}},
+    "described elsewhere": {"tokenizer_config.json": {"eos_token": {"__type": "AddedToken", "content": "</s>", "lstrip": False}}},
+    "the map counts": {
+        "special_tokens_map.json": {"eos_token": "</s>"},
+        "tokenizer_config.json": {"eos_token": {"__type": "AddedToken", "content": "</s>", "lstrip": False}},
+    },
+}
+
+
+@pytest.mark.parametrize("said", OF_THE_END)
+def test_the_last_break_is_a_token_where_the_end_token_is_described(said: str, tmp_path: Path) -> None:
+    """What transformers 4.33.2 made of the same files, with the tokenizer of InternLM2."""
+    from sentencepiece import SentencePieceProcessor
+
+    file = tiny_card("ixc-2-5-reward", tmp_path)
+    for name, content in OF_THE_END[said].items():
+        (tmp_path / "model" / name).write_text(json.dumps(content))
+    network = load_rater(file)._network  # type: ignore[attr-defined]
+    pieces = SentencePieceProcessor(model_file=str(tmp_path / "model" / "tokenizer.model"))
+    (line_break,) = pieces.encode("\n")
+    marks = [2, pieces.piece_to_id("[UNUSED_TOKEN_130]")]
+    chat = network.chat("Describe.", "\n a red cat ")
+    closed = pieces.piece_to_id("[UNUSED_TOKEN_145]")
+    kept = said.startswith("described")
+    assert chat[-4:] == ([closed, line_break, *marks] if kept else [chat[-4], closed, *marks])
+    assert chat.count(line_break) == 3 + kept, "behind both roles, behind the first turn, and perhaps behind the last"
+    assert chat == network.chat(" Describe.\n", "a red cat")
 
 
 def test_pixels_are_those_of_the_original(rater: Any, pictures: list[np.ndarray]) -> None:

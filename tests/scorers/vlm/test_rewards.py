@@ -350,6 +350,14 @@ def test_a_video_of_one_frame_has_no_value(raters: dict[str, Any]) -> None:
     assert set(scores.failures) == {0, 1}
 
 
+def test_a_video_that_fills_the_context_is_not_looked_at(raters: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    rater = raters["videoreward"]
+    monkeypatch.setattr(rater._network.reader, "see", lambda frames: pytest.fail("looked at"))
+    frames = torch.zeros(1, 1, 3, 28, 28).expand(-1, 1202, -1, -1, -1)
+    scores = rater.forward(Inputs(pixels={"response": frames}, prompts=["a"]))
+    assert scores.failures == {0: (Status.TOO_LARGE, "601 tokens, and the network takes 600")}
+
+
 def test_a_source_is_looked_at_once_for_all_its_edits(
     files: dict[str, CardFile], pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:

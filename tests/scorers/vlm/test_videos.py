@@ -18,6 +18,7 @@ data = pytest.importorskip("skimage.data")
 import curate  # noqa: E402
 from curate.rater_loading import load_rater  # noqa: E402
 from curate.records import Status  # noqa: E402
+from curate.shards.video import Video  # noqa: E402
 from curate.testing import write_shard  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402
 
@@ -52,6 +53,26 @@ def test_it_rates_a_shard_of_videos(file: Any, tmp_path: Path) -> None:
     write_shard(tmp_path / "made.tar", records)
     report = curate.rate([str(tmp_path / "made.tar")], raters=[file.where], store=tmp_path / "store", workers=0)
     assert report.statuses[file.card.name] == {Status.OK: 3}
+
+
+def test_videoreward_is_given_the_frames_and_the_pixels_of_the_original(tmp_path: Path) -> None:
+    """81 frames at 16 a second: ten of them, from the first to the last, as torchvision resizes them."""
+    pytest.importorskip("torchvision")
+    from torchvision.transforms.functional import InterpolationMode
+    from torchvision.transforms.functional import resize as original
+
+    file = tiny_card("videoreward", tmp_path)
+    video = Video(mp4(data.astronaut()[:96, 100:228], 81, rate=16))
+    assert file.card.frames is not None
+    chosen = file.card.frames.choose(video.times, key="")
+    assert chosen == [0, 9, 18, 27, 36, 44, 53, 62, 71, 80]
+    rater: Any = load_rater(file)
+    (preparation,) = rater.preparations
+    for _, frame in video.frames(chosen[:3]):
+        made = preparation.make(frame)
+        wanted = original(torch.tensor(frame).permute(2, 0, 1), list(made.shape[:2]), InterpolationMode.BICUBIC, antialias=True)
+        assert made.shape[:2] != frame.shape[:2]
+        np.testing.assert_array_equal(made, wanted.permute(1, 2, 0).numpy())
 
 
 def test_gradients_are_those_of_finite_differences(file: Any) -> None:

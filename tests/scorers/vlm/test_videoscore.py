@@ -76,6 +76,26 @@ def test_it_is_the_computation_of_the_original(rater: Any, folder: Path, shape: 
     torch.testing.assert_close(values, wanted, atol=1e-5, rtol=0)
 
 
+def test_texts_are_cut_as_the_file_says(rater: Any, folder: Path) -> None:
+    """The class that transformers has for this kind of network has another token behind a frame, where the head reads."""
+    from tokenizers import Tokenizer
+
+    filed = Tokenizer.from_file(str(folder / "model" / "tokenizer.json"))
+    for prompt in [*PROMPTS, " two  blanks ", ""]:
+        shown = "<fake_token_around_image>" + "<image>" * 3 + "<fake_token_around_image> "
+        wanted = filed.encode(f'Judge the video of "{prompt}",\nwhose frames are:\n' + shown * 2)
+        asked, _ = rater._reader.question('Judge the video of "{text_prompt}",\nwhose frames are:\n', prompt, 2)
+        assert asked == wanted.ids
+        assert wanted.tokens[-1] == "▁▁"
+
+
+def test_a_tokenizer_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    file = tiny_card("videoscore", tmp_path)
+    (tmp_path / "model" / "tokenizer.json").write_text("{}")
+    with pytest.raises(WeightsError, match=r"cannot read .*tokenizer\.json"):
+        load_rater(load_card(file.where))
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
