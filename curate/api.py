@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -55,7 +55,7 @@ def rate(
     readers: int = 1,
     seconds_per_sample: float | None = None,
     batch_size: int | None = None,
-    max_failures: str | None = None,
+    max_failures: str | int | None = None,
     retry: str | Sequence[str] = (),
     trust: bool = False,
     offline: bool = False,
@@ -130,7 +130,7 @@ def rate_stream(
     device: str = "auto",
     workers: int | None = None,
     batch_size: int | None = None,
-    max_failures: str | None = None,
+    max_failures: str | int | None = None,
     trust: bool = False,
     offline: bool = False,
 ) -> Iterator[Rating]:
@@ -153,7 +153,7 @@ def _rate_options(
     *,
     layout: str | Path | None,
     workers: int | None,
-    max_failures: str | None,
+    max_failures: str | int | None,
     device: str,
     batch_size: int | None,
     trust: bool,
@@ -185,7 +185,11 @@ def _rate_options(
 
 def _listed(value: Names) -> list[str]:
     """One name may stand where several are taken, and a path where a name is."""
-    return [os.fspath(one) for one in ([value] if isinstance(value, str | os.PathLike) else value)]
+    several: object = [value] if isinstance(value, str | os.PathLike) else value
+    names: list[Any] = list(several) if isinstance(several, Iterable) else [several]
+    if wrong := [one for one in names if not isinstance(one, str | os.PathLike)]:
+        raise CurateError(f"a name or a path is a text, not {wrong[0]!r}")
+    return [os.fspath(one) for one in names]
 
 
 def _shards(value: Names | Stream) -> list[str] | Stream:
@@ -247,9 +251,11 @@ def rank(
     refuse_to_overwrite(place)
     with file_made_at(place) as made:
         ranked = selecting.select(select.rank, recipe, made, told_as=place)
-        refuse_nothing(ranked.path, ranked.funnels)
+        behind = selecting.behind(made)
+        with selecting.telling_why(behind):
+            refuse_nothing(ranked.path, ranked.funnels)
     funnels = [*selecting.found(), *ranked.funnels]
-    return ExportReport(out=str(out), format="ranking", funnels=funnels, warnings=selecting.behind(place))
+    return ExportReport(out=str(out), format="ranking", funnels=funnels, warnings=behind)
 
 
 def pair(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 
@@ -71,6 +72,8 @@ class Meter:
         self._shards = 0
         self._samples_per_shard: float | None = None
         self._failures: dict[str, int] = {}
+        self._working: dict[object, tuple[str, float]] = {}
+        # By block of `working` under way: its stage, and since when its time is not counted yet.
         self._lock = threading.Lock()
 
     def add(self, *, samples: int = 0, shards: int = 0, failures: Mapping[str, int] | None = None) -> None:
@@ -88,12 +91,26 @@ class Meter:
     def busy(self, stage: str, seconds: float) -> None:
         """One worker of `stage` has just worked for `seconds`."""
         with self._lock:
-            busy = self._slice().busy
-            busy[stage] = busy.get(stage, 0.0) + seconds
+            self._work(stage, seconds)
+
+    @contextmanager
+    def working(self, stage: str) -> Iterator[None]:
+        """One worker of `stage` works for the time of the block, which counts while it lasts."""
+        block = object()
+        with self._lock:
+            self._working[block] = (stage, self._clock())
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._catch_up(block)
+                del self._working[block]
 
     def snapshot(self) -> Progress:
         """The run as it stands now."""
         with self._lock:
+            for block in self._working:
+                self._catch_up(block)
             now = self._clock()
             self._forget(now)
             span = max(min(now - self._started, self._window), 1e-9)
@@ -110,6 +127,16 @@ class Meter:
                 busy=self._shares(span),
                 failures=dict(self._failures),
             )
+
+    def _catch_up(self, block: object) -> None:
+        """Count the time that passed in a block of `working` since it was last looked at."""
+        (stage, since), now = self._working[block], self._clock()
+        self._working[block] = (stage, now)
+        self._work(stage, now - since)
+
+    def _work(self, stage: str, seconds: float) -> None:
+        busy = self._slice().busy
+        busy[stage] = busy.get(stage, 0.0) + seconds
 
     def _slice(self) -> _Slice:
         now = self._clock()

@@ -94,7 +94,7 @@ class Selecting:
             chosen = self.select(choose, recipe, scratch / "selection.parquet")
             funnels = [*self.found(), *chosen.funnels]
             behind = self.behind(chosen.path)
-            with self._telling_why(behind):
+            with self.telling_why(behind):
                 refuse_nothing(chosen.path, funnels)
                 report = self._export(chosen.path, funnels, out, format_name, recipe, verb)
             report.warnings.extend(behind)
@@ -102,7 +102,7 @@ class Selecting:
 
     def export(self, selection: str | Path, out: str | Path, format_name: str) -> ExportReport:
         """Write a selection that was made before as a dataset, without the samples whose media are gone since."""
-        with self._telling_why():
+        with self.telling_why():
             return self._export(selection, [], out, format_name, {"selection": str(selection)}, "export")
 
     def _export(
@@ -194,7 +194,7 @@ class Selecting:
         return [funnel] if funnel.dropped else []
 
     @contextmanager
-    def _telling_why(self, behind: Sequence[str] = ()) -> Iterator[None]:
+    def telling_why(self, behind: Sequence[str] = ()) -> Iterator[None]:
         """An export that fails says as well which shards are gone, and what is not yet rated: that is often why."""
         try:
             yield

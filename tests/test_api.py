@@ -464,6 +464,33 @@ def test_samples_in_a_list_are_a_stream(hash_card: str, tmp_path: Path) -> None:
     assert curate.rate(samples, raters=hash_card, store=tmp_path / "store", workers=0, trust=True).computed == 3
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"workers": "2"}, "workers is a whole number, 0 or more, not '2'"),
+        ({"readers": None}, "readers is a whole number, 1 or more, not None"),
+        ({"batch_size": 1.5}, "batch_size is a whole number, 1 or more, not 1.5"),
+        ({"device": "gpu"}, "device is auto, cpu, cuda, cuda:1 …, or several with commas between, not 'gpu'"),
+        ({"max_failures": 0.5}, "max_failures takes a number of ratings or a share such as 5%, not '0.5'"),
+        ({"retry": 3}, "a name or a path is a text, not 3"),
+        ({"raters": ["signal", None]}, "a name or a path is a text, not None"),
+    ],
+)
+def test_what_is_of_the_wrong_type_is_said(
+    options: dict[str, Any], sentence: str, shards: list[Path], hash_card: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CurateError) as raised:
+        curate.rate(shards, **{"raters": hash_card, "store": tmp_path / "store", **options})
+    assert str(raised.value) == sentence
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("samples", ["shards/*.tar", ["a.tar"], iter([3])])
+def test_names_of_shards_are_no_stream(samples: Any) -> None:
+    with pytest.raises(CurateError, match="a stream is of samples as webdataset gives them, not of (str|int); `rate` takes the"):
+        next(curate.rate_stream(samples, raters="signal", workers=0))
+
+
 @pytest.mark.parametrize("shards", [[b"a.tar"], [3], [{"__key__": "0"}, "a.tar"]])
 def test_what_are_no_shards_is_said(shards: list[Any], hash_card: str, tmp_path: Path) -> None:
     with pytest.raises(CurateError, match="shards are paths and URLs, or samples as webdataset gives them, not "):

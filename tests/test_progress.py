@@ -107,3 +107,26 @@ def test_many_threads_lose_nothing() -> None:
         thread.join()
     assert meter.snapshot().samples_done == 4000
     assert meter.snapshot().failures == {"nan": 4000}
+
+
+def test_work_under_way_counts_while_it_lasts_and_is_forgotten_after_a_window(clock: Clock) -> None:
+    meter = Meter(window=10, lanes={"decode": 2}, clock=clock)
+    with meter.working("score"), meter.working("decode"):
+        for _ in range(20):
+            clock.now += 1
+            seen = meter.snapshot().busy
+        assert seen["score"] == pytest.approx(1, abs=0.11)
+        assert seen["decode"] == pytest.approx(0.5, abs=0.06)
+    clock.now += 5
+    assert meter.snapshot().busy["score"] == pytest.approx(0.5, abs=0.11)
+    clock.now += 6
+    assert meter.snapshot().busy == {}
+
+
+def test_work_that_ends_with_an_exception_is_counted_and_over(clock: Clock) -> None:
+    meter = Meter(clock=clock)
+    with pytest.raises(ZeroDivisionError), meter.working("score"):
+        clock.now += 10
+        raise ZeroDivisionError
+    clock.now += 10
+    assert meter.snapshot().busy == pytest.approx({"score": 0.5})

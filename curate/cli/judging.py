@@ -153,7 +153,7 @@ def _warn(report: RateReport, here: Session) -> None:
     for notice in report.notices:
         here.warn(notice)
     for shard, reason in report.unreadable.items():
-        here.warn(f"not read: {shard}: {reason}")
+        here.warn(f"not read: {reason}" if shard in reason else f"not read: {shard}: {reason}")
     for shard in report.cut:
         here.warn(f"cut short: {shard}; what was whole in it is kept")
 

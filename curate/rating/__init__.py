@@ -16,6 +16,7 @@ tasks          the messages between the engine and a decode worker
 watching       videos, frame by frame
 lanes          raters, each pulling items in a thread of its own
 answers        from judgements to rows
+committing     from a unit under way to the store
 comparing      raters of pairs, group by group
 pairing        which pairs of a group they are asked about
 estimating     what a run would ask, with nothing asked

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _SEEN = frozenset({"image", "video"})
 """Kinds of media that are decoded to pixels."""
 
+_SHOWN = 8
+"""Conditions of a sample that are named."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Seat:
@@ -79,13 +82,15 @@ def unfit(sample: Sample, card: Card) -> tuple[Status, str] | None:
     role = card.takes.missing(sample.conditions)
     if role is None:
         return None
-    hint = f"; as the rater {card.name}:source it compares with the source" if _could_take_the_source(sample, card) else ""
-    return Status.MISSING_CONDITION, f"{card.name} needs the condition '{role}'{hint}"
+    return Status.MISSING_CONDITION, f"{card.name} needs the condition '{role}'{_what_there_is(sample, card)}"
 
 
-def _could_take_the_source(sample: Sample, card: Card) -> bool:
+def _what_there_is(sample: Sample, card: Card) -> str:
+    """The rest of the sentence about a condition that is missing: which others the sample has."""
     source = sample.conditions.get("source")
-    return card.takes.conditions == ("reference",) and source is not None and source.kind in _SEEN
+    if card.takes.conditions == ("reference",) and source is not None and source.kind in _SEEN:
+        return f"; as the rater {card.name}:source it compares with the source"
+    return f"; the sample has {', '.join(sorted(sample.conditions)[:_SHOWN])}" if sample.conditions else ""
 
 
 def task_for(number: int, sample: Sample, seats: Sequence[Seat], *, probe: bool = True) -> Task:

@@ -23,9 +23,13 @@ def overall(values: Mapping[str, Value]) -> Status:
 def why_failed(values: Mapping[str, Value]) -> str | None:
     """Of an answer without a value, the reason of the dimension that decides its status (`curate.records.reason_of`)."""
     status = overall(values)
-    if status is Status.OK:
-        return None
-    return reason_of(status, next(value.detail for value in values.values() if value.status is status))
+    return None if status is Status.OK else reason_of(status, deciding_detail(values))
+
+
+def deciding_detail(values: Mapping[str, Value]) -> str | None:
+    """The detail of the first dimension that decides the status of an answer."""
+    status = overall(values)
+    return next(value.detail for value in values.values() if value.status is status)
 
 
 def complete(card: Card, values: Mapping[str, Value]) -> dict[str, Value]:

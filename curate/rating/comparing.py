@@ -6,7 +6,6 @@ Comparisons are kept by the two samples, not by shard, so each block is committe
 from __future__ import annotations
 
 import queue
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING
@@ -16,10 +15,10 @@ from curate.errors import CardError, CurateError, ShardError
 from curate.progress import Meter
 from curate.raters import Item, Rater, Value, failure
 from curate.rating.admission import bytes_of, task_for, unfit
-from curate.rating.answers import complete, overall, why_failed
+from curate.rating.answers import complete, deciding_detail, overall, why_failed
 from curate.rating.desk import HEALTHY
 from curate.rating.engine import loaded, open_pool, seats_for, ticking, told_by
-from curate.rating.notices import noticed_by, said_beside
+from curate.rating.notices import Failed, noticed_by, said_beside
 from curate.rating.options import RateOptions
 from curate.rating.pairing import Pair, pairing_of
 from curate.rating.pool import Chunk, Decoded
@@ -49,20 +48,21 @@ def compare_into(store: Store, file: CardFile, shards: Set[str] | None, options:
         report.compared[file.card.name] = Counter()
         return
     with (
-        loaded([file], options.settings) as raters,
-        _Comparing(store, file, raters, options, meter) as comparing,
         ticking(meter, options.on_progress),
+        loaded([file], options.settings, meter) as raters,
+        _Comparing(store, file, raters, options, meter) as comparing,
     ):
         store.add_card(file.card.fingerprint, file.card.name, file.card.model_dump_json())
         while pairs:
             pairing.learn(comparing.block(pairs))
             pairs = pairing.block()
+        comparing.check_failures()
         report.told |= told_by([file], raters)
         report.notices += noticed_by([file], raters)
     report.compared[file.card.name] = comparing.statuses
     if comparing.reasons:
         report.reasons[file.card.name] = comparing.reasons
-    report.notices += said_beside({file.card.name: comparing.notes}, of="pairs")
+    report.notices += [*said_beside({file.card.name: comparing.notes}, of="pairs"), *comparing.failed.notices()]
 
 
 class _Comparing:
@@ -83,6 +83,7 @@ class _Comparing:
         self._lost: dict[str, str] = {}
         self.statuses: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
+        self.failed = Failed()
         self.notes: Counter[str] = Counter()
         """What the rater said beside comparisons that stand, and of how many pairs."""
 
@@ -103,13 +104,15 @@ class _Comparing:
         outcomes = self._decode(samples, media)
         comparisons: list[Comparison] = []
         answers: dict[Pair, float | None] = {}
-        for number, values in self._answers_to(pairs, samples, media, outcomes):
-            rows = {} if overall(values) is Status.PENDING else _rows(pairs[number], self._seat.card, values)
-            if rows:
-                comparisons += rows.values()
-                answers[pairs[number]] = rows[self._seat.card.main].value
-            self._count(values)
-        self._commit(home, comparisons)
+        try:
+            for number, values in self._answers_to(pairs, samples, media, outcomes):
+                rows = {} if overall(values) is Status.PENDING else _rows(pairs[number], self._seat.card, values)
+                if rows:
+                    comparisons += rows.values()
+                    answers[pairs[number]] = rows[self._seat.card.main].value
+                self._count(values, f"{samples[pairs[number].first].key} and {samples[pairs[number].second].key}")
+        finally:  # Ctrl-C, too many failures, a rater that gave up: what is answered is answered.
+            self._commit(home, comparisons)
         return answers
 
     def _answers_to(
@@ -131,14 +134,15 @@ class _Comparing:
             data = [media[sample.id] for sample in both] if self._seat.rater.wants_bytes else ()
             items.append(Item(number=number, samples=both, prepared=prepared, data=data))
         waiting = {item.number for item in items}
-        started = time.perf_counter()
-        for judgement in self._seat.rater.judge(items):
-            if judgement.item not in waiting:
-                raise CurateError(f"the rater '{self._seat.card.name}' answered item {judgement.item}, which it was not asked")
-            waiting.remove(judgement.item)
-            values = complete(self._seat.card, judgement.values)
-            yield judgement.item, {name: _probable(value) for name, value in values.items()}
-        self._meter.busy(self._seat.card.name, time.perf_counter() - started)
+        with self._meter.working(self._seat.card.name):
+            for judgement in self._seat.rater.judge(items):
+                if judgement.item not in waiting:
+                    raise CurateError(
+                        f"the rater '{self._seat.card.name}' answered item {judgement.item}, which it was not asked"
+                    )
+                waiting.remove(judgement.item)
+                values = complete(self._seat.card, judgement.values)
+                yield judgement.item, {name: _probable(value) for name, value in values.items()}
         for number in sorted(waiting):
             yield number, failure(self._seat.card.dimensions, Status.ERROR, "the rater ended without an answer")
 
@@ -177,17 +181,23 @@ class _Comparing:
         broken = (outcome.failures[role] for role in sorted(self._seat.decodes) if role in outcome.failures)
         return unfit(sample, self._seat.card) or next(broken, None)
 
-    def _count(self, values: Mapping[str, Value]) -> None:
+    def _count(self, values: Mapping[str, Value], pair: str) -> None:
         status = overall(values)
         self.statuses[str(status)] += 1
         if (reason := why_failed(values)) is not None:
             self.reasons[reason] += 1
+        if status not in (Status.OK, Status.PENDING):
+            self.failed.tell(self._seat.card.name, status, pair, deciding_detail(values))
         self.notes.update({value.detail for value in values.values() if value.status is Status.OK and value.detail})
         failed = {} if status in HEALTHY else {str(status): 1}
         self._meter.add(samples=1, failures=failed)
         if failed:
             self._failures[str(status)] = self._failures.get(str(status), 0) + 1
             self._options.max_failures.check(self._failures, self.statuses.total())
+
+    def check_failures(self) -> None:
+        """Raise `TooManyFailures` where, now that all is answered, too many answers are failures."""
+        self._options.max_failures.check(self._failures, self.statuses.total(), last=True)
 
     def _home(self, samples: Mapping[str, Sample]) -> UnitState:
         """The unit with which comparisons of some samples are committed: the first that is a shard and is there.

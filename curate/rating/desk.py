@@ -65,8 +65,6 @@ class Desk:
         """By rater, why answers of this run have no value."""
         self.notes: dict[str, Counter[str]] = {}
         """By rater, what it said beside values that stand, and of how many samples."""
-        self.examples: dict[tuple[str, Status], str] = {}
-        """By rater and status, the first sample that failed so."""
         self._new_settled = 0
         self._new_failures: dict[str, int] = {}
 
@@ -141,7 +139,7 @@ class Desk:
         self.pending += status is Status.PENDING
         if (reason := why_failed(values)) is not None:
             self.reasons.setdefault(seat.card.name, Counter())[reason] += 1
-        self._note(seat, entry.sample, values)
+        self._note(seat, values)
         if status not in HEALTHY:
             for counts in (self.failures, self._new_failures):
                 counts[str(status)] = counts.get(str(status), 0) + 1
@@ -152,17 +150,13 @@ class Desk:
                 each.unit.ratings.extend(rows)
             self._resolve(each, fingerprint, status)
 
-    def _note(self, seat: Seat, sample: Sample, values: Mapping[str, Value]) -> None:
-        """Count what was said beside values, and keep an example of each way to fail."""
+    def _note(self, seat: Seat, values: Mapping[str, Value]) -> None:
+        """Count what was said beside values."""
         for value in values.values():
-            if value.status is Status.OK:
-                # Which frames were seen differs from video to video; what else is said of them is worth counting.
-                said = (value.detail or "").partition("; ")[2] if (value.detail or "").startswith(FRAMES) else value.detail
-                if said:
-                    self.notes.setdefault(seat.card.name, Counter())[said] += 1
-                    return
-            elif value.status not in HEALTHY:
-                self.examples.setdefault((seat.card.name, value.status), f"{sample.key} in {sample.shard}: {value.detail}")
+            # Which frames were seen differs from video to video; what else is said of them is worth counting.
+            said = (value.detail or "").partition("; ")[2] if (value.detail or "").startswith(FRAMES) else value.detail
+            if value.status is Status.OK and said:
+                self.notes.setdefault(seat.card.name, Counter())[said] += 1
                 return
 
     def unanswered(self, seat: Seat) -> None:
@@ -182,13 +176,13 @@ class Desk:
         """The units under way that hold answers which are not committed yet."""
         return [unit for unit in self._units.values() if len(unit.ratings) > unit.kept and unit not in self._finished]
 
-    def finished(self) -> list[OpenUnit]:
-        """The units that became complete since the last call."""
-        done, self._finished = self._finished, []
-        for unit in done:
+    def finished(self) -> Iterator[OpenUnit]:
+        """The units that became complete; each stays among them until it is taken."""
+        while self._finished:
+            unit = self._finished.pop(0)
             del self._units[unit.number]
             self._release(unit)
-        return done
+            yield unit
 
     def _enter(self, unit: OpenUnit, sample: Sample) -> Entry:
         entry = Entry(number=next(self._numbers), unit=unit, sample=sample)

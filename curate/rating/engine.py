@@ -37,12 +37,16 @@ KEEP_SECONDS = 30.0
 
 
 @contextlib.contextmanager
-def loaded(files: Sequence[CardFile], settings: Settings) -> Iterator[list[Rater]]:
-    """The raters of some cards; each gives its devices and connections back at the end, also when a later one fails to load."""
+def loaded(files: Sequence[CardFile], settings: Settings, meter: Meter) -> Iterator[list[Rater]]:
+    """The raters of some cards; each gives its devices and connections back at the end, also when a later one fails to load.
+
+    The meter is told of the loading as of a stage.
+    """
     with contextlib.ExitStack() as stack:
         raters = []
         for file in files:
-            rater = load_rater(file, settings)
+            with meter.working("loading"):
+                rater = load_rater(file, settings)
             stack.callback(rater.close)
             raters.append(rater)
         yield raters
@@ -128,7 +132,6 @@ class Engine:
             )
             stack.callback(reader.join)
             stack.callback(self._stop.set)
-            stack.enter_context(ticking(self._meter, self._options.on_progress))
             kept = time.monotonic()
             while not (self._all_read and not self.desk.open and self._lanes_open == 0):
                 self._handle(self._next_event(), pool)

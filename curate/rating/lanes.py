@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -49,6 +48,7 @@ class Lane:
         self._deliver = deliver
         self._ended = threading.Event()
         self._early = True
+        self._last_work = contextlib.ExitStack()
         self._thread = threading.Thread(target=self._run, name=f"rater-{seat.card.name}", daemon=True)
         self._thread.start()
 
@@ -77,24 +77,25 @@ class Lane:
     def _run(self) -> None:
         problem: BaseException | None = None
         try:
-            for judgement in self.seat.rater.judge(self._pull()):
-                if not isinstance(judgement, Judgement):
-                    raise CurateError(f"the rater '{self.seat.card.name}' gave {type(judgement).__name__} for a judgement")
-                self._deliver(Said(seat=self.seat, judgement=judgement))
-                if self._ended.is_set() and not isinstance(self.seat.rater, Waiting):
-                    break  # the batches that it holds would take their time
+            with self._last_work:
+                for judgement in self.seat.rater.judge(self._pull()):
+                    if not isinstance(judgement, Judgement):
+                        raise CurateError(f"the rater '{self.seat.card.name}' gave {type(judgement).__name__} for a judgement")
+                    self._deliver(Said(seat=self.seat, judgement=judgement))
+                    if self._ended.is_set() and not isinstance(self.seat.rater, Waiting):
+                        break  # the batches that it holds would take their time
         except BaseException as raised:
             problem = raised
         self._ended.set()
         self._deliver(LaneEnded(seat=self.seat, problem=problem, early=self._early))
 
     def _pull(self) -> Iterator[Item]:
-        """Items until the end; the time between giving one and being asked for the next is the rater's work."""
+        """Items until the end; the rater works from being given one until it asks for the next, and from the end on."""
         while not self._ended.is_set():
             item = self._items.get()
             if item is None:
                 self._early = False
+                self._last_work.enter_context(self._meter.working(self.seat.card.name))
                 return
-            started = time.perf_counter()
-            yield item
-            self._meter.busy(self.seat.card.name, time.perf_counter() - started)
+            with self._meter.working(self.seat.card.name):
+                yield item

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from curate.cards import CardFile
 from curate.raters import Noticing, Rater
-from curate.records import Reject, RejectReason, Status
+from curate.rating.units import OpenUnit
+from curate.records import Rating, Reject, RejectReason, Status
 
 UNPINNED = "unpinned"
 
@@ -45,9 +46,30 @@ def said_beside(notes: Mapping[str, Counter[str]], *, of: str = "samples") -> li
     return [f"{name}, of {count:,} {of}: {note}" for name, said in notes.items() for note, count in said.most_common(MOST_NOTES)]
 
 
-def examples_of(examples: Mapping[tuple[str, Status], str]) -> list[str]:
-    """A sentence for each way in which a rater failed, with the first sample that did."""
-    return [f"{name} {status}, for example {example}" for (name, status), example in examples.items()]
+class Failed:
+    """The ways in which raters gave no value, each with the first sample, or pair, that is kept so."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str, Status], str] = {}
+
+    def add(self, unit: OpenUnit) -> None:
+        """Look at what raters said in this run of the samples that a shard turned out to have."""
+        said: dict[tuple[str, str, Status], Rating] = {}
+        for rating in unit.ratings:
+            if rating.status is not Status.OK:
+                said.setdefault((rating.sample, rating.card, rating.status), rating)
+        for entry in unit.entries:
+            for card, status in entry.statuses.items():
+                if row := said.get((entry.sample.id, card, status)):
+                    self.tell(row.rater, status, f"{entry.sample.key} in {entry.sample.shard}", row.detail)
+
+    def tell(self, rater: str, status: Status, example: str, why: str | None) -> None:
+        """Keep an example of a status, and what the rater said of it, unless there is one."""
+        self._first.setdefault((rater, status), f"{example}: {why}")
+
+    def notices(self) -> list[str]:
+        """A sentence for each."""
+        return [f"{name} {status}, for example {example}" for (name, status), example in self._first.items()]
 
 
 class Dropped:

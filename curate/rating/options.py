@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -18,6 +19,10 @@ SECONDS_PER_SAMPLE = 30.0
 
 FAILED = frozenset(Status) - {Status.OK, Status.PENDING}
 
+_DEVICE = r"(auto|cpu|cuda(:\d+)?)"
+_DEVICES = re.compile(rf"{_DEVICE}(,{_DEVICE})*", re.ASCII)
+"""How devices are spelled; which of them are there is known once a rater wants one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureLimit:
@@ -30,10 +35,11 @@ class FailureLimit:
     SHARE_AFTER: ClassVar[int] = 200
 
     @classmethod
-    def parse(cls, text: str | None) -> FailureLimit:
+    def parse(cls, limit: str | int | None) -> FailureLimit:
         """The limit that `--max-failures` sets: '100' ratings, or '5%' of them."""
-        if text is None:
+        if limit is None:
             return cls()
+        text = str(limit)
         try:
             value = float(text.removesuffix("%")) if text.endswith("%") else int(text)
         except ValueError:
@@ -80,12 +86,17 @@ class RateOptions:
     """Called twice a second from a thread of its own."""
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 0:
-            raise CurateError(Option("workers"), f" is 0 or more, not {self.workers}")
-        if self.readers < 1:
-            raise CurateError(Option("readers"), f" is 1 or more, not {self.readers}")
-        if not self.seconds_per_sample > 0:
-            raise CurateError(Option("seconds_per_sample"), f" is more than 0, not {self.seconds_per_sample}")
+        if self.workers is not None:
+            _refuse_below("workers", self.workers, 0)
+        _refuse_below("readers", self.readers, 1)
+        if self.settings.batch_size is not None:
+            _refuse_below("batch_size", self.settings.batch_size, 1)
+        seconds: object = self.seconds_per_sample
+        if not (isinstance(seconds, int | float) and seconds > 0):
+            raise CurateError(Option("seconds_per_sample"), f" is more than 0, not {seconds!r}")
+        device: object = self.settings.device
+        if not (isinstance(device, str) and _DEVICES.fullmatch(device)):
+            raise CurateError(Option("device"), f" is auto, cpu, cuda, cuda:1 …, or several with commas between, not {device!r}")
 
     @property
     def processes(self) -> int:
@@ -93,6 +104,12 @@ class RateOptions:
         if self.workers is not None:
             return self.workers
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _refuse_below(option: str, value: object, least: int) -> None:
+    """Raise `CurateError` for what is no whole number from `least` on."""
+    if not (isinstance(value, int) and value >= least):
+        raise CurateError(Option(option), f" is a whole number, {least} or more, not {value!r}")
 
 
 def parse_statuses(names: Sequence[str]) -> frozenset[Status]:

@@ -124,6 +124,7 @@ class Reader:
         started = time.perf_counter()
         for found in source.records():
             if isinstance(found, ShardEnd):
+                self._meter.busy("read", time.perf_counter() - started)
                 if samples or rejects:
                     yield Block(unit=number, samples=samples, rejects=rejects)
                 yield UnitRead(unit=number, end=found)

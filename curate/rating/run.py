@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -16,19 +14,20 @@ from curate.progress import Meter
 from curate.rater_loading import NETWORKS, resolved_card
 from curate.rater_settings import Shared
 from curate.rating.admission import Seat
+from curate.rating.committing import commit, keep, layout_identity
 from curate.rating.comparing import compare_into
-from curate.rating.engine import Engine, loaded, told_by, told_of_server
-from curate.rating.notices import Dropped, examples_of, noticed_by, notices_of, said_beside
+from curate.rating.engine import Engine, loaded, ticking, told_by, told_of_server
+from curate.rating.notices import Dropped, Failed, noticed_by, notices_of, said_beside
 from curate.rating.options import RateOptions
 from curate.rating.report import RateReport, UnitCounts
 from curate.rating.sources import ShardUnit, stream_units
-from curate.rating.units import Entry, OpenUnit, UnitSource
+from curate.rating.units import OpenUnit, UnitSource
 from curate.records import Rating, Status
 from curate.shards.grouping import Record
 from curate.shards.guessing import guess_layout
 from curate.shards.layouts import Layout, known_layouts, load_layout
 from curate.shards.sources import expand, is_local, local_path
-from curate.store import UNFINISHED, SampleRow, Store, Unit
+from curate.store import UNFINISHED, Store, UnitState
 from curate.store.replies import FILE as REPLIES
 
 GUESS_RECORDS = 16
@@ -50,7 +49,8 @@ def rate_into(store: Store, shards: Sequence[str] | Stream, raters: Sequence[str
         report = _rate(store, shards, raters, _remembering(options, store, shared))
     report.seconds = time.perf_counter() - started
     if report.samples == 0 and report.rejects:
-        report.notices.append("no record became a sample: the layout does not fit; leave --layout out to have it guessed")
+        remedy = "leave --layout out to have it guessed" if options.layout else "say with --layout what the members mean"
+        report.notices.append(f"no record became a sample: the layout does not fit; {remedy}")
     return report
 
 
@@ -85,7 +85,8 @@ def _named(shards: Sequence[str] | Stream, report: RateReport) -> list[ShardUnit
 def _try(files: Sequence[CardFile], options: RateOptions, report: RateReport) -> None:
     """Load the raters that ask a server, so that what it cannot do is said before hours of other work and not after."""
     if options.settings.serving is not None:
-        with loaded([file for file in files if not file.card.target.startswith(NETWORKS)], options.settings) as raters:
+        asking = [file for file in files if not file.card.target.startswith(NETWORKS)]
+        with loaded(asking, options.settings, Meter()) as raters:
             report.told |= told_of_server(raters)
 
 
@@ -103,8 +104,9 @@ def rate_stream(samples: Stream, raters: Sequence[str], options: RateOptions) ->
     if first is None:
         return
     layout, _ = _layout(options.layout, [first])
-    with loaded(files, options.settings) as ready:
-        engine = Engine(files, ready, layout=layout, stored=lambda _, ids: [None] * len(ids), options=options, meter=Meter())
+    meter = Meter()
+    with loaded(files, options.settings, meter) as ready:
+        engine = Engine(files, ready, layout=layout, stored=lambda _, ids: [None] * len(ids), options=options, meter=meter)
         for unit in engine.run(chain([first], units)):
             if unit.settled:
                 yield from unit.ratings
@@ -146,18 +148,24 @@ def _plan(
     report.shards = len(shards)
     wanted = layout_identity(load_layout(options.layout)) if options.layout else None
     left: list[ShardUnit] = []
+    empty: list[tuple[ShardUnit, UnitState]] = []
     layouts: set[str] = set()
     for unit in shards:
         state = store.unit_state(unit.name)
-        layouts |= {state.layout} if state is not None else set()
+        fitted = state is not None and _fitted(state)
+        layouts |= {state.layout} if state is not None and fitted else set()
         done = state is not None and cards <= state.asked and unit.signature == state.signature != ""
         if state is None or not done or options.retry or wanted not in (None, state.layout):
             left.append(unit)
+        elif fitted or wanted:
+            _count_unchanged(unit, state, report)
         else:
-            report.unchanged += 1
-            report.add(UnitCounts.parse(state.counts))
-            if not state.complete:
-                report.cut.append(unit.name)
+            empty.append((unit, state))
+    for unit, state in empty:
+        if state.layout in layouts:
+            _count_unchanged(unit, state, report)
+        else:
+            left.append(unit)
     if not left:
         return None
     # What was read by one layout before is read by it again, rather than guessed anew from what happens to be left.
@@ -165,11 +173,16 @@ def _plan(
     return _Plan(units=left, total=len(left), layout=_told(_layout(options.layout or before, left), report))
 
 
-def layout_identity(layout: Layout) -> str:
-    """The layout's name, and for one that is not known by name what it says: an edited layout is another one."""
-    if known_layouts().get(layout.name) == layout:
-        return layout.name
-    return f"{layout.name}@{hashlib.sha256(layout.model_dump_json().encode()).hexdigest()[:8]}"
+def _count_unchanged(unit: ShardUnit, state: UnitState, report: RateReport) -> None:
+    report.unchanged += 1
+    report.add(UnitCounts.parse(state.counts))
+    if not state.complete:
+        report.cut.append(unit.name)
+
+
+def _fitted(state: UnitState) -> bool:
+    """Whether the layout by which a shard was read gave samples: one that gave none was a mistake, and binds nobody."""
+    return state.signature == UNFINISHED or UnitCounts.parse(state.counts).samples > 0
 
 
 def _told(guessed: tuple[Layout, str | None], report: RateReport) -> Layout:
@@ -209,95 +222,39 @@ def _rate_units(store: Store, plan: _Plan, files: list[CardFile], options: RateO
     def stored(seat: Seat, ids: Sequence[str]) -> Sequence[Status | None]:
         return known[seat.card.fingerprint].statuses(ids)
 
-    dropped = Dropped()
-    with loaded(files, options.settings) as raters:
+    dropped, failed = Dropped(), Failed()
+
+    def save(unit: OpenUnit) -> None:
+        if not unit.settled:
+            keep(store, unit, plan.layout, replacing=bool(options.retry))
+            return
+        report.add(commit(store, unit, plan.layout, cards, replacing=bool(options.retry)))
+        if not (unit.end and unit.end.complete):
+            report.cut.append(unit.source.name)
+        dropped.add(unit.source.name, unit.rejects, len(unit.entries))
+        failed.add(unit)
+        meter.add(shards=1)
+
+    with ticking(meter, options.on_progress), loaded(files, options.settings, meter) as raters:
         _add_cards(store, files)
         engine = Engine(files, raters, layout=plan.layout, stored=stored, options=options, meter=meter)
         try:
             for unit in engine.run(plan.units):
-                started = time.perf_counter()
-                if unit.settled:
-                    _commit(store, unit, plan.layout, cards, bool(options.retry), report)
-                    dropped.add(unit.source.name, unit.rejects, len(unit.entries))
-                    meter.add(shards=1)
-                else:
-                    _keep(store, unit, plan.layout, replacing=bool(options.retry))
-                meter.busy("commit", time.perf_counter() - started)
+                with meter.working("commit"):
+                    save(unit)
         except BaseException:
             # Ctrl-C, too many failures, a rater that gave up: what is answered is answered.
-            for unit in engine.desk.unfinished():
-                _keep(store, unit, plan.layout, replacing=bool(options.retry))
+            for unit in (*engine.desk.finished(), *engine.desk.unfinished()):
+                save(unit)
             raise
         report.told |= told_by(files, raters)
         report.notices += noticed_by(files, raters)
     report.computed = engine.desk.answered - engine.desk.pending
     report.reasons |= engine.desk.reasons
-    report.notices += [*said_beside(engine.desk.notes), *examples_of(engine.desk.examples), *dropped.notices(plan.layout.name)]
+    report.notices += [*said_beside(engine.desk.notes), *failed.notices(), *dropped.notices(plan.layout.name)]
     report.unreadable = engine.unreadable
     if len(report.unreadable) == report.shards > 0:
         raise ShardError(next(iter(report.unreadable.values())))
-
-
-def _keep(store: Store, unit: OpenUnit, layout: Layout, *, replacing: bool) -> None:
-    """Commit what is answered of a unit that is not finished; the next run reads the shard again and asks only the rest."""
-    state = store.unit_state(unit.source.name)
-    new = state is None or state.signature == UNFINISHED
-    same = state is not None and state.signature == unit.source.signature and state.layout == layout_identity(layout)
-    if not (new or same):
-        return  # The shard is another one than the store knows; it replaces that as a whole.
-    ratings = unit.ratings[unit.kept :]
-    store.commit(
-        Unit(
-            shard=unit.source.name,
-            signature=UNFINISHED if new or state is None else state.signature,
-            layout=layout_identity(layout),
-            complete=True if new or state is None else state.complete,
-            samples=[_row(entry) for entry in unit.entries if entry.decoded] if new else None,
-            ratings=ratings,
-            replaces={(rating.sample, rating.card) for rating in ratings} if replacing else (),
-            counts={} if state is None else state.counts,
-        )
-    )
-    unit.kept = len(unit.ratings)
-
-
-def _commit(store: Store, unit: OpenUnit, layout: Layout, cards: frozenset[str], replacing: bool, report: RateReport) -> None:
-    assert unit.end is not None, "only finished units are committed"
-    counts = UnitCounts(
-        samples=len(unit.entries),
-        rejects=Counter(str(reject.reason) for reject in unit.rejects),
-        statuses={**_earlier_statuses(store, unit, layout), **unit.statuses()},
-    )
-    store.commit(
-        Unit(
-            shard=unit.source.name,
-            signature=unit.source.signature,
-            layout=layout_identity(layout),
-            complete=unit.end.complete,
-            samples=[_row(entry) for entry in unit.entries],
-            rejects=unit.rejects,
-            ratings=unit.ratings,
-            asked=cards - unit.pending,
-            replaces={(rating.sample, rating.card) for rating in unit.ratings} if replacing else (),
-            counts=counts.as_dict(),
-        )
-    )
-    report.add(counts)
-    if not unit.end.complete:
-        report.cut.append(unit.source.name)
-
-
-def _row(entry: Entry) -> SampleRow:
-    return SampleRow(sample=entry.sample, width=entry.width, height=entry.height, format=entry.format)
-
-
-def _earlier_statuses(store: Store, unit: OpenUnit, layout: Layout) -> Mapping[str, Mapping[str, int]]:
-    """What earlier runs counted for other cards, as long as the unit's samples are still the same."""
-    state = store.unit_state(unit.source.name)
-    here = (unit.source.signature, layout_identity(layout))
-    if state is None or (state.signature, state.layout) != here or not state.signature:
-        return {}
-    return UnitCounts.parse(state.counts).statuses
 
 
 def _remembering(options: RateOptions, store: Store, shared: Shared) -> RateOptions:

@@ -58,10 +58,18 @@ class StreamUnit:
         )
 
 
+def _record(sample: object) -> Record:
+    if not isinstance(sample, Mapping):
+        raise ShardError(
+            f"a stream is of samples as webdataset gives them, not of {type(sample).__name__}; `rate` takes the names of shards"
+        )
+    return record_from_webdataset(sample)
+
+
 def stream_units(samples: Iterable[Mapping[str, Any]], *, name: str = "stream") -> Iterator[StreamUnit]:
     """Pieces of a stream of webdataset samples (`__key__`, `__url__`, and bytes by field), in its order."""
     it = iter(samples)
-    while piece := [record_from_webdataset(sample) for sample in islice(it, STREAM_UNIT_RECORDS)]:
+    while piece := [_record(sample) for sample in islice(it, STREAM_UNIT_RECORDS)]:
         # Named by what it holds: another stream is other units, the same one again is the same.
         digest = hashlib.sha256()
         for record in piece:

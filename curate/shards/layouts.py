@@ -96,8 +96,11 @@ def load_layout(name_or_path: str) -> Layout:
     if path.suffix in (".yaml", ".yml") or "/" in name_or_path:
         try:
             text = path.read_text(encoding="utf-8")
+        except FileNotFoundError as problem:
+            raise LayoutError(f"there is no layout {name_or_path}") from problem
         except (OSError, UnicodeDecodeError) as problem:
-            raise LayoutError(f"cannot read the layout {name_or_path}: {problem}") from problem
+            why = problem.strerror if isinstance(problem, OSError) else "it is no text in UTF-8"
+            raise LayoutError(f"cannot read the layout {name_or_path}: {why}; a layout is a YAML file") from problem
         return _parse(text, where=name_or_path)
     known = known_layouts()
     if name_or_path not in known:

@@ -286,6 +286,11 @@ class Manifest:
         with self.transaction(write=False):
             return dict(self._db.execute("SELECT shard, signature FROM units"))
 
+    def files(self, kind: Kind, shard: str) -> list[FileEntry]:
+        """The files of a kind that a unit consists of, in order of their commits."""
+        with self._turn, sqlite_errors(self._path):
+            return list(self._files("WHERE kind = ? AND unit = ?", kind, unit_name(shard)).values())
+
     def parts(self, kind: Kind, card: str | None = None) -> list[Part]:
         """The parts of files of a kind, of one card or of all, in order of their commits."""
         with self.transaction(write=False):

@@ -45,6 +45,14 @@ def samples(folder: Path, snapshot: Snapshot, ids: Collection[str] | None) -> It
             yield sample_row(row)
 
 
+def samples_in(folder: Path, files: Iterable[FileEntry]) -> Iterator[SampleRow]:
+    """Every row of some files of samples."""
+    for file in files:
+        for batch in _read(folder, file):
+            for row in batch.to_pylist():
+                yield sample_row(row)
+
+
 def sample_batches(folder: Path, snapshot: Snapshot, wanted: Ids) -> Iterator[pa.RecordBatch]:
     """As `samples`, as rows of the samples table; `wanted` are in order."""
     found = []

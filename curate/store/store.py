@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from curate.errors import StoreError
+from curate.errors import OutputError, StoreError
 from curate.files import atomic_file, fsync_folder, output_errors
 from curate.names import STORE_MARK
 from curate.records import Comparison, Rating, Status, View
@@ -240,6 +240,12 @@ class Store:
 
         return samples(self.path, self._manifest.snapshot(), ids)
 
+    def samples_in(self, shard: str) -> Iterator[SampleRow]:
+        """The samples that lie in a shard, as they were last committed with it, those that lie elsewhere too included."""
+        from curate.store.reading import samples_in
+
+        return samples_in(self.path, self._manifest.files("samples", shard))
+
     def groups_in(self, shards: Collection[str]) -> frozenset[str]:
         """The groups of which a sample lies in one of these shards."""
         from curate.store.reading import groups_in
@@ -345,7 +351,10 @@ def _create(path: Path) -> None:
     if path.is_dir() and (foreign := sorted(one.name for one in path.iterdir() if one.name.split(".tmp.")[0] not in _OWN)):
         raise StoreError(f"{path} holds other things ({', '.join(foreign[:3])}) and no store; name a new or an empty folder")
     with output_errors(path):
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as problem:  # as in /proc
+            raise OutputError(f"cannot write {path}: no folder can be made in {path.parent}") from problem
         for folder in (*KINDS, _CACHE):
             (path / folder).mkdir(exist_ok=True)
     Manifest(path / _MANIFEST, create=True).close()

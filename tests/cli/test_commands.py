@@ -105,7 +105,7 @@ def test_a_shard_that_cannot_be_read_is_named_and_the_exit_code_says_so(curate: 
     (tmp_path / "garbage.tar").write_bytes(b"this is no archive" * 100)
     result = curate("rate", f"{shards}/a.tar", "garbage.tar", "--rater", "signal", "--store", "store", "--json")
     assert result.exit_code == 1
-    assert "garbage.tar" in result.stderr
+    assert f"note: not read: {tmp_path}/garbage.tar is not a tar archive" in result.stderr
     assert len(document(result)["unreadable"]) == 1
 
 
@@ -258,6 +258,13 @@ def test_shards_are_rated_into_the_store_that_is_named(curate: Curate, shards: P
         (["rate", "SHARDS", "--rater", "old=signl", "--store", "s"], "Did you mean 'signal'"),
         (["rate", "SHARDS", "--rater", "signal", "--store", "s", "--retry", "transint"], "Did you mean 'transient'"),
         (["rate", "SHARDS", "--rater", "signal", "--store", "s", "--layout", "none-such"], "layout"),
+        (["rate", "SHARDS", "--rater", "signal", "--store", "s", "--layout", "./no.yaml"], "error: there is no layout ./no.yaml"),
+        (
+            ["rate", "SHARDS", "--rater", "signal", "--store", "s", "--layout", "SHARDS/.."],
+            ": Is a directory; a layout is a YAML",
+        ),
+        (["rate", "SHARDS", "--rater", "signal", "--store", "s", "--device", "gpu0"], "error: --device is auto, cpu, cuda"),
+        (["rate", "SHARDS", "--rater", "signal", "--store", "/proc/s"], "error: cannot write /proc/s: no folder can be made in"),
         (["show", "nowhere"], "nowhere"),
         (["filter", "nowhere", "--where", "signal > 0", "--out", "o"], "nowhere"),
         (["filter", "STORE", "--where", "signl > 0", "--out", "o"], "signal"),

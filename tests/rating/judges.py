@@ -1,4 +1,4 @@
-"""Raters of pairs that answer as their cards tell them to."""
+"""Raters that answer as their cards tell them to, most of them of pairs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from curate.batch_raters import BatchRater
 from curate.cards import CardFile
 from curate.rater_settings import Settings
-from curate.raters import Item, Judgement, Place, Preparation, Value
+from curate.raters import Item, Judgement, Place, Preparation, Value, failure
 from curate.records import Status
 
 
@@ -55,3 +55,19 @@ class OrderJudge:
 
     def close(self) -> None:
         return None
+
+
+class OneWordRater(BatchRater):
+    """Judges what has a prompt of one word, on its first dimension; other prompts it says nothing of."""
+
+    def __init__(self, file: CardFile, settings: Settings) -> None:
+        self.dimensions = tuple(file.card.dimensions)
+
+    def judge_batch(self, batch: Sequence[Item]) -> Sequence[Judgement]:
+        return [Judgement(item=item.number, values=self._values((item.samples[0].prompt or "").split())) for item in batch]
+
+    def _values(self, words: list[str]) -> dict[str, Value]:
+        first, *others = self.dimensions
+        if len(words) > 1:
+            return failure(self.dimensions, Status.NOT_APPLICABLE, "the prompt has several words")
+        return {first: Value(value=1.0), **failure(others, Status.NOT_APPLICABLE, "nobody asked")}

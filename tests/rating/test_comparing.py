@@ -111,3 +111,25 @@ def test_a_selection_says_how_many_pairs_have_yet_to_be_compared(
     assert api.rank(tmp_path / "store", by="signal", out=tmp_path / "other.parquet").warnings == [], "another rater"
     rate(shards, [judge])
     assert api.rank(tmp_path / "store", by="judge", out=tmp_path / "second.parquet").warnings == []
+
+
+def test_what_too_many_failures_stop_is_kept(shards: list[str], tmp_path: Path, rate: Callable[..., RateReport]) -> None:
+    judge = told(tmp_path, args={"value": 1.5})
+    rate(shards, ["signal"])
+    for kept in (6, 12):
+        with pytest.raises(CurateError, match="6 of 6 ratings failed"):
+            rate(shards, [judge], max_failures="5")
+        assert comparisons(tmp_path).num_rows == kept
+
+
+def test_a_share_of_failures_is_looked_at_at_the_end(shards: list[str], tmp_path: Path, rate: Callable[..., RateReport]) -> None:
+    rate(shards, ["signal"])
+    with pytest.raises(CurateError, match="99 of 99 ratings failed"):
+        rate(shards, [told(tmp_path, args={"value": 1.5})], max_failures="50%")
+    assert comparisons(tmp_path).num_rows == 99
+
+
+def test_the_first_pair_of_each_way_to_fail_is_named(shards: list[str], tmp_path: Path, rate: Callable[..., RateReport]) -> None:
+    report = rate(shards, ["signal", told(tmp_path, args={"value": 1.5})])
+    (said,) = [notice for notice in report.notices if notice.startswith("told error, for example 0")]
+    assert said.endswith(": the rater gave 1.5, which is no probability")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ import yaml
 import curate
 from curate.rating import engine
 from curate.store import Store
-from curate.testing import write_shard
+from curate.testing import card_yaml, write_shard
 from tests.rating.conftest import png
 
 SAMPLES = 60
+
+NEEDS_A_PROMPT = {"response": "image", "prompt": "required"}
 
 
 @pytest.fixture
@@ -99,3 +102,63 @@ def test_a_second_rater_that_is_stopped_takes_no_sample_away(shard: str, tmp_pat
         curate.rate([shard], raters=[card(tmp_path, "BrightnessRater")], store=tmp_path / "store", workers=0)
     assert Store.open(tmp_path / "store").export_rows("samples") == before
     assert curate.pair(tmp_path / "store", by="signal", out=tmp_path / "pairs").warnings == []
+
+
+@pytest.mark.parametrize("limit", ["3", "20%"])
+def test_what_too_many_failures_stop_is_kept_also_of_a_shard_of_which_all_is_answered(tmp_path: Path, limit: str) -> None:
+    shard = str(write_shard(tmp_path / "short.tar", [(f"{number}", {"png": b"broken %d" % number}) for number in range(4)]))
+    rater = card(tmp_path, "BrightnessRater")
+    with pytest.raises(curate.CurateError, match="4 of 4 ratings failed"):
+        curate.rate([shard], raters=[rater], store=tmp_path / "store", workers=0, max_failures=limit)
+    report = curate.rate([shard], raters=[rater], store=tmp_path / "store", workers=0, max_failures=limit)
+    assert (report.computed, report.unchanged, report.statuses) == (0, 1, {"kept": {"decode_error": 4}})
+
+
+def test_what_is_answered_before_anything_is_decoded_is_of_samples_that_are_kept(tmp_path: Path) -> None:
+    shard = str(write_shard(tmp_path / "bare.tar", [(f"{number:02d}", {"png": png(number)}) for number in range(40)]))
+    rater = str(card_yaml(tmp_path / "h.yaml", name="kept", target="curate.testing:HashRater", takes=NEEDS_A_PROMPT))
+    with pytest.raises(curate.CurateError, match="more than max_failures allows"):
+        curate.rate([shard], raters=[rater], store=tmp_path / "store", workers=0, max_failures="9")
+    (said,) = curate.show(tmp_path / "store").document["raters"]
+    assert (said["statuses"].keys(), said["orphans"]) == ({"missing_prompt"}, 0)
+    assert sum(said["statuses"].values()) >= 10
+    with pytest.raises(curate.CurateError, match=rf"nothing is left to write: .*; the shard {shard} is rated in part"):
+        curate.rank(tmp_path / "store", by="kept", out=tmp_path / "ranking.parquet")
+
+
+def test_a_second_run_that_is_stopped_earlier_takes_no_sample_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = 200  # more than are under way at a time
+    shard = str(
+        write_shard(tmp_path / "long.tar", [(f"{number:03d}", {"png": png(number), "txt": b"a"}) for number in range(many)])
+    )
+    other = str(card_yaml(tmp_path / "other.yaml", name="other", target="curate.testing:HashRater"))
+    for raters, stop in (([card(tmp_path, "BrightnessRater")], many - 5), ([other], 3)):
+        with monkeypatch.context() as stopped:
+            stopped.setattr(engine.Desk, "answer", stopping_at(stop))
+            with pytest.raises(KeyboardInterrupt):
+                curate.rate([shard], raters=raters, store=tmp_path / "store", workers=0)
+    shown = curate.show(tmp_path / "store").document
+    assert shown["samples"] >= many - 5
+    assert {rater["name"]: (rater["statuses"], rater["orphans"]) for rater in shown["raters"]} == {
+        "kept": ({"ok": many - 5}, 0),
+        "other": ({"ok": 3}, 0),
+    }
+    write_shard(Path(shard), [(f"{number:03d}", {"png": png(100 + number), "txt": b"a"}) for number in range(2)])
+    with monkeypatch.context() as stopped:
+        stopped.setattr(engine.Desk, "answer", stopping_at(1))
+        with pytest.raises(KeyboardInterrupt):
+            curate.rate([shard], raters=[other], store=tmp_path / "store", workers=0)
+    assert curate.show(tmp_path / "store").document["samples"] == 2, "another shard of the same name holds nothing of the first"
+
+
+def stopping_at(count: int) -> Callable[..., None]:
+    """`Desk.answer`, but that Ctrl-C is heard after so many answers."""
+    answer = engine.Desk.answer
+    answered = itertools.count()
+
+    def stopping(*args: object) -> None:
+        if next(answered) == count:
+            raise KeyboardInterrupt
+        answer(*args)  # type: ignore[arg-type]
+
+    return stopping

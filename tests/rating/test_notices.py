@@ -64,3 +64,28 @@ def test_pending_answers_are_no_ratings(tmp_path: Path) -> None:
     assert report.statuses == {"people": {"pending": 5}}
     assert (report.computed, report.pending, report.comparisons) == (0, 5, 0)
     assert report.as_dict()["computed"] == 0
+
+
+@pytest.fixture
+def picky(tmp_path: Path) -> str:
+    """A card whose rater judges what has a prompt of one word, on two dimensions, of which one is never asked about."""
+    target = "tests.rating.judges:OneWordRater"
+    return str(card_yaml(tmp_path / "picky.yaml", name="picky", target=target, dimensions=("overall", "other")))
+
+
+def test_why_a_rater_does_not_apply_is_said(picky: str, tmp_path: Path) -> None:
+    prompts = [b"fox", b"a fox", b"a hare"]
+    shard = write_shard(tmp_path / "a.tar", [(f"k{n}", {"png": png(n), "txt": prompt}) for n, prompt in enumerate(prompts)])
+    report = curate.rate(str(shard), raters=picky, store=tmp_path / "store", workers=0, trust=True)
+    assert report.statuses == {"picky": {"ok": 1, "not_applicable": 2}}
+    said = [notice for notice in report.notices if notice.startswith("picky")]
+    assert said == [f"picky not_applicable, for example k1 in {shard}: the prompt has several words"]
+
+
+def test_a_record_that_was_dropped_later_is_no_example(picky: str, tmp_path: Path) -> None:
+    keys = ["again", "whole", "again"]
+    shard = write_shard(tmp_path / "a.tar", [(key, {"png": png(n), "txt": b"a fox"}) for n, key in enumerate(keys)])
+    report = curate.rate(str(shard), raters=picky, store=tmp_path / "store", workers=0, trust=True)
+    assert report.rejects == {"key_reappears": 2}
+    (said,) = [notice for notice in report.notices if notice.startswith("picky")]
+    assert said.startswith(f"picky not_applicable, for example whole in {shard}")

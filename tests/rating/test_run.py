@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import random
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +18,9 @@ import pytest
 
 import curate
 from curate.errors import CardError, CurateError, ShardError, TooManyFailures
+from curate.progress import Progress
 from curate.rater_settings import Settings
+from curate.rating import engine
 from curate.rating.report import RateReport
 from curate.store import Store
 from curate.testing import write_shard
@@ -63,7 +66,17 @@ def test_reading_several_shards_at_once_changes_no_row(
         assert table.equals(expected[kind]), kind
 
 
-@pytest.mark.parametrize("option", [{"readers": 0}, {"seconds_per_sample": 0.0}, {"workers": -1}])
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"readers": 0},
+        {"seconds_per_sample": 0.0},
+        {"workers": -1},
+        {"workers": "2"},
+        {"readers": 1.5},
+        {"seconds_per_sample": "3"},
+    ],
+)
 def test_a_number_that_cannot_be_is_a_sentence(option: dict[str, Any], shards: list[str], card: MakeCard, rate: Rate) -> None:
     with pytest.raises(CurateError, match=f"^{next(iter(option))} is "):
         rate(shards, [card("hash", "HashRater")], **option)
@@ -339,3 +352,64 @@ def test_a_card_that_cannot_be_loaded_leaves_no_trace(shards: list[str], tmp_pat
         rate(shards[:1], [card("nothing", "NoSuchRater")])
     with Store.open(tmp_path / "store") as store:
         assert [one.name for one in store.cards()] == ["hash"]
+
+
+def test_a_layout_that_gave_no_sample_is_not_remembered(shards: list[str], card: MakeCard, rate: Rate) -> None:
+    rater = card("hash", "HashRater")
+    (note,) = rate(shards, [rater], layout="edit").notices[-1:]
+    assert note.endswith("the layout does not fit; leave --layout out to have it guessed")
+    report = rate(shards, [rater])
+    assert (report.samples, report.unchanged) == (100, 0)
+    assert report.notices[0].startswith("layout 'single'")
+    assert rate(shards, [rater]).unchanged == 4
+
+
+def test_a_shard_without_samples_is_not_read_again_by_the_layout_of_the_others(
+    shards: list[str], tmp_path: Path, card: MakeCard, rate: Rate
+) -> None:
+    odd = write_shard(tmp_path / "shards/odd.tar", [("a", {"mask.png": png(1), "txt": b"a prompt"})])
+    rater = card("hash", "HashRater")
+    assert rate([*shards, str(odd)], [rater]).rejects == {"missing_response": 1}
+    assert rate([*shards, str(odd)], [rater]).unchanged == 5
+
+
+def test_a_record_without_what_a_rater_compares_with_says_what_it_has(tmp_path: Path, card: MakeCard, rate: Rate) -> None:
+    edit = {"source.png": png(1), "edited.png": png(2), "mask.png": png(3), "instruction.txt": b"redder"}
+    shard = write_shard(tmp_path / "edit.tar", [("a", edit)])
+    takes = {"response": "image", "prompt": "unused", "conditions": ["sorce"]}
+    report = rate([str(shard)], [card("hash", "HashRater", takes=takes)])
+    sentence = "hash needs the condition 'sorce'; the sample has mask, source"
+    assert report.notices[-1] == f"hash missing_condition, for example a in {shard}: {sentence}"
+
+
+@pytest.mark.parametrize("device", ["gpu", "gpu0", "cuda:", "cuda:0,", "cuda0", "CPU", "", "cuda:0 , cpu", None, 0])
+def test_a_device_is_spelled_as_one_whatever_the_rater(device: Any, shards: list[str], rate: Rate) -> None:
+    with pytest.raises(CurateError, match=r"^device is auto, cpu, cuda, cuda:1 …, or several with commas between, not "):
+        rate(shards, ["signal"], settings=Settings(device=device))
+
+
+def test_devices_that_are_well_spelled_are_left_to_who_uses_them(shards: list[str], rate: Rate) -> None:
+    for device in ("cpu", "cuda", "cuda:0", "cuda:0,cuda:13"):
+        assert rate(shards, ["signal"], settings=Settings(device=device)).samples == 100
+
+
+def test_what_is_under_way_is_seen_while_it_lasts(
+    tmp_path: Path, card: MakeCard, rate: Rate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that takes longer than anybody waits for, and raters that take long to load, are no idle run."""
+    monkeypatch.setattr("curate.rating.engine.TICK_SECONDS", 0.05)
+    load = engine.load_rater
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(0.4)
+        return load(*arguments)
+
+    monkeypatch.setattr(engine, "load_rater", slowly)
+    shard = write_shard(tmp_path / "one.tar", records(0, 4))
+    seen: list[Progress] = []
+    rate([str(shard)], [card("slow", "HashRater", args={"seconds": 0.3})], on_progress=seen.append)
+    loading = [one.busy["loading"] for one in seen if one.busy.keys() == {"loading"}]
+    assert len(loading) > 2
+    assert loading[-1] > 0.8
+    before = [one for one in seen if one.samples_done == 0]
+    assert before[-1].busy["slow"] > 0.4, "1.2 seconds of 1.6, and no call has ended"
