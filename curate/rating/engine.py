@@ -11,18 +11,19 @@ import contextlib
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from curate.cards import CardFile
 from curate.errors import CurateError
 from curate.progress import Meter, Progress
 from curate.rater_loading import load_rater
 from curate.rater_settings import Settings
-from curate.raters import AsksServer, Preparation, Rater, Reporting
+from curate.raters import AsksServer, Item, Preparation, Rater, Reporting
 from curate.rating.admission import Seat, distinct_preparations
 from curate.rating.desk import Desk, Stored
-from curate.rating.lanes import Lane, LaneEnded, Said
+from curate.rating.lanes import Lane, LaneEnded, LaneHasRoom, Said
 from curate.rating.options import RateOptions
 from curate.rating.pool import Decoded, Pool
 from curate.rating.reader import AllRead, Block, Reader, UnitBegun, UnitFailed, UnitRead
@@ -82,6 +83,14 @@ def seats_for(files: Sequence[CardFile], raters: Sequence[Rater]) -> tuple[list[
     return seats, distinct
 
 
+@dataclass(slots=True)
+class _Held:
+    """A decoded block whose items are not all given to the raters."""
+
+    items: dict[str, deque[Item]] = field(default_factory=dict)
+    """By rater, in order."""
+
+
 class Engine:
     """One run: `for unit in Engine(…).run(sources)` gives each unit as it becomes complete."""
 
@@ -101,6 +110,7 @@ class Engine:
         self._meter = meter
         self._events: queue.Queue[object] = queue.Queue()
         self._stop = threading.Event()
+        self._held: list[_Held] = []
         self._room = threading.Semaphore(4 + 4 * max(options.processes, 1))
         self._chunks = 0
         self._all_read = False
@@ -134,7 +144,8 @@ class Engine:
             stack.callback(self._stop.set)
             kept = time.monotonic()
             while not (self._all_read and not self.desk.open and self._lanes_open == 0):
-                self._handle(self._next_event(), pool)
+                if (event := self._next_event()) is not None:
+                    self._handle(event, pool)
                 yield from self.desk.finished()
                 if time.monotonic() - kept > KEEP_SECONDS:
                     yield from self.desk.unfinished()
@@ -157,11 +168,11 @@ class Engine:
         return False
 
     def _next_event(self) -> object:
-        while True:
-            try:
-                return self._events.get(timeout=TICK_SECONDS)
-            except queue.Empty:
-                continue  # Wakes now and then so that Ctrl-C is heard.
+        """None now and then, so that Ctrl-C is heard, and answers are kept while a rater is slow to give the next one."""
+        try:
+            return self._events.get(timeout=TICK_SECONDS)
+        except queue.Empty:
+            return None
 
     def _handle(self, event: object, pool: Pool) -> None:
         match event:
@@ -179,6 +190,8 @@ class Engine:
                 self.unreadable[self.desk.forget(event.unit).source.name] = str(event.problem)
             case AllRead():
                 self._all_read = True
+            case LaneHasRoom():
+                self._hand_over()
             case LaneEnded():
                 self._lane_ended(event)
             case BaseException():
@@ -196,10 +209,31 @@ class Engine:
 
     def _decoded(self, decoded: Decoded) -> None:
         self._meter.busy("decode", decoded.seconds)
+        held = _Held()
         for seat, item in self.desk.decoded(decoded):
-            self._lanes[seat.card.fingerprint].put(item)
-        self._chunks -= 1
-        self._room.release()
+            held.items.setdefault(seat.card.fingerprint, deque()).append(item)
+        self._held.append(held)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Give raters the items that they have room for. A block makes room for another one when all of its are given.
+
+        Nobody waits here for a rater: answers of the others, and its own, are to be counted and kept meanwhile.
+        """
+        full = set()
+        for held in self._held:
+            for lane, items in held.items.items():
+                while items and lane not in full:
+                    if self._lanes[lane].offer(items[0]):
+                        items.popleft()
+                    else:
+                        full.add(lane)
+        waiting = [held for held in self._held if any(held.items.values())]
+        given = len(self._held) - len(waiting)
+        self._held = waiting
+        self._chunks -= given
+        if given:
+            self._room.release(given)
 
     def _lane_ended(self, event: LaneEnded) -> None:
         self._lanes_open -= 1
@@ -214,7 +248,7 @@ class Engine:
         if self._all_read and self._chunks == 0 and not self._draining:
             self._draining = True
             for lane in self._lanes.values():
-                lane.put(None)
+                lane.finish()
 
     def _count(self) -> None:
         """Tell the meter what is new, and stop the run when too much of it is failures."""

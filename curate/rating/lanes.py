@@ -35,15 +35,24 @@ class LaneEnded:
     """Whether it ended before it was told that no more items come."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneHasRoom:
+    """A rater that was offered more than it had room for has caught up."""
+
+
 class Lane:
-    """Feeds a rater from a bounded queue, so that items wait here and not in memory without end.
+    """Feeds a rater from a queue that holds so many items, and refuses more until it has caught up.
 
     `deliver` is called from the lane's thread.
     """
 
-    def __init__(self, seat: Seat, *, capacity: int, meter: Meter, deliver: Callable[[Said | LaneEnded], None]) -> None:
+    def __init__(
+        self, seat: Seat, *, capacity: int, meter: Meter, deliver: Callable[[Said | LaneEnded | LaneHasRoom], None]
+    ) -> None:
         self.seat = seat
-        self._items: queue.Queue[Item | None] = queue.Queue(maxsize=capacity)
+        self._items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._capacity = capacity
+        self._refused = False
         self._meter = meter
         self._deliver = deliver
         self._ended = threading.Event()
@@ -52,14 +61,21 @@ class Lane:
         self._thread = threading.Thread(target=self._run, name=f"rater-{seat.card.name}", daemon=True)
         self._thread.start()
 
-    def put(self, item: Item | None) -> None:
-        """Hand an item over, or None for the end, at which the rater judges what it holds. Waits while the rater is behind."""
-        while not self._ended.is_set():
-            try:
-                self._items.put(item, timeout=0.5)
-            except queue.Full:
-                continue
-            return
+    def offer(self, item: Item) -> bool:
+        """Hand an item over, unless the rater is too far behind: then `LaneHasRoom` follows when it has caught up."""
+        if self._is_full():
+            self._refused = True
+            if self._is_full():  # it may have caught up before it could know that somebody waits
+                return False
+        self._items.put(item)
+        return True
+
+    def finish(self) -> None:
+        """No more items come; the rater judges what it holds."""
+        self._items.put(None)
+
+    def _is_full(self) -> bool:
+        return self._items.qsize() >= self._capacity and not self._ended.is_set()
 
     def close(self) -> None:
         """End the lane now; what the rater still held is forgotten. Of a rater that waits for others, only so long."""
@@ -93,6 +109,9 @@ class Lane:
         """Items until the end; the rater works from being given one until it asks for the next, and from the end on."""
         while not self._ended.is_set():
             item = self._items.get()
+            if self._refused and self._items.qsize() <= self._capacity // 2:
+                self._refused = False
+                self._deliver(LaneHasRoom())
             if item is None:
                 self._early = False
                 self._last_work.enter_context(self._meter.working(self.seat.card.name))

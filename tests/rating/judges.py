@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -71,3 +72,18 @@ class OneWordRater(BatchRater):
         if len(words) > 1:
             return failure(self.dimensions, Status.NOT_APPLICABLE, "the prompt has several words")
         return {first: Value(value=1.0), **failure(others, Status.NOT_APPLICABLE, "nobody asked")}
+
+
+class WaitingRater(BatchRater):
+    """Judges nothing until the file `until` of its card's arguments is there."""
+
+    batch_size = 1
+
+    def __init__(self, file: CardFile, settings: Settings) -> None:
+        self.dimensions = tuple(file.card.dimensions)
+        self._until = Path(file.card.args["until"])
+
+    def judge_batch(self, batch: Sequence[Item]) -> Sequence[Judgement]:
+        while not self._until.exists():
+            time.sleep(0.01)
+        return [Judgement(item=item.number, values={name: Value(value=0.5) for name in self.dimensions}) for item in batch]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -84,6 +85,34 @@ def test_now_and_then_what_is_answered_is_kept(shard: str, tmp_path: Path, monke
     assert seen == sorted(seen)
     assert len(rows(tmp_path / "store")) == SAMPLES
     assert Store.open(tmp_path / "store").export_rows("samples").num_rows == SAMPLES
+
+
+def test_a_rater_that_is_slow_holds_up_neither_the_others_nor_what_is_kept(
+    shard: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "KEEP_SECONDS", 0.0)
+    go = tmp_path / "go"
+    slow = card_yaml(tmp_path / "slow.yaml", name="slow", target="tests.rating.judges:WaitingRater", args={"until": str(go)})
+    kept: list[int] = []
+    unfinished = engine.Desk.unfinished
+
+    def watching(desk: engine.Desk) -> list[engine.OpenUnit]:
+        units = list(unfinished(desk))
+        kept.append(sum(len(unit.ratings) for unit in units))
+        if kept[-1] == SAMPLES or len(kept) > 10_000:
+            go.touch()  # all that the other rater has to say is answered while the slow one has said nothing
+        return units
+
+    monkeypatch.setattr(engine.Desk, "unfinished", watching)
+    late: list[bool] = []
+    alarm = threading.Timer(20.0, lambda: (late.append(True), go.touch()))  # or the test would hang where it fails
+    alarm.start()
+    fast = card(tmp_path, "HashRater")
+    report = curate.rate([shard], raters=[str(slow), fast], store=tmp_path / "store", workers=0, batch_size=4, trust=True)
+    alarm.cancel()
+    assert report.computed == 2 * SAMPLES
+    assert not late
+    assert SAMPLES in kept
 
 
 def test_a_second_rater_that_is_stopped_takes_no_sample_away(shard: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
