@@ -51,7 +51,7 @@ def job_curate() -> dict[str, float]:
     from curate.rating.tasks import Config
     from curate.shards.limits import MediaLimits
 
-    config = Config(raters=(), settings=Settings(), preparations=(_fast(),), limits=MediaLimits(), memory_bytes=None)
+    config = Config(raters=(), settings=Settings(), preparations=(_fast(),), limits=MediaLimits(), memory_bytes=None, threads=1)
     answers: queue.Queue[Decoded | BaseException] = queue.Queue()
     pool = Pool(config, workers=WORKERS, seconds_per_sample=30, deliver=answers.put)
     started, count = 0.0, 0

@@ -160,7 +160,7 @@ def job_decode() -> dict[str, float]:
     from curate.shards.limits import MediaLimits
 
     preparations = tuple(one for rater in _raters() for one in rater.preparations)
-    config = Config(raters=(), settings=Settings(), preparations=preparations, limits=MediaLimits(), memory_bytes=None)
+    config = Config(raters=(), settings=Settings(), preparations=preparations, limits=MediaLimits(), memory_bytes=None, threads=1)
     answers: queue.Queue[Decoded | BaseException] = queue.Queue()
     pool = Pool(config, workers=2, seconds_per_sample=30, deliver=answers.put)
     seconds = 0.0

@@ -75,17 +75,18 @@ class Drawn(Generic[T]):
     def __init__(self, items: Iterable[T]) -> None:
         self._items = iter(items)
         self._lock = threading.Lock()
-        self._ended = False
+        self.ended = False
+        """Whether nobody is to draw any more."""
 
     def __iter__(self) -> Drawn[T]:
         return self
 
     def __next__(self) -> T:
         with self._lock:
-            if self._ended:
+            if self.ended:
                 raise StopIteration
             return next(self._items)
 
     def end(self) -> None:
         """There is no next one, for nobody."""
-        self._ended = True
+        self.ended = True

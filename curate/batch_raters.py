@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from queue import Queue
 from typing import ClassVar
@@ -40,7 +40,7 @@ class BatchRater(ABC):
         for judged in self.judge_batches(batches):
             yield from judged
 
-    def judge_batches(self, batches: Iterable[list[Item]]) -> Iterator[list[Judgement]]:
+    def judge_batches(self, batches: Iterable[list[Item]]) -> Generator[list[Judgement]]:
         """The judgements of each batch of items of one kind, in order; engines that can do several things at a time do."""
         for batch in batches:
             yield self._within_memory(batch, self.judge_batch)
@@ -64,6 +64,7 @@ class BatchRater(ABC):
             failed=lambda item, status, detail: failed(item, self.dimensions, status, detail),
             is_out_of_memory=self.is_out_of_memory,
             shrink=self._shrink,
+            most=self.batch_size,  # the batch may have been put together before that shrank
         )
         return list(judgements)
 
@@ -128,8 +129,11 @@ class Replicas:
 def _work(replica: BatchRater, batches: Drawn[list[Item]], said: Queue[list[Judgement] | _Ended]) -> None:
     problem = None
     try:
-        for judged in replica.judge_batches(batches):
-            said.put(judged)
+        with closing(replica.judge_batches(batches)) as judging:
+            for judged in judging:
+                said.put(judged)
+                if batches.ended:  # what it has drawn ahead would take its time
+                    break
     except BaseException as raised:
         problem = raised
     said.put(_Ended(problem=problem))

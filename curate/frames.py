@@ -122,7 +122,10 @@ def _rate_of(times: Sequence[float]) -> float:
 
     The numbers of frames that come of it lie on the verge of rounding for whole seconds and a half, of which there are many.
     """
-    mean = (len(times) - 1) / (times[-1] - times[0])
+    length = times[-1] - times[0]
+    if length <= 0:
+        return float(len(times))  # as of one second
+    mean = (len(times) - 1) / length
     usual = min(float(round(mean)), round(mean * 1.001) / 1.001, key=lambda rate: abs(rate - mean))
     return usual if abs(usual - mean) <= _ROUNDING * mean else mean
 

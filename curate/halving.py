@@ -18,14 +18,16 @@ def in_halves(
     failed: Callable[[T, Status, str], R],
     is_out_of_memory: Callable[[BaseException], bool],
     shrink: Callable[[int], None],
+    most: int | None = None,
 ) -> Iterator[R]:
     """What `work` makes of a batch, in the order of the batch; `failed` makes what stands for a member that it fails on alone.
 
     A batch that does not fit in memory is halved: `shrink` is told the size of the halves before they are tried, and gives back
-    what memory it can; from then on no larger part is tried. Of one that raises anything else, each member is tried alone.
+    what memory it can; from then on no larger part is tried, nor one of more than `most` where that is said. Of one that raises
+    anything else, each member is tried alone.
     """
     waiting = [batch]
-    most = len(batch)
+    most = most or len(batch)
     while waiting:
         part = waiting.pop()
         if len(part) > most:

@@ -149,3 +149,7 @@ def test_positions_are_ascending_inside_and_no_more_than_asked_for(times: list[f
     assert chosen == sorted(set(chosen))
     assert 1 <= len(chosen) <= count
     assert 0 <= chosen[0] <= chosen[-1] < len(times)
+
+
+def test_an_even_rate_of_a_video_without_length() -> None:
+    assert Frames(policy="even_rate", fps=2.0).choose([5.0] * 6, key="a") == [0, 2, 3, 5]

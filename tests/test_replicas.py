@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import curate
+from curate.ahead import ahead
 from curate.batch_raters import BatchRater, Replicas
 from curate.errors import CurateError
 from curate.rater_loading import load_rater
@@ -31,11 +32,13 @@ class Doubles(BatchRater):
 
     def __init__(self, *, fails: BaseException | None = None, closes: bool = True) -> None:
         self.threads: set[int] = set()
+        self.batches = 0
         self.closed = False
         self._fails, self._closes = fails, closes
 
     def judge_batch(self, batch: Sequence[Item]) -> list[Judgement]:
         self.threads.add(threading.get_ident())
+        self.batches += 1
         time.sleep(0.01)
         if self._fails and any(item.number == 13 for item in batch):
             raise self._fails
@@ -82,6 +85,24 @@ def test_a_failed_item_is_a_status_and_what_ends_a_replica_ends_all() -> None:
     replicas = Replicas([Doubles(fails=SystemExit("gone")), Doubles(fails=SystemExit("gone"))])
     with pytest.raises(SystemExit, match="gone"):
         list(replicas.judge(items(50)))
+
+
+class Ahead(Doubles):
+    """Draws batches ahead of the one that it judges, as networks do."""
+
+    def judge_batches(self, batches: Iterable[list[Item]]) -> Generator[list[Judgement]]:
+        with contextlib.closing(ahead(batches)) as coming:
+            for batch in coming:
+                yield self.judge_batch(batch)
+
+
+def test_what_was_drawn_ahead_is_given_up_when_nobody_listens() -> None:
+    replicas = [Ahead(), Ahead()]
+    with contextlib.closing(Replicas(replicas).judge(items(10_000))) as judgements:
+        next(judgements)
+        time.sleep(0.2)  # until they wait to be heard
+        begun = sum(one.batches for one in replicas)
+    assert sum(one.batches for one in replicas) == begun
 
 
 def test_closing_closes_all() -> None:

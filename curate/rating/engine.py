@@ -8,6 +8,7 @@ not by units, so that a rater may wait for the next unit's samples to fill its b
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import threading
 import time
@@ -272,6 +273,7 @@ def open_pool(
         preparations=preparations,
         limits=options.limits,
         memory_bytes=options.memory_bytes,
+        threads=max((os.cpu_count() or 1) // max(options.processes, 1), 1),
     )
     return Pool(config, workers=options.processes, seconds_per_sample=options.seconds_per_sample, deliver=deliver)
 

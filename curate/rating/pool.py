@@ -129,7 +129,7 @@ class _Server:
         self.process = self._start()
 
     def _start(self) -> DecodeProcess:
-        process = DecodeProcess()
+        process = DecodeProcess(threads=self.config.threads)
         try:
             process.begin(self.config, self.stopping)
         except BaseException:

@@ -26,7 +26,8 @@ MEMORY_FOLDER = "/dev/shm"
 class DecodeProcess:
     """A worker process. Dies with its engine: its connection ends, and its slots have no name."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, threads: int) -> None:
+        """`threads` for what it computes with."""
         ours, theirs = socket.socketpair()
         self._files = [_shared_file() for _ in range(SLOTS)]
         self.slots = [Slot(file.fileno()) for file in self._files]
@@ -37,9 +38,10 @@ class DecodeProcess:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,  # Decoders write warnings about broken files there; ours travel as messages.
-            # One thread each, where torch would take one for every core: there are as many workers as cores.
-            env=os.environ
-            | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)},
+            # Workers share the cores, where torch would take all of them for each; what the user has set stands.
+            env={"OMP_NUM_THREADS": str(threads)}
+            | os.environ
+            | {"PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)},
         )
         theirs.close()
         self.connection: Connection = Connection(ours.detach())

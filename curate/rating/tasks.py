@@ -57,6 +57,8 @@ class Config:
     limits: MediaLimits
     memory_bytes: int | None
     """Most memory the worker may take, where the system can enforce it."""
+    threads: int
+    """For what computes in it with several: its share of the cores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -139,7 +140,7 @@ class NetworkRater(BatchRater):
     ) -> Float[Tensor, " batch"]:
         """Scores of RGB pixels in [0, 1], larger is better, on the network's device; gradients reach `pixels`.
 
-        The resize is made of tensor operations, so numbers differ a little from `score`'s, whose pictures are rounded to 8
+        The resize is made of tensor operations, so numbers differ a little from `score`'s where that rounds pictures to 8
         bits. `dimension` is the card's main one where it is not said. Raises `CurateError` as `score` does.
         """
         given = {"response": pixels, **conditions}
@@ -196,33 +197,38 @@ class NetworkRater(BatchRater):
     def is_out_of_memory(self, problem: BaseException) -> bool:
         return is_out_of_memory(problem)
 
-    def judge_batches(self, batches: Iterable[list[Item]]) -> Iterator[list[Judgement]]:
+    def judge_batches(self, batches: Iterable[list[Item]]) -> Generator[list[Judgement]]:
         """As every rater of batches does; while a batch is computed, the pixels of the next one are put together, and what a
         GPU, which computes by itself, has made of the one before is read."""
-        under_way: deque[tuple[list[Item], _Computed | None]] = deque()
-        for batch, staged in ahead((batch, self._staging.attempt(batch)) for batch in batches):
-            under_way.append((batch, self._attempt(staged)))
-            if len(under_way) > self._in_flight:
-                yield self._ended(*under_way.popleft())
+        under_way: deque[tuple[list[Item], _Computed | Exception | None]] = deque()
+        with closing(ahead((batch, self._staging.attempt(batch)) for batch in batches)) as coming:
+            for batch, staged in coming:
+                under_way.append((batch, self._attempt(staged) if len(batch) <= self.batch_size else None))
+                if len(under_way) > self._in_flight:
+                    yield self._ended(*under_way.popleft())
         while under_way:
             yield self._ended(*under_way.popleft())
 
     def judge_batch(self, batch: Sequence[Item]) -> list[Judgement]:
         return self._judgements(self._computed(self._staging.staged(batch)), batch)
 
-    def _attempt(self, staged: Staged | None) -> _Computed | None:
-        """A batch as far as the device waits for nobody; None where that fails: `_ended` finds out why."""
+    def _attempt(self, staged: Staged | None) -> _Computed | Exception | None:
+        """A batch as far as the device waits for nobody, or why that failed; None for one that could not be put together."""
         try:
             return self._computed(staged) if staged else None
-        except Exception:
-            return None
+        except Exception as problem:
+            problem.__traceback__ = problem.__context__ = problem.__cause__ = None  # whose frames hold what filled the memory
+            return problem
 
-    def _ended(self, batch: list[Item], computed: _Computed | None) -> list[Judgement]:
+    def _ended(self, batch: list[Item], computed: _Computed | Exception | None) -> list[Judgement]:
         """The judgements of a batch that was attempted, or of its parts."""
 
         def judge(part: Sequence[Item]) -> list[Judgement]:
-            # A GPU may say only here that it failed.
-            return self._judgements(computed, batch) if computed and part is batch else self.judge_batch(part)
+            if part is not batch or computed is None:
+                return self.judge_batch(part)
+            if isinstance(computed, Exception):
+                raise computed
+            return self._judgements(computed, batch)  # a GPU may say only here that it failed
 
         return self._within_memory(batch, judge)
 

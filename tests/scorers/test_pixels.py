@@ -152,6 +152,7 @@ def test_pillow_is_what_a_card_gets_that_does_not_say() -> None:
     [
         ({"size": 224, "interpolaton": "bicubic"}, "no field 'interpolaton'. Did you mean 'interpolation'"),
         ({"size": 224, "backend": "torch"}, "pillow or fast or tensor, not 'torch'"),
+        ({"size": 224, "backend": "tensor", "antialias": False}, "squashed or padded, not cropped"),
         ({"size": 224, "antialias": False}, "the backend pillow always antialiases"),
         ({"size": 224, "backend": "tensor", "antialias": "no"}, "true or false, not 'no'"),
         ({"size": 224, "backend": "tensor", "interpolation": "lanczos"}, "bilinear or bicubic, not lanczos"),

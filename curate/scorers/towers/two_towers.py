@@ -65,8 +65,7 @@ class Towers:
         nothing."""
         if keys is None:
             return unit(self._library.embed_images(pixels))
-        # Rows of one batch are forgotten together, so each may hold the whole of it.
-        found = self._pictures.many(keys, lambda new: unit(self._library.embed_images(rows_of(pixels, new))).unbind())
+        found = self._pictures.many(keys, lambda new: _rows(unit(self._library.embed_images(rows_of(pixels, new)))))
         return torch.stack(found)
 
     def texts(self, texts: Sequence[str]) -> tuple[Float[Tensor, "batch dim"], list[str]]:
@@ -83,5 +82,9 @@ class Towers:
     @torch.no_grad()
     def _embed(self, texts: Sequence[str]) -> list[tuple[Tensor, str]]:
         embeddings, said = self._library.embed_texts(texts)
-        # Each in memory of its own: a text that is asked for again and again would hold its batch.
-        return list(zip([row.clone() for row in unit(embeddings)], said, strict=True))
+        return list(zip(_rows(unit(embeddings)), said, strict=True))
+
+
+def _rows(embeddings: Tensor) -> list[Tensor]:
+    """Each row in memory of its own, so that one that is remembered does not hold its batch."""
+    return [row.clone() for row in embeddings]

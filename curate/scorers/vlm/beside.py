@@ -15,7 +15,7 @@ from typing import Any
 
 from curate.cards import CardFile
 from curate.errors import MissingWeights, WeightsError
-from curate.weights import declared, first_line, weights_folder
+from curate.weights import UNPINNED, declared, first_line, weights_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +30,19 @@ class Setting:
     """What the original takes where the file does not say."""
 
 
+_asked: set[tuple[str, ...]] = set()
+
+
 def ask_for(file: CardFile, role: str, patterns: Sequence[str], *, offline: bool) -> None:
-    """Fetch settings with the weights of a repository, where they are not here; one without them, or out of reach, has none."""
-    if declared(file, role).hub:
+    """Fetch settings with the weights of a repository, where they are not here; one without them, or out of reach, has none.
+
+    Once in a process, and never of the newest revision: that may be another than the one whose weights are here.
+    """
+    weights = declared(file, role)
+    question = (file.where, role, weights.hub or "", weights.revision or "", *patterns)
+    if weights.hub and weights.revision != UNPINNED and question not in _asked:
+        if not offline:
+            _asked.add(question)
         with suppress(MissingWeights):
             weights_folder(file, role, patterns, offline=offline)
 

@@ -139,11 +139,14 @@ def _settings(file: CardFile, args: VideoArguments) -> list[Setting]:
         for one in args.qualities
         for name, value in (("mean", one.mean), ("std", one.std))
     ]
-    return [
+    seen = [
         Setting(place="data_config.max_frame_pixels", wanted=args.max_pixels, unsaid=240 * 320),
         Setting(place="data_config.fps", wanted=frames and frames.fps, unsaid=2.0),
         Setting(place="data_config.num_frames", wanted=None),
         Setting(place="data_config.sample_type", wanted="uniform", unsaid="uniform"),
+    ]
+    return [
+        *(seen if file.shipped else ()),  # a card of somebody's own may look at other frames, and says so
         Setting(place="model_config.reward_token", wanted="special", unsaid="last"),
         Setting(place="peft_lora_config.lora_alpha", wanted=args.lora_alpha, unsaid=32),
         Setting(place="peft_lora_config.use_rslora", wanted=False, unsaid=False),
