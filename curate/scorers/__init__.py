@@ -7,7 +7,9 @@ detectors           objects, artefacts and marks that are found in a picture
 measures            measures of the pixels, without a network of torch
 adapters            networks and metrics of others: ONNX models, pyiqa
 
-network, staging    what all raters with a network share, and the work that is done while the device computes
+network             what all raters with a network share: the two doors to each of them
+device_batches      batches on a device: computed, fetched, halved where they do not fit in memory
+passes, staging     what goes into a network and comes out; how it is put together while the device computes
 sharing             networks that are loaded once in a process, and what was computed of equal inputs
 devices, precision  on which device a network runs and how exactly, and float32 that is float32
 transfers           between main memory and the device without waiting

@@ -27,7 +27,7 @@ PROMPTS = ["a cat", "a cup of coffee, with a very long prompt behind it", "a cat
 def main(folder: Path, names: list[str]) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (len(PROMPTS), 64, 64, 3), dtype=np.uint8)
     with (
-        mock.patch("curate.scorers.network.pick_device", torch.device),
+        mock.patch("curate.scorers.device_batches.pick_device", torch.device),
         mock.patch("curate.scorers.vlm.answering.pick_device", torch.device),
         a_device_elsewhere(),
     ):

@@ -33,7 +33,8 @@ from curate.rater_loading import load_rater
 from curate.rater_settings import Settings
 from curate.raters import Item
 from curate.records import Status
-from curate.scorers.network import Inputs, NetworkRater
+from curate.scorers.network import NetworkRater
+from curate.scorers.passes import Inputs
 from curate.scorers.pictures import items_of
 from tests.generated import RUBRIC
 from tests.scorers.speed_counting import Counter

@@ -15,8 +15,9 @@ pytest.importorskip("transformers")
 import curate  # noqa: E402
 from curate.rater_settings import Settings  # noqa: E402
 from curate.records import Status  # noqa: E402
-from curate.scorers import network  # noqa: E402
-from curate.scorers.network import Inputs, NetworkRater, Scores  # noqa: E402
+from curate.scorers import device_batches  # noqa: E402
+from curate.scorers.network import NetworkRater  # noqa: E402
+from curate.scorers.passes import Inputs, Scores  # noqa: E402
 from curate.scorers.pictures import items_of  # noqa: E402
 from curate.scorers.transfers import Fetched  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402
@@ -129,7 +130,7 @@ class Nothing(NetworkRater):
 
 @pytest.mark.parametrize(("device", "in_flight"), [("cpu", 0), ("cuda:0", 1)])
 def test_only_a_gpu_computes_by_itself(device: str, in_flight: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "pick_device", torch.device)
+    monkeypatch.setattr(device_batches, "pick_device", torch.device)
     rater = Nothing(tiny_card("pickscore", tmp_path), Settings(device=device), preparations=[])
     assert rater._in_flight == in_flight
 

@@ -27,7 +27,8 @@ from curate.asks import Ask  # noqa: E402
 from curate.cards import CardFile  # noqa: E402
 from curate.rater_loading import load_rater  # noqa: E402
 from curate.rater_settings import Settings  # noqa: E402
-from curate.scorers.network import Inputs, NetworkRater  # noqa: E402
+from curate.scorers.network import NetworkRater  # noqa: E402
+from curate.scorers.passes import Inputs  # noqa: E402
 from curate.scorers.vlm.answering import LocalBackend  # noqa: E402
 from tests.local_judges import YES_NO, encoded, judge_card, logprobs, replies, user  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402

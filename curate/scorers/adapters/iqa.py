@@ -29,7 +29,8 @@ from curate.rater_settings import Settings
 from curate.raters import Preparation
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.libraries import import_transformers
-from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.network import NetworkRater
+from curate.scorers.passes import Inputs, Scores
 from curate.scorers.pixels import declared_preparation
 from curate.scorers.references.base import AsItIs
 from curate.weights import first_line, weights_file

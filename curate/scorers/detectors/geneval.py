@@ -28,7 +28,8 @@ from curate.scorers.detectors.geneval_rules import COUNTING, Found, Request, Ver
 from curate.scorers.detectors.grounding import check_dimensions
 from curate.scorers.detectors.instances import Instance, load_segmenter
 from curate.scorers.detectors.wanted import Refusal
-from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.network import NetworkRater
+from curate.scorers.passes import Inputs, Scores
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.references.base import AsItIs
 from curate.scorers.towers.clip import TowerArguments, load_towers

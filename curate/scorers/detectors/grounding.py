@@ -32,7 +32,8 @@ from curate.records import Status
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.detectors.wanted import Refusal, read_objects, wanted_objects
 from curate.scorers.libraries import import_transformers
-from curate.scorers.network import Inputs, NetworkRater, Pixels, Scores
+from curate.scorers.network import NetworkRater
+from curate.scorers.passes import Inputs, Pixels, Scores
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.pretrained import MODEL_FILES, load_pretrained
 from curate.scorers.references.encoders import IMAGENET_MEAN, IMAGENET_STD

@@ -19,7 +19,7 @@ from torch.nn.functional import interpolate, pad
 
 from curate.cards import CardFile
 from curate.scorers.libraries import import_transformers
-from curate.scorers.network import Pixels
+from curate.scorers.passes import Pixels
 from curate.scorers.pixels import Normalise
 from curate.scorers.pretrained import MODEL_FILES, load_pretrained
 from curate.scorers.references.encoders import IMAGENET_MEAN, IMAGENET_STD

@@ -29,7 +29,8 @@ from curate.raters import Preparation
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.detectors.omniaid_network import OmniAidNetwork, build_network
 from curate.scorers.devices import DTYPES, Precision
-from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.network import NetworkRater
+from curate.scorers.passes import Inputs, Scores
 from curate.scorers.picture_arguments import CLIP_MEAN, CLIP_STD
 from curate.scorers.pixels import Normalise
 from curate.scorers.sharing import loaded_once, weights_key

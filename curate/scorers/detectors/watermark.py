@@ -21,7 +21,8 @@ from curate.rater_settings import Settings
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import DTYPES, Precision
 from curate.scorers.libraries import import_open_clip
-from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.network import NetworkRater
+from curate.scorers.passes import Inputs, Scores
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.states import fit, load_state

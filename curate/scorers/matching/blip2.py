@@ -29,7 +29,8 @@ from curate.scorers.arguments import arguments
 from curate.scorers.devices import DTYPES
 from curate.scorers.libraries import import_transformers
 from curate.scorers.matching.bert_text import WordPieces, Words, load_words
-from curate.scorers.network import Inputs, NetworkRater, Pixels, Scores
+from curate.scorers.network import NetworkRater
+from curate.scorers.passes import Inputs, Pixels, Scores
 from curate.scorers.picture_arguments import PictureArguments
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.pretrained import MODEL_FILES, load_pretrained

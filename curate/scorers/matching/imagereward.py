@@ -25,7 +25,8 @@ from curate.scorers.devices import DTYPES
 from curate.scorers.libraries import import_transformers
 from curate.scorers.matching.bert_text import load_words
 from curate.scorers.matching.blip_network import MARKS, ORIGINAL_EPSILON, CrossReader, renamed
-from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.network import NetworkRater
+from curate.scorers.passes import Inputs, Scores
 from curate.scorers.picture_arguments import PictureArguments
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.sharing import loaded_once, weights_key

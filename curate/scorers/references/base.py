@@ -22,7 +22,8 @@ from curate.errors import CardError
 from curate.rater_settings import Settings
 from curate.raters import Preparation
 from curate.records import Status
-from curate.scorers.network import Inputs, NetworkRater, Pixels, Scores
+from curate.scorers.network import NetworkRater
+from curate.scorers.passes import Inputs, Pixels, Scores
 from curate.shards.resize import resize, shortest_size
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from curate.rater_settings import Settings
 from curate.raters import Preparation
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import Precision
-from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.network import NetworkRater
+from curate.scorers.passes import Inputs, Scores
 from curate.scorers.pixels import Normalise
 from curate.scorers.references.base import AsItIs
 from curate.scorers.references.encoders import IMAGENET_MEAN, IMAGENET_STD, load_tokens

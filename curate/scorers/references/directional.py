@@ -25,7 +25,8 @@ from curate.errors import CardError
 from curate.rater_settings import Settings
 from curate.records import Sample, Status
 from curate.scorers.arguments import arguments
-from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.network import NetworkRater
+from curate.scorers.passes import Inputs, Scores
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.reading import notes_on
 from curate.scorers.towers.clip import TowerArguments, load_towers

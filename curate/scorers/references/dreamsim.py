@@ -25,7 +25,7 @@ from curate.cards import CardFile
 from curate.errors import CardError, WeightsError
 from curate.rater_settings import Settings
 from curate.scorers.arguments import Arguments, arguments
-from curate.scorers.network import Pixels
+from curate.scorers.passes import Pixels
 from curate.scorers.picture_arguments import CLIP_MEAN, CLIP_STD
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.references.base import Several

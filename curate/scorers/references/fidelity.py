@@ -26,7 +26,7 @@ from torch.nn.functional import avg_pool2d, conv2d
 from curate.cards import CardFile
 from curate.rater_settings import Settings
 from curate.scorers.arguments import arguments
-from curate.scorers.network import Pixels
+from curate.scorers.passes import Pixels
 from curate.scorers.references.base import ReferenceRater
 from curate.scorers.references.perceptual import PairArguments
 

@@ -30,7 +30,8 @@ from curate.raters import Preparation
 from curate.records import Sample, Status
 from curate.scorers.adapters.onnx import open_session
 from curate.scorers.arguments import Arguments, arguments
-from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.network import NetworkRater
+from curate.scorers.passes import Inputs, Scores
 from curate.scorers.references.faces import SIDE, FaceCrops, open_detector
 from curate.scorers.sharing import Memo
 from curate.scorers.towers.two_towers import REMEMBERED_PICTURES

@@ -22,7 +22,7 @@ from curate.errors import CardError
 from curate.rater_settings import Settings
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import Precision
-from curate.scorers.network import Pixels
+from curate.scorers.passes import Pixels
 from curate.scorers.picture_arguments import Channels
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.references.base import ReferenceRater, Several

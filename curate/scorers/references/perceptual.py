@@ -31,7 +31,7 @@ from curate.errors import WeightsError
 from curate.rater_settings import Settings
 from curate.raters import Preparation
 from curate.scorers.arguments import Arguments, arguments
-from curate.scorers.network import Pixels
+from curate.scorers.passes import Pixels
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.references.base import AsItIs, ReferenceRater, Several, Shrunk
 from curate.scorers.references.convnets import ALEXNET, VGG16, load_convnet

@@ -26,7 +26,8 @@ from curate.cards import CardFile
 from curate.rater_settings import Settings
 from curate.scorers.arguments import arguments
 from curate.scorers.devices import DTYPES
-from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.network import NetworkRater
+from curate.scorers.passes import Inputs, Scores
 from curate.scorers.picture_arguments import PictureArguments
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.reading import notes_on

@@ -27,7 +27,8 @@ from curate.cards import CardFile
 from curate.errors import WeightsError
 from curate.rater_settings import Settings
 from curate.scorers.arguments import Arguments, arguments
-from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.network import NetworkRater
+from curate.scorers.passes import Inputs, Scores
 from curate.scorers.pixels import Normalise, declared_preparation
 from curate.scorers.pretrained import complain_of
 from curate.scorers.sharing import loaded_once, weights_key

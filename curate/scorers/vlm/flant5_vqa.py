@@ -35,7 +35,8 @@ from curate.records import Status
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import DTYPES
 from curate.scorers.libraries import import_transformers
-from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.network import NetworkRater
+from curate.scorers.passes import Inputs, Scores
 from curate.scorers.picture_arguments import CLIP_MEAN, CLIP_STD
 from curate.scorers.pixels import Normalise, fit_tensor
 from curate.scorers.sharing import loaded_once, weights_key

@@ -25,7 +25,8 @@ from curate.rater_settings import Settings
 from curate.raters import Preparation
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import DTYPES, Precision
-from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.network import NetworkRater
+from curate.scorers.passes import Inputs, Scores
 from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.states import load_state
 from curate.scorers.vlm.heads import fitted_head, gaussian, rank_head, taken

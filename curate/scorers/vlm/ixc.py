@@ -33,7 +33,8 @@ from curate.raters import Preparation
 from curate.records import Status
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import DTYPES, Precision
-from curate.scorers.network import Inputs, NetworkRater, Scores
+from curate.scorers.network import NetworkRater
+from curate.scorers.passes import Inputs, Scores
 from curate.scorers.pretrained import read_config
 from curate.scorers.sharing import loaded_once, weights_key
 from curate.scorers.vlm.beside import ask_for, read_settings

@@ -35,7 +35,8 @@ from curate.raters import Preparation
 from curate.records import Status
 from curate.scorers.arguments import Arguments, arguments
 from curate.scorers.devices import Precision
-from curate.scorers.network import Inputs, NetworkRater, Pixels, Scores
+from curate.scorers.network import NetworkRater
+from curate.scorers.passes import Inputs, Pixels, Scores
 from curate.scorers.pixels import Normalise
 from curate.scorers.vlm.chats import Chat
 from curate.scorers.vlm.images import FACTOR, MERGE, PATCH, TEMPORAL, AreaResize, is_unfit, patches

@@ -13,7 +13,7 @@ from curate.cards import CardFile
 from curate.errors import CardError
 from curate.fixed_text import FixedText
 from curate.records import Status
-from curate.scorers.network import Inputs, Scores
+from curate.scorers.passes import Inputs, Scores
 from curate.scorers.sharing import Memo
 from curate.scorers.vlm.images import is_unfit, visual_tokens
 from curate.scorers.vlm.qwen import QwenReader

@@ -15,7 +15,7 @@ data = pytest.importorskip("skimage.data")
 
 from curate.errors import CardError, WeightsError  # noqa: E402
 from curate.rater_loading import load_rater  # noqa: E402
-from curate.scorers.network import Inputs  # noqa: E402
+from curate.scorers.passes import Inputs  # noqa: E402
 from tests.scorers import blip_formula as formula  # noqa: E402
 from tests.scorers.tiny.blip import HEADS, LAYERS, QUERIES, bert_tokenizer, blip2  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402

@@ -23,7 +23,7 @@ from curate.scorers.golden import load_golden  # noqa: E402
 from curate.scorers.libraries import import_transformers  # noqa: E402
 from curate.scorers.matching.bert_text import load_words  # noqa: E402
 from curate.scorers.matching.blip_network import MARKS  # noqa: E402
-from curate.scorers.network import Inputs  # noqa: E402
+from curate.scorers.passes import Inputs  # noqa: E402
 from curate.scorers.pixels import declared_preparation  # noqa: E402
 from tests.scorers import blip_formula as formula  # noqa: E402
 from tests.scorers.tiny.blip import HEADS, SIDE, bert_tokenizer, imagereward_state, vocabulary_size  # noqa: E402

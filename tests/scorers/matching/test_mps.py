@@ -23,7 +23,7 @@ from curate.cards import CardFile, load_card  # noqa: E402
 from curate.errors import CardError, WeightsError  # noqa: E402
 from curate.rater_loading import load_rater  # noqa: E402
 from curate.scorers.matching.mps_network import Mixes  # noqa: E402
-from curate.scorers.network import Inputs  # noqa: E402
+from curate.scorers.passes import Inputs  # noqa: E402
 from tests.scorers.blip_formula import MEAN, STD, State, attend, below, linear, norm  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402
 from tests.scorers.tiny.clip import HEADS, LAYERS, SIDE, clip_tokenizer  # noqa: E402

@@ -23,7 +23,7 @@ from curate.errors import CurateError, WeightsError  # noqa: E402
 from curate.rater_loading import load_rater  # noqa: E402
 from curate.rater_settings import Settings  # noqa: E402
 from curate.records import Status  # noqa: E402
-from curate.scorers.network import Inputs  # noqa: E402
+from curate.scorers.passes import Inputs  # noqa: E402
 from curate.scorers.vlm.internlm import split_fused  # noqa: E402
 from curate.scorers.vlm.tiles import Tiles  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402

@@ -28,7 +28,7 @@ from curate.rater_settings import Settings  # noqa: E402
 from curate.raters import Value  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.libraries import import_transformers  # noqa: E402
-from curate.scorers.network import Inputs  # noqa: E402
+from curate.scorers.passes import Inputs  # noqa: E402
 from curate.scorers.pictures import items_of  # noqa: E402
 from tests.scorers.tiny.cards import Made, merged, tiny_card  # noqa: E402
 from tests.scorers.tiny.vlm import TAIL, qwen_config, qwen_tokenizer, videoreward  # noqa: E402

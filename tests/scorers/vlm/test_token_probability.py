@@ -27,7 +27,7 @@ from curate.rater_settings import Settings  # noqa: E402
 from curate.raters import Item  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.libraries import import_transformers  # noqa: E402
-from curate.scorers.network import Inputs  # noqa: E402
+from curate.scorers.passes import Inputs  # noqa: E402
 from curate.scorers.vlm.labels import LabelReader, penalised  # noqa: E402
 from curate.scorers.vlm.token_probability import MASS, TokenProbability  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402

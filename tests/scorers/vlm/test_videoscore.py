@@ -19,7 +19,7 @@ from curate.errors import WeightsError  # noqa: E402
 from curate.rater_loading import load_rater  # noqa: E402
 from curate.records import Status  # noqa: E402
 from curate.scorers.libraries import import_transformers  # noqa: E402
-from curate.scorers.network import Inputs  # noqa: E402
+from curate.scorers.passes import Inputs  # noqa: E402
 from curate.scorers.vlm.videoscore import Bounded  # noqa: E402
 from tests.scorers.tiny.cards import tiny_card  # noqa: E402
 from tests.scorers.tiny.vlm import HIDDEN, idefics_config, idefics_tokenizer  # noqa: E402
