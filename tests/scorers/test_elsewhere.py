@@ -1,4 +1,4 @@
-"""Every shipped card on a device that is not the CPU: what it is given gets there, what it gives comes back, and is the same."""
+"""Shipped cards on a device that is not the CPU: what it is given gets there, what it gives comes back, and is the same."""
 
 from __future__ import annotations
 
@@ -21,17 +21,28 @@ from tests.scorers.tiny.cards import makers
 ELSEWHERE = "elsewhere:0"
 
 
-def by_folder() -> dict[str, list[str]]:
-    """Names of cards by the folder of their engines; a process for each."""
-    found: dict[str, list[str]] = {}
+def kinds() -> list[str]:
+    """A card of each engine, and of each kind of network in it."""
+    found: dict[tuple[object, ...], str] = {}
     for name in sorted(makers()):
-        found.setdefault(shipped_cards()[name].card.target.split(".")[2], []).append(name)
-    return found
+        card = shipped_cards()[name].card
+        kind = [card.args.get(field) for field in ("library", "family", "architecture", "model_type", "backbone", "head")]
+        found.setdefault((card.target, *map(str, kind)), name)
+    return sorted(found.values())
 
 
-@pytest.mark.parametrize("folder", sorted(by_folder()))
-def test_raters_give_the_same_there(folder: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.scorers.elsewhere_scores", str(tmp_path), *by_folder()[folder]]
+@pytest.mark.parametrize("part", [0, 1])
+def test_raters_give_the_same_there(part: int, tmp_path: Path) -> None:
+    compare(kinds()[part::2], tmp_path)
+
+
+@pytest.mark.soak
+def test_all_raters_give_the_same_there(tmp_path: Path) -> None:
+    compare(sorted(makers()), tmp_path)
+
+
+def compare(names: list[str], folder: Path) -> None:
+    command = [sys.executable, "-m", "tests.scorers.elsewhere_scores", str(folder), *names]
     process = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert process.returncode == 0, process.stderr[-2000:]
     device, *seen = (json.loads(line) for line in process.stdout.splitlines() if line.startswith("{"))
@@ -41,7 +52,7 @@ def test_raters_give_the_same_there(folder: str, tmp_path: Path) -> None:
         "mixed": f"aten.add.Tensor: tensors are on {ELSEWHERE} and on the CPU, one of shape (3,)",
     }
     assert {one["name"]: problem for one in seen if (problem := differences(one))} == {}
-    assert [one["name"] for one in seen] == by_folder()[folder]
+    assert [one["name"] for one in seen] == names
 
 
 def differences(seen: dict[str, Any]) -> str:

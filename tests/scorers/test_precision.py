@@ -54,8 +54,17 @@ def test_a_batch_that_fails_puts_them_back_too(before: tuple[bool, str]) -> None
     assert settings() == before
 
 
+SETTINGS = {
+    "backends.fp32_precision = 'tf32'": [3, 4, 5],  # as the Trainer of transformers does
+    "backends.cuda.matmul.fp32_precision = 'tf32'": [3, 4, 5],
+    "backends.mkldnn.matmul.fp32_precision = 'bf16'": [3, 4, 5],
+    "backends.mkldnn.conv.fp32_precision = 'ieee'": [3, 5],
+    "backends.fp32_precision = 'tf32'; backends.cudnn.conv.fp32_precision = 'ieee'": [3, 4, 5],
+}
+"""What somebody sets, and which operations follow the setting for all of them to bfloat16, which those of a GPU cannot."""
+
 IN_ANOTHER_PROCESS = """
-import json, sys, torch
+import json, os, sys, torch
 from curate.scorers.precision import full_precision
 
 backends = torch.backends
@@ -65,36 +74,35 @@ OPERATIONS = [
 ]
 precisions = lambda: [one.fp32_precision for one in OPERATIONS]
 
-exec(sys.argv[1])
-before = precisions()
-for _ in range(2):
-    with full_precision():
-        inside = precisions()
-after = precisions()
-backends.fp32_precision = "bf16"
-print(json.dumps([before, inside, after, precisions()]))
+def look(sets):
+    exec(sets)
+    before = precisions()
+    for _ in range(2):
+        with full_precision():
+            inside = precisions()
+    after = precisions()
+    backends.fp32_precision = "bf16"
+    print(json.dumps([sets, before, inside, after, precisions()]), flush=True)
+
+for sets in sys.argv[1:]:
+    if not (child := os.fork()):  # settings that were never made cannot be made so again
+        look(sets)
+        os._exit(0)
+    os.waitpid(child, 0)
 """
 
 
 @pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="torch has one kind of settings before 2.9")
-@pytest.mark.parametrize(
-    ("sets", "follows"),
-    [
-        ("backends.fp32_precision = 'tf32'", [3, 4, 5]),  # as the Trainer of transformers does
-        ("backends.cuda.matmul.fp32_precision = 'tf32'", [3, 4, 5]),
-        ("backends.mkldnn.matmul.fp32_precision = 'bf16'", [3, 4, 5]),
-        ("backends.mkldnn.conv.fp32_precision = 'ieee'", [3, 5]),
-        ("backends.fp32_precision = 'tf32'; backends.cudnn.conv.fp32_precision = 'ieee'", [3, 4, 5]),
-    ],
-)
-def test_newer_settings_are_put_back_too(sets: str, follows: list[int]) -> None:
-    """torch refuses to read its older settings where somebody uses the newer ones. Operations that followed the setting for all
-    of them, which those of a GPU cannot to bfloat16, follow it still."""
-    said = subprocess.run([sys.executable, "-c", IN_ANOTHER_PROCESS, sets], capture_output=True, text=True, check=True).stdout
-    before, inside, after, later = json.loads(said)
-    assert set(inside) == {"ieee"}
-    assert after == before
-    assert [one for one, precision in enumerate(later) if precision == "bf16"] == follows
+def test_newer_settings_are_put_back_too() -> None:
+    """torch refuses to read its older settings where somebody uses the newer ones."""
+    command = [sys.executable, "-c", IN_ANOTHER_PROCESS, *SETTINGS]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(said) == len(SETTINGS)
+    for line in said:
+        sets, before, inside, after, later = json.loads(line)
+        assert set(inside) == {"ieee"}, sets
+        assert after == before, sets
+        assert [one for one, precision in enumerate(later) if precision == "bf16"] == SETTINGS[sets], sets
 
 
 # A caller's modes.
