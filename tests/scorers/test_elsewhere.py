@@ -33,15 +33,15 @@ def kinds() -> list[str]:
 
 @pytest.mark.parametrize("part", [0, 1])
 def test_raters_give_the_same_there(part: int, tmp_path: Path) -> None:
-    compare(kinds()[part::2], tmp_path)
+    assert_alike(kinds()[part::2], tmp_path)
 
 
 @pytest.mark.soak
 def test_all_raters_give_the_same_there(tmp_path: Path) -> None:
-    compare(sorted(makers()), tmp_path)
+    assert_alike(sorted(makers()), tmp_path)
 
 
-def compare(names: list[str], folder: Path) -> None:
+def assert_alike(names: list[str], folder: Path) -> None:
     command = [sys.executable, "-m", "tests.scorers.elsewhere_scores", str(folder), *names]
     process = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert process.returncode == 0, process.stderr[-2000:]

@@ -55,16 +55,16 @@ def test_a_batch_that_fails_puts_them_back_too(before: tuple[bool, str]) -> None
 
 
 SETTINGS = {
-    "backends.fp32_precision = 'tf32'": [3, 4, 5],  # as the Trainer of transformers does
-    "backends.cuda.matmul.fp32_precision = 'tf32'": [3, 4, 5],
-    "backends.mkldnn.matmul.fp32_precision = 'bf16'": [3, 4, 5],
-    "backends.mkldnn.conv.fp32_precision = 'ieee'": [3, 5],
-    "backends.fp32_precision = 'tf32'; backends.cudnn.conv.fp32_precision = 'ieee'": [3, 4, 5],
+    "=tf32": [3, 4, 5],  # of all operations, as the Trainer of transformers does
+    "cuda.matmul=tf32": [3, 4, 5],
+    "mkldnn.matmul=bf16": [3, 4, 5],
+    "mkldnn.conv=ieee": [3, 5],
+    "=tf32 cudnn.conv=ieee": [3, 4, 5],
 }
 """What somebody sets, and which operations follow the setting for all of them to bfloat16, which those of a GPU cannot."""
 
 IN_ANOTHER_PROCESS = """
-import json, os, sys, torch
+import functools, json, os, sys, torch
 from curate.scorers.precision import full_precision
 
 backends = torch.backends
@@ -75,7 +75,8 @@ OPERATIONS = [
 precisions = lambda: [one.fp32_precision for one in OPERATIONS]
 
 def look(sets):
-    exec(sets)
+    for place, precision in (one.split("=") for one in sets.split()):
+        functools.reduce(getattr, filter(None, place.split(".")), backends).fp32_precision = precision
     before = precisions()
     for _ in range(2):
         with full_precision():
